@@ -1,0 +1,38 @@
+/* backoff.h: when to try to connect next, and to which of several URIs. Pure arithmetic: no clock, no input or output.
+ *
+ * All URIs of a round are tried one right after the other, in order; between rounds lies a wait with decorrelated jitter:
+ * wait = min(cap, random between base and 3 * the wait before) (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
+ * Blog, 2015), so that many gateways that lost the same broker do not come back all at once. The wait starts small
+ * again only after a connection that held for a while: a broker that accepts and then kicks is not stormed.
+ */
+#ifndef SHMGATE_BACKOFF_H
+#define SHMGATE_BACKOFF_H
+
+#include <stdint.h>
+
+/* Times in milliseconds of one monotonic clock. */
+struct backoff {
+    uint64_t base_ms, cap_ms, stable_ms;
+    unsigned uri_count;
+    unsigned uri;                  /* to try next */
+    uint64_t wait_ms;              /* the last wait */
+    uint64_t connected_ms;         /* since when the present connection holds */
+    uint64_t random;               /* state of the generator; never 0 */
+};
+
+/* uri_count is at least 1, base_ms at least 1 and at most cap_ms; any seed will do. */
+void backoff_init(struct backoff *backoff, uint64_t base_ms, uint64_t cap_ms, uint64_t stable_ms, unsigned uri_count, uint64_t seed);
+
+/* Index of the URI to try now. */
+unsigned backoff_uri(const struct backoff *backoff);
+
+/* The attempt failed: go on to the next URI. Returns when to try it. */
+uint64_t backoff_failed(struct backoff *backoff, uint64_t now_ms);
+
+/* The attempt succeeded. */
+void backoff_connected(struct backoff *backoff, uint64_t now_ms);
+
+/* The connection was lost: begin again with the first URI. Returns when to try it. */
+uint64_t backoff_lost(struct backoff *backoff, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,201 @@
+/* config_check.c: what only several keys of gateway.ini together can get wrong, and the defaults that are computed
+   from others. */
+#include "config_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "route.h"
+#include "utf8.h"
+
+#define REASON_SIZE 256
+#define SHOWN 80               /* bytes of a topic shown in a message */
+#define TOPIC_ROOM 256         /* bytes of topic for a filter with wildcards, unless topic_max says otherwise */
+
+static unsigned line_of(const struct config_origin *origin, enum config_section section, const char *key)
+{
+    return origin->key_line[config_schema_find(section, key)];
+}
+
+static unsigned mqtt_line(const struct config_origins *origins, const char *key)
+{
+    return line_of(&origins->sections[CONFIG_SECTION_MQTT], CONFIG_SECTION_MQTT, key);
+}
+
+/* "shmgate-" and the host's name, with - in place of what a client id cannot have. */
+static int make_client_id(struct config *config)
+{
+    char host[256] = "", id[sizeof(host) + 16];
+
+    if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
+        strcpy(host, "localhost");
+    for (char *at = host; *at; at++)
+        if (*at <= ' ' || *at > '~' || strchr("/+#", *at))
+            *at = '-';
+    snprintf(id, sizeof(id), "shmgate-%s", host);
+    config->client_id = strdup(id);
+    return config->client_id ? 0 : -ENOMEM;
+}
+
+/* Report the keys without which a section means nothing. */
+static void check_required(const struct config_origin *origin, enum config_section section, unsigned line,
+                           const char *title, struct config_faults *faults)
+{
+    for (size_t i = 0; i < config_schema_count(); i++) {
+        const struct config_key *key = config_schema_key(i);
+        if (key->section == section && (key->flags & CONFIG_KEY_REQUIRED) && origin->key_line[i] == 0)
+            config_faults_add(faults, line, "%s: %s is missing", title, key->name);
+    }
+}
+
+static int has_tls(const struct config *config)
+{
+    for (size_t i = 0; i < config->uri_count; i++)
+        if (strncmp(config->uris[i], "mqtts:", 6) == 0)
+            return 1;
+    return 0;
+}
+
+static void check_mqtt(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
+{
+    static const char *const tls_keys[] = { "ca_file", "cert_file", "key_file" };
+    unsigned section_line = origins->sections[CONFIG_SECTION_MQTT].line;
+    unsigned password = mqtt_line(origins, "password_file"), cert = mqtt_line(origins, "cert_file");
+    unsigned key = mqtt_line(origins, "key_file");
+
+    if (section_line || !origins->broken_sections)
+        check_required(&origins->sections[CONFIG_SECTION_MQTT], CONFIG_SECTION_MQTT,
+                       section_line ? section_line : origins->last_line, "[mqtt]", faults);
+    if (password && !mqtt_line(origins, "username"))
+        config_faults_add(faults, password, "password_file needs username beside it");
+    if (cert && !key)
+        config_faults_add(faults, cert, "cert_file needs key_file beside it: the certificate's private key");
+    if (key && !cert)
+        config_faults_add(faults, key, "key_file needs cert_file beside it: the key's certificate");
+    for (size_t i = 0; i < sizeof(tls_keys) / sizeof(tls_keys[0]); i++) {
+        unsigned line = mqtt_line(origins, tls_keys[i]);
+        if (line && config->uri_count > 0 && !has_tls(config))
+            config_faults_add(faults, line, "%s is for TLS, but no uri begins with mqtts://", tls_keys[i]);
+    }
+}
+
+/* Report keys that mean nothing for the channel's direction. */
+static void check_direction(const struct config_channel *channel, const struct config_origin *origin,
+                            struct config_faults *faults)
+{
+    unsigned other = channel->direction == LAYOUT_PUBLISH ? CONFIG_KEY_SUBSCRIBE : CONFIG_KEY_PUBLISH;
+
+    for (size_t i = 0; i < config_schema_count(); i++) {
+        const struct config_key *key = config_schema_key(i);
+        if (key->section == CONFIG_SECTION_CHANNEL && (key->flags & other) && origin->key_line[i])
+            config_faults_add(faults, origin->key_line[i], "%s is only for direction = %s", key->name,
+                              other == CONFIG_KEY_PUBLISH ? "publish" : "subscribe");
+    }
+}
+
+/* The topics that the gateway itself publishes to: shmgate/CLIENT_ID/status and /stats. */
+static int is_own_topic(const char *client_id, const char *topic)
+{
+    size_t size = client_id ? strlen(client_id) : 0;
+
+    if (!client_id || strncmp(topic, "shmgate/", 8) != 0 || strncmp(topic + 8, client_id, size) != 0)
+        return 0;
+    return strcmp(topic + 8 + size, "/status") == 0 || strcmp(topic + 8 + size, "/stats") == 0;
+}
+
+static void check_topic(const struct config *config, const struct config_channel *channel, unsigned line,
+                        struct config_faults *faults)
+{
+    char reason[REASON_SIZE], topic[SHOWN];
+    size_t size = strlen(channel->topic);
+    int status = channel->direction == LAYOUT_PUBLISH ? route_topic_valid(channel->topic, size, reason, sizeof(reason))
+                                                      : route_filter_valid(channel->topic, size, reason,
+                                                              sizeof(reason));
+
+    utf8_escape(topic, sizeof(topic), channel->topic, size);
+    if (status < 0)
+        config_faults_add(faults, line, "topic %s: %s", topic, reason);
+    else if (channel->direction == LAYOUT_PUBLISH && strncmp(channel->topic, "$SYS", 4) == 0)
+        config_faults_add(faults, line, "topic %s: topics that begin with $SYS are the broker's own", topic);
+    else if (channel->direction == LAYOUT_PUBLISH && is_own_topic(config->client_id, channel->topic))
+        config_faults_add(faults, line, "topic %s: the gateway publishes its own status and stats there", topic);
+}
+
+/* How many bytes of topic a slot keeps: those of the filter when it can match only itself, rounded up to 8. */
+static void set_topic_max(struct config_channel *channel, unsigned line, struct config_faults *faults)
+{
+    size_t size = strlen(channel->topic), exact = size - route_filter_prefix(channel->topic, size);
+    int wildcard = route_filter_has_wildcard(channel->topic, size);
+
+    if (line == 0) {
+        size_t rounded = (exact + 7) / 8 * 8;
+        channel->topic_max = wildcard ? TOPIC_ROOM : (uint32_t)(rounded > LAYOUT_TOPIC_MAX ? LAYOUT_TOPIC_MAX
+                                                                : rounded);
+    } else if (!wildcard && channel->topic_max < exact) {
+        config_faults_add(faults, line, "topic_max %u: the topic itself has %zu bytes", (unsigned)channel->topic_max,
+                          exact);
+    }
+}
+
+static void check_channel(const struct config *config, struct config_channel *channel,
+                          const struct config_origin *origin, struct config_faults *faults)
+{
+    unsigned topic_line = line_of(origin, CONFIG_SECTION_CHANNEL, "topic");
+    char title[96];
+
+    snprintf(title, sizeof(title), "[channel %s]", channel->name);
+    check_required(origin, CONFIG_SECTION_CHANNEL, channel->line, title, faults);
+    if (!channel->direction)
+        return;
+    check_direction(channel, origin, faults);
+    if (channel->topic)
+        check_topic(config, channel, topic_line, faults);
+    if (channel->direction == LAYOUT_SUBSCRIBE) {
+        channel->writers = 1;
+        if (channel->topic)
+            set_topic_max(channel, line_of(origin, CONFIG_SECTION_CHANNEL, "topic_max"), faults);
+    } else {
+        channel->topic_max = 0;
+        if (channel->spool != CONFIG_SPOOL_OFF)
+            config_faults_add(faults, line_of(origin, CONFIG_SECTION_CHANNEL, "spool"),
+                              "spool is not available in this version: expected off");
+    }
+}
+
+/* A message that the gateway publishes and then takes in again goes round for as long as somebody copies it from one
+ * channel to the other, which is what the reader of a command channel may well do. */
+static void check_loops(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
+{
+    for (size_t i = 0; i < config->channel_count; i++) {
+        const struct config_channel *out = &config->channels[i];
+        if (out->direction != LAYOUT_PUBLISH || !out->topic)
+            continue;
+        for (size_t j = 0; j < config->channel_count; j++) {
+            const struct config_channel *in = &config->channels[j];
+            if (in->direction != LAYOUT_SUBSCRIBE || !in->topic)
+                continue;
+            if (route_match(in->topic, strlen(in->topic), out->topic, strlen(out->topic)))
+                config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
+                                  "topic of [channel %s] is subscribed to by [channel %s] on line %u: "
+                                  "its messages would come back",
+                                  out->name, in->name, line_of(&origins->channels[j], CONFIG_SECTION_CHANNEL, "topic"));
+        }
+    }
+}
+
+int config_check(struct config *config, const struct config_origins *origins, struct config_faults *faults)
+{
+    if (mqtt_line(origins, "client_id") == 0 && make_client_id(config) < 0)
+        return -ENOMEM;
+    check_mqtt(config, origins, faults);
+    for (size_t i = 0; i < config->channel_count; i++)
+        check_channel(config, &config->channels[i], &origins->channels[i], faults);
+    check_loops(config, origins, faults);
+    if (config->channel_count == 0 && !origins->broken_sections)
+        config_faults_add(faults, origins->last_line,
+                          "there is no [channel NAME] section: a gateway needs at least one");
+    return 0;
+}

@@ -1,0 +1,251 @@
+/* config_schema.c: the one table of gateway.ini's sections and keys. */
+#include "config_schema.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config.h"
+#include "utf8.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define TIB (MIB * MIB)
+#define SECOND UINT64_C(1000) /* in milliseconds */
+#define DAY (86400 * SECOND)
+#define PATH_SIZE_MAX 4095    /* PATH_MAX without its NUL */
+
+/* MQTT strings have at most 65535 bytes (3.1.1, 1.5.3), and so has the topic shmgate/CLIENT_ID/status. */
+#define MQTT_STRING_MAX 65535
+#define CLIENT_ID_MAX (MQTT_STRING_MAX - 15)
+
+static const struct config_value_choice versions[] = { { "3.1.1", 4 }, { "5", 5 }, { NULL, 0 } };
+static const struct config_value_choice directions[] = {
+    { "publish", LAYOUT_PUBLISH }, { "subscribe", LAYOUT_SUBSCRIBE }, { NULL, 0 } };
+static const struct config_value_choice qualities[] = { { "0", 0 }, { "1", 1 }, { "2", 2 }, { NULL, 0 } };
+static const struct config_value_choice booleans[] = {
+    { "yes", 1 }, { "no", 0 }, { "true", 1 }, { "false", 0 }, { "on", 1 }, { "off", 0 }, { "1", 1 }, { "0", 0 },
+        { NULL, 0 } };
+static const struct config_value_choice overflows[] = {
+    { "drop-oldest", LAYOUT_DROP_OLDEST }, { "reject", LAYOUT_REJECT }, { NULL, 0 } };
+static const struct config_value_choice spools[] = {
+    { "off", CONFIG_SPOOL_OFF }, { "overflow", CONFIG_SPOOL_OVERFLOW }, { "always", CONFIG_SPOOL_ALWAYS }, { NULL,
+            0 } };
+
+#define IN_CONFIG(member) offsetof(struct config, member)
+#define IN_CHANNEL(member) offsetof(struct config_channel, member)
+#define RANGE(low, high, type) { .min = (low), .max = (high), .width = sizeof(type) }
+#define ZERO_OR(low, high, type) { .min = (low), .max = (high), .width = sizeof(type), .zero_allowed = 1 }
+#define BYTES(low, high) { .min = (low), .max = (high) }
+#define ONE_OF(table) { .choices = (table) }
+#define NO_RULE { 0 }
+
+#define MQTT CONFIG_SECTION_MQTT
+#define SHM CONFIG_SECTION_SHM
+#define SPOOL CONFIG_SECTION_SPOOL
+#define CHANNEL CONFIG_SECTION_CHANNEL
+#define REQUIRED CONFIG_KEY_REQUIRED
+#define PUBLISH CONFIG_KEY_PUBLISH
+#define SUBSCRIBE CONFIG_KEY_SUBSCRIBE
+#define COMPUTED CONFIG_KEY_COMPUTED
+#define LIVE CONFIG_RELOAD_LIVE
+#define RECONNECT CONFIG_RELOAD_RECONNECT
+#define SEGMENT CONFIG_RELOAD_SEGMENT
+#define RESTART CONFIG_RELOAD_RESTART
+#define COUNT config_value_count
+#define SIZE config_value_size
+#define DURATION_MS config_value_duration_ms
+#define DURATION_S config_value_duration_s
+#define CHOICE config_value_choice
+#define STRING config_value_string
+#define READABLE config_value_file
+
+/* section, key, default, flags, reload, parser, field, limits */
+static const struct config_key keys[] = {
+    { MQTT, "uri", NULL, REQUIRED, RECONNECT, config_value_uris, IN_CONFIG(uris), NO_RULE },
+    { MQTT, "client_id", "shmgate-HOSTNAME", COMPUTED, RECONNECT, config_value_client_id, IN_CONFIG(client_id),
+      BYTES(1, CLIENT_ID_MAX) },
+    { MQTT, "version", "5", 0, RECONNECT, CHOICE, IN_CONFIG(mqtt_version), ONE_OF(versions) },
+    { MQTT, "username", NULL, 0, RECONNECT, STRING, IN_CONFIG(username), BYTES(1, MQTT_STRING_MAX) },
+    { MQTT, "password_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(password_file), NO_RULE },
+    { MQTT, "ca_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(ca_file), NO_RULE },
+    { MQTT, "cert_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(cert_file), NO_RULE },
+    { MQTT, "key_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(key_file), NO_RULE },
+    { MQTT, "keepalive", "60s", 0, RECONNECT, DURATION_S, IN_CONFIG(keepalive_s), RANGE(5, 65535, uint32_t) },
+    { MQTT, "connect_timeout", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(connect_timeout_ms),
+      RANGE(SECOND, 300 * SECOND, uint32_t) },
+    { MQTT, "stats_interval", "60s", 0, LIVE, DURATION_MS, IN_CONFIG(stats_interval_ms), ZERO_OR(100, DAY, uint32_t) },
+
+    { SHM, "segment", "/shmgate", 0, RESTART, config_value_segment, IN_CONFIG(segment), BYTES(1, 200) },
+    { SHM, "group", NULL, 0, SEGMENT, config_value_group, IN_CONFIG(group), NO_RULE },
+    { SHM, "mode", "0660", 0, SEGMENT, config_value_mode, IN_CONFIG(mode), NO_RULE },
+
+    { SPOOL, "path", "/var/lib/shmgate/spool.db", 0, RESTART, STRING, IN_CONFIG(spool_path), BYTES(1, PATH_SIZE_MAX) },
+    { SPOOL, "max_size", "256M", 0, LIVE, SIZE, IN_CONFIG(spool_max_size), RANGE(MIB, TIB, uint64_t) },
+    { SPOOL, "max_age", "7d", 0, LIVE, DURATION_MS, IN_CONFIG(spool_max_age_ms),
+      ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
+
+    { CHANNEL, "direction", NULL, REQUIRED, SEGMENT, CHOICE, IN_CHANNEL(direction), ONE_OF(directions) },
+    { CHANNEL, "topic", NULL, REQUIRED, SEGMENT, STRING, IN_CHANNEL(topic), BYTES(1, MQTT_STRING_MAX) },
+    { CHANNEL, "qos", "1", 0, SEGMENT, CHOICE, IN_CHANNEL(qos), ONE_OF(qualities) },
+    { CHANNEL, "max_payload", "256", 0, SEGMENT, SIZE, IN_CHANNEL(max_payload),
+      RANGE(1, LAYOUT_PAYLOAD_MAX, uint32_t) },
+    { CHANNEL, "slots", "1024", 0, SEGMENT, COUNT, IN_CHANNEL(slots),
+      RANGE(LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX, uint32_t) },
+    { CHANNEL, "retain", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(retain), ONE_OF(booleans) },
+    { CHANNEL, "writers", "4", PUBLISH, SEGMENT, COUNT, IN_CHANNEL(writers), RANGE(1, 256, uint32_t) },
+    { CHANNEL, "overflow", "drop-oldest", PUBLISH, SEGMENT, CHOICE, IN_CHANNEL(overflow), ONE_OF(overflows) },
+    { CHANNEL, "spool", "off", PUBLISH, LIVE, CHOICE, IN_CHANNEL(spool), ONE_OF(spools) },
+    { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
+      RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
+};
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+_Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");
+
+static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[channel NAME]" };
+static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "channel" };
+
+size_t config_schema_count(void)
+{
+    return KEY_COUNT;
+}
+
+const struct config_key *config_schema_key(size_t index)
+{
+    return &keys[index];
+}
+
+void config_schema_each(void (*visit)(void *context, const struct config_key *key), void *context)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        visit(context, &keys[i]);
+}
+
+int config_schema_find(enum config_section section, const char *name)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+int config_schema_section(const char *name, const char **channel)
+{
+    size_t size = strcspn(name, " \t");
+
+    *channel = NULL;
+    for (int i = 0; i < CONFIG_SECTIONS; i++) {
+        if (strlen(names[i]) != size || memcmp(names[i], name, size) != 0)
+            continue;
+        if (i == CONFIG_SECTION_CHANNEL)
+            *channel = name + size + strspn(name + size, " \t");
+        else if (name[size])
+            return -1;
+        return i;
+    }
+    return -1;
+}
+
+const char *config_schema_section_title(enum config_section section)
+{
+    return titles[section];
+}
+
+/* How many letters must be added, removed, replaced or swapped with a neighbour to get from one word to the other,
+ * whatever their case. Only words of fewer than NEAR_SIZE letters are compared; others are far. */
+#define NEAR_SIZE 32
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows = strlen(a), columns = strlen(b), cost[NEAR_SIZE + 1][NEAR_SIZE + 1];
+
+    if (rows > NEAR_SIZE || columns > NEAR_SIZE)
+        return SIZE_MAX;
+    for (size_t i = 0; i <= rows; i++) {
+        for (size_t j = 0; j <= columns; j++) {
+            size_t best;
+            if (i == 0 || j == 0) {
+                cost[i][j] = i + j;
+                continue;
+            }
+            best = cost[i - 1][j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            if (cost[i - 1][j] + 1 < best)
+                best = cost[i - 1][j] + 1;
+            if (cost[i][j - 1] + 1 < best)
+                best = cost[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && cost[i - 2][j - 2] + 1 < best)
+                best = cost[i - 2][j - 2] + 1;
+            cost[i][j] = best;
+        }
+    }
+    return cost[rows][columns];
+}
+
+/* The distance when `word` is so near to `valid` that it was probably meant: a letter in three is wrong, or one of
+ * them is the beginning of the other. SIZE_MAX when it was not. */
+static size_t nearness(const char *word, const char *valid)
+{
+    size_t word_size = strlen(word), valid_size = strlen(valid);
+    size_t shorter = word_size < valid_size ? word_size : valid_size;
+    size_t edits = distance(word, valid);
+
+    if (edits <= 1 + shorter / 3 || (shorter >= 3 && strncasecmp(word, valid, shorter) == 0))
+        return edits;
+    return SIZE_MAX;
+}
+
+void config_schema_suggest_key(enum config_section section, const char *name, char *out, size_t out_size)
+{
+    const struct config_key *nearest = NULL;
+    size_t best = SIZE_MAX, used;
+
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        size_t edits = nearness(name, keys[i].name);
+        if (keys[i].section == section && edits < best) {
+            best = edits;
+            nearest = &keys[i];
+        }
+    }
+    if (nearest) {
+        snprintf(out, out_size, "did you mean \"%s\"?", nearest->name);
+        return;
+    }
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (strcmp(keys[i].name, name) == 0) {
+            snprintf(out, out_size, "it belongs in %s", titles[keys[i].section]);
+            return;
+        }
+    }
+    used = (size_t)snprintf(out, out_size, "expected one of");
+    for (size_t i = 0, first = 1; i < KEY_COUNT; i++) {
+        if (keys[i].section == section && used < out_size) {
+            used += (size_t)snprintf(out + used, out_size - used, "%s %s", first ? "" : ",", keys[i].name);
+            first = 0;
+        }
+    }
+}
+
+void config_schema_suggest_section(const char *name, char *out, size_t out_size)
+{
+    size_t best = SIZE_MAX, size = strcspn(name, " \t");
+    char word[NEAR_SIZE + 2], channel[80];
+    int nearest = -1;
+
+    snprintf(word, sizeof(word), "%.*s", (int)(size < NEAR_SIZE + 1 ? size : NEAR_SIZE + 1), name);
+    for (int i = 0; i < CONFIG_SECTIONS; i++) {
+        size_t edits = nearness(word, names[i]);
+        if (edits < best) {
+            best = edits;
+            nearest = i;
+        }
+    }
+    name += size + strspn(name + size, " \t");
+    utf8_escape(channel, sizeof(channel), name, strlen(name));
+    if (nearest == CONFIG_SECTION_CHANNEL && *name)
+        snprintf(out, out_size, "did you mean [channel %s]?", channel);
+    else if (nearest >= 0)
+        snprintf(out, out_size, "did you mean %s?", titles[nearest]);
+    else
+        snprintf(out, out_size, "expected [mqtt], [shm], [spool] or [channel NAME]");
+}

@@ -1,0 +1,235 @@
+/* config_value.c: understand the text of one value: numbers, durations, sizes, choices, names, files. */
+#include "config_value.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct unit { const char *name; uint64_t factor; };
+
+/* From the largest to the smallest, so that the first that divides a number is the one to show it in. */
+static const struct unit size_units[] = { { "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 }, { NULL,
+        0 } };
+static const struct unit duration_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "",
+        1000 },
+                                              { "ms", 1 }, { NULL, 0 } };
+static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
+
+/* Read digits and a unit as a number of the smallest unit. Returns 0; -EINVAL not of that form; -ERANGE beyond 64
+   bits. */
+static int read_number(const char *text, const struct unit *units, uint64_t *number)
+{
+    uint64_t value = 0;
+    size_t digits = strspn(text, "0123456789");
+    const char *suffix = text + digits;
+
+    if (digits == 0)
+        return -EINVAL;
+    suffix += strspn(suffix, " \t");
+    while (units->name && strcmp(units->name, suffix) != 0)
+        units++;
+    if (!units->name)
+        return -EINVAL;
+    for (size_t i = 0; i < digits; i++)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(text[i] - '0'),
+                &value))
+            return -ERANGE;
+    if (__builtin_mul_overflow(value, units->factor, &value))
+        return -ERANGE;
+    *number = value;
+    return 0;
+}
+
+static void show(char *out, size_t out_size, const struct unit *units, uint64_t number)
+{
+    while (units->factor > 1 && (number == 0 || number % units->factor != 0))
+        units++;
+    snprintf(out, out_size, "%" PRIu64 "%s", number / units->factor, units->name);
+}
+
+/* Read a number of `units` into a field that counts in `field_unit`, and say what was expected when it is not one. */
+static int parse_number(const struct config_value_rule *rule, const struct unit *units, uint64_t field_unit,
+                        const char *text, void *field, char *reason, size_t reason_size)
+{
+    static const char size_hint[] = " (units: K M G, powers of 1024; none: bytes)";
+    static const char duration_hint[] = " (units: ms s m h d; none: seconds)";
+    char low[32], high[32];
+    uint64_t number = 0;
+    int status = read_number(text, units, &number), whole = number % field_unit == 0;
+    const char *hint = units == size_units ? size_hint : units == duration_units ? duration_hint : "";
+
+    number /= field_unit;
+    if (status == 0 && whole && ((number >= rule->min && number <= rule->max) || (number == 0 && rule->zero_allowed))) {
+        uint32_t narrow = (uint32_t)number;
+        memcpy(field, rule->width == 4 ? (void *)&narrow : (void *)&number, rule->width);
+        return 0;
+    }
+    show(low, sizeof(low), units, rule->min * field_unit);
+    show(high, sizeof(high), units, rule->max * field_unit);
+    snprintf(reason, reason_size, "expected %s%s to %s%s%s", rule->zero_allowed ? "0 or " : "", low, high,
+             whole ? "" : " in whole seconds", hint);
+    return -EINVAL;
+}
+
+CONFIG_VALUE_PARSER(config_value_count)
+{
+    return parse_number(rule, no_units, 1, text, field, reason, reason_size);
+}
+
+CONFIG_VALUE_PARSER(config_value_size)
+{
+    return parse_number(rule, size_units, 1, text, field, reason, reason_size);
+}
+
+CONFIG_VALUE_PARSER(config_value_duration_ms)
+{
+    return parse_number(rule, duration_units, 1, text, field, reason, reason_size);
+}
+
+CONFIG_VALUE_PARSER(config_value_duration_s)
+{
+    return parse_number(rule, duration_units, 1000, text, field, reason, reason_size);
+}
+
+CONFIG_VALUE_PARSER(config_value_choice)
+{
+    size_t used;
+
+    for (const struct config_value_choice *choice = rule->choices; choice->name; choice++) {
+        if (strcmp(choice->name, text) == 0) {
+            memcpy(field, &choice->value, sizeof(choice->value));
+            return 0;
+        }
+    }
+    used = (size_t)snprintf(reason, reason_size, "expected");
+    for (const struct config_value_choice *choice = rule->choices; choice->name && used < reason_size; choice++) {
+        const char *between = choice == rule->choices ? " " : choice[1].name ? ", " : " or ";
+        used += (size_t)snprintf(reason + used, reason_size - used, "%s%s", between, choice->name);
+    }
+    return -EINVAL;
+}
+
+/* Keep a copy of `text` in the string at `field`. */
+static int keep_string(const char *text, void *field)
+{
+    char **string = field, *copy = strdup(text);
+
+    if (!copy)
+        return -ENOMEM;
+    free(*string);
+    *string = copy;
+    return 0;
+}
+
+CONFIG_VALUE_PARSER(config_value_string)
+{
+    size_t size = strlen(text);
+
+    if (size < rule->min || size > rule->max) {
+        snprintf(reason, reason_size, "it has %zu bytes, expected %" PRIu64 " to %" PRIu64, size, rule->min, rule->max);
+        return -EINVAL;
+    }
+    return keep_string(text, field);
+}
+
+CONFIG_VALUE_PARSER(config_value_file)
+{
+    struct stat status;
+    int fd, error = 0;
+
+    (void)rule;
+    /* Without O_NONBLOCK a FIFO would hold us up until somebody writes to it. */
+    fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        error = errno;
+        snprintf(reason, reason_size, "could not open the file: %s", strerror(error));
+        return error == ENOMEM ? -ENOMEM : -EINVAL;
+    }
+    if (fstat(fd, &status) < 0) {
+        error = errno;
+        snprintf(reason, reason_size, "could not look at the file: %s", strerror(error));
+    } else if (!S_ISREG(status.st_mode)) {
+        error = EINVAL;
+        snprintf(reason, reason_size, "it is not a regular file");
+    }
+    close(fd);
+    return error ? -EINVAL : keep_string(text, field);
+}
+
+CONFIG_VALUE_PARSER(config_value_client_id)
+{
+    if (strpbrk(text, "/+#")) {
+        snprintf(reason, reason_size,
+                 "/ + and # cannot be used: the name is a level of the topic shmgate/CLIENT_ID/status");
+        return -EINVAL;
+    }
+    return config_value_string(rule, text, field, reason, reason_size);
+}
+
+int config_value_is_name(const char *name, size_t max)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+
+    return name[size] == '\0' && size >= 1 && size <= max;
+}
+
+CONFIG_VALUE_PARSER(config_value_segment)
+{
+    if (text[0] != '/' || !config_value_is_name(text + 1, rule->max)) {
+        snprintf(reason, reason_size,
+                 "expected / and 1 to %" PRIu64 " characters of A-Z a-z 0-9 _ . -, as in /shmgate", rule->max);
+        return -EINVAL;
+    }
+    return keep_string(text, field);
+}
+
+CONFIG_VALUE_PARSER(config_value_group)
+{
+    struct group group, *found = NULL;
+    size_t size = 1024;
+    char *buffer = NULL;
+    int status;
+
+    (void)rule;
+    /* A group with many members needs more room than anybody can tell beforehand; 16 MiB holds about a million. */
+    do {
+        size *= 2;
+        free(buffer);
+        buffer = malloc(size);
+        if (!buffer)
+            return -ENOMEM;
+        status = getgrnam_r(text, &group, buffer, size, &found);
+    } while ((status == ERANGE && size < 16 << 20) || status == EINTR);
+    free(buffer);
+    if (!found) {
+        /* Some group databases answer "not there" with these (getgrnam(3)). */
+        int absent = status == 0 || status == ENOENT || status == ESRCH || status == EBADF || status == EPERM;
+        snprintf(reason, reason_size, "%s%s", absent ? "this machine has no such group"
+                 : "could not look up the group: ",
+                 absent ? "" : strerror(status));
+        return status == ENOMEM ? -ENOMEM : -EINVAL;
+    }
+    return keep_string(text, field);
+}
+
+CONFIG_VALUE_PARSER(config_value_mode)
+{
+    size_t digits = strspn(text, "01234567");
+    unsigned long mode;
+
+    (void)rule;
+    mode = digits > 0 && digits <= 4 && !text[digits] ? strtoul(text, NULL, 8) : 0;
+    if ((mode & ~0660ul) != 0 || (mode & 0600) != 0600) {
+        snprintf(reason, reason_size,
+                 "expected 0600, 0620, 0640 or 0660: the gateway itself reads and writes, others have no access");
+        return -EINVAL;
+    }
+    *(unsigned *)field = (unsigned)mode;
+    return 0;
+}

@@ -1,0 +1,120 @@
+/* flight.c: the messages that are on their way to the broker. See flight.h. */
+#include "flight.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+/* A token is 32 bits, so that it fits a pointer everywhere: 24 of generation, 8 of index. */
+#define GENERATION_MASK 0xffffffu
+
+void flight_init(struct flight *flight)
+{
+    for (int i = 0; i < FLIGHT_WINDOW; i++)
+        flight->entries[i] = (struct flight_entry){.next = i + 1 < FLIGHT_WINDOW ? i + 1 : -1};
+    flight->free = 0;
+    flight->used = 0;
+    flight->limit = FLIGHT_WINDOW;
+}
+
+void flight_lane_init(struct flight_lane *lane)
+{
+    *lane = (struct flight_lane){.first = -1, .last = -1};
+}
+
+void flight_set_limit(struct flight *flight, unsigned limit)
+{
+    flight->limit = limit < 1 ? 1 : limit > FLIGHT_WINDOW ? FLIGHT_WINDOW : limit;
+}
+
+int flight_has_room(const struct flight *flight)
+{
+    return flight->used < flight->limit;
+}
+
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, void *owner, uint64_t sequence)
+{
+    int index = flight->free;
+    struct flight_entry *entry;
+
+    assert(index >= 0);
+    entry = &flight->entries[index];
+    flight->free = entry->next;
+    flight->used++;
+    entry->lane = owner;
+    entry->sequence = sequence;
+    entry->generation = (entry->generation + 1) & GENERATION_MASK;
+    entry->answer = FLIGHT_WAITING;
+    entry->next = -1;
+    if (lane->last >= 0)
+        flight->entries[lane->last].next = index;
+    else
+        lane->first = index;
+    lane->last = index;
+    lane->waiting++;
+    return (uint64_t)entry->generation << 8 | (unsigned)index;
+}
+
+static void give_back(struct flight *flight, int index)
+{
+    flight->entries[index].lane = NULL;
+    flight->entries[index].next = flight->free;
+    flight->free = index;
+    flight->used--;
+}
+
+void flight_cancel(struct flight *flight, struct flight_lane *lane)
+{
+    int index = lane->last, before = -1;
+
+    assert(index >= 0);
+    for (int i = lane->first; i != index; i = flight->entries[i].next)
+        before = i;
+    if (before >= 0)
+        flight->entries[before].next = -1;
+    else
+        lane->first = -1;
+    lane->last = before;
+    lane->waiting--;
+    give_back(flight, index);
+}
+
+void *flight_answer(struct flight *flight, struct flight_lane *(*lane_of)(void *owner), uint64_t token, enum flight_answer answer)
+{
+    unsigned index = token & 0xff;
+    struct flight_entry *entry;
+    struct flight_lane *lane;
+
+    if (index >= FLIGHT_WINDOW)
+        return NULL;
+    entry = &flight->entries[index];
+    if (!entry->lane || entry->generation != token >> 8 || entry->answer != FLIGHT_WAITING)
+        return NULL;
+    lane = lane_of(entry->lane);
+    entry->answer = answer;
+    lane->waiting--;
+    lane->failed |= answer == FLIGHT_FAILED;
+    return entry->lane;
+}
+
+enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence)
+{
+    int index = lane->first;
+    enum flight_answer answer;
+
+    if (index < 0)
+        return FLIGHT_WAITING;
+    answer = flight->entries[index].answer;
+    if (answer == FLIGHT_WAITING || (answer == FLIGHT_FAILED && lane->waiting > 0))
+        return FLIGHT_WAITING;
+    *sequence = flight->entries[index].sequence;
+    do {
+        index = lane->first;
+        lane->first = flight->entries[index].next;
+        give_back(flight, index);
+    } while (answer == FLIGHT_FAILED && lane->first >= 0);
+    if (lane->first < 0) {
+        lane->last = -1;
+        lane->failed = 0;
+    }
+    return answer;
+}

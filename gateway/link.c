@@ -1,0 +1,266 @@
+/* link.c: the connection to the broker as a state machine. See link.h. */
+#include "link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backoff.h"
+#include "log.h"
+#include "mqtt.h"
+#include "platform.h"
+
+#define BASE_MS 200              /* first wait after a failed round; grows with jitter */
+#define CAP_MS 30000             /* longest wait: an operator who has mended the network does not wait longer than that */
+#define STABLE_MS 10000          /* a connection that held that long was a good one: the next wait is short again */
+#define CONTROL_MESSAGES 2       /* of the window, kept for the status topic */
+
+/* Tokens that are no lane's message: their lowest byte is above every index of the flight table. */
+#define TOKEN_STATUS 0xffffffffu
+#define TOKEN_OFFLINE 0xfffffeffu
+#define TOKEN_STATS 0xfffffdffu
+
+enum state { LINK_WAITING, LINK_CONNECTING, LINK_UP };
+
+struct link {
+    const struct config *config;
+    struct mqtt *mqtt;
+    struct backoff backoff;
+    enum state state;
+    size_t uri;                    /* of the present attempt or connection */
+    uint64_t attempt_ms;           /* when the next attempt is due */
+    unsigned own_window, window;
+    int ever_up, refused, closing;
+    int failure_logged;            /* 1: this outage has been reported */
+    char *status_topic, *stats_topic;
+};
+
+static char *make_topic(const char *client_id, const char *leaf)
+{
+    char *topic = NULL;
+
+    return asprintf(&topic, "shmgate/%s/%s", client_id, leaf) < 0 ? NULL : topic;
+}
+
+int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
+                void *context, char *error, size_t error_size)
+{
+    struct link *link = calloc(1, sizeof(*link));
+    struct mqtt_options options = {
+        .client_id = config->client_id,
+        .version = config->mqtt_version,
+        .username = config->username,
+        .ca_file = config->ca_file,
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+        .keepalive_s = config->keepalive_s,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .window = window,
+        .will_payload = "offline",
+        .mailbox = mailbox,
+        .on_message = on_message,
+        .context = context,
+    };
+    int rc = -ENOMEM;
+
+    *out = NULL;
+    snprintf(error, error_size, "out of memory");
+    if (!link)
+        return rc;
+    link->config = config;
+    link->own_window = window;
+    link->window = window;
+    link->status_topic = make_topic(config->client_id, "status");
+    link->stats_topic = make_topic(config->client_id, "stats");
+    options.will_topic = link->status_topic;
+    if (link->status_topic && link->stats_topic)
+        rc = mqtt_create(&link->mqtt, &options, error, error_size);
+    if (rc < 0) {
+        link_destroy(link);
+        return rc;
+    }
+    backoff_init(&link->backoff, BASE_MS, CAP_MS, STABLE_MS, (unsigned)config->uri_count, platform_random());
+    *out = link;
+    return 0;
+}
+
+void link_destroy(struct link *link)
+{
+    if (!link)
+        return;
+    mqtt_destroy(link->mqtt);
+    free(link->status_topic);
+    free(link->stats_topic);
+    free(link);
+}
+
+/* Say once an outage why there is no connection; every attempt's reason would flood the log. */
+static void log_failure(struct link *link, const char *uri, const char *text)
+{
+    if (!link->failure_logged)
+        log_write(LOG_LEVEL_WARNING, "could not connect: uri=%s: %s; trying again until it works", uri, text);
+    link->failure_logged = 1;
+}
+
+static void attempt_failed(struct link *link, uint64_t now_ms, const char *text)
+{
+    log_failure(link, link->config->uris[link->uri], text);
+    link->state = LINK_WAITING;
+    link->attempt_ms = backoff_failed(&link->backoff, now_ms);
+}
+
+void link_step(struct link *link, uint64_t now_ms)
+{
+    const char *password_file = link->config->password_file;
+    char error[256], password[1024];
+    int rc = 0;
+
+    if (link->state != LINK_WAITING || now_ms < link->attempt_ms || link->refused)
+        return;
+    link->uri = backoff_uri(&link->backoff);
+    link->state = LINK_CONNECTING;
+    if (password_file)
+        rc = config_read_secret(password_file, password, sizeof(password), error, sizeof(error));
+    if (rc == 0)
+        rc = mqtt_connect(link->mqtt, link->config->uris[link->uri], password_file ? password : NULL, error, sizeof(error));
+    explicit_bzero(password, sizeof(password));
+    if (rc < 0)
+        attempt_failed(link, now_ms, error);
+}
+
+uint64_t link_deadline_ms(const struct link *link)
+{
+    return link->state == LINK_WAITING && !link->refused ? link->attempt_ms : UINT64_MAX;
+}
+
+static void subscribe_all(struct link *link)
+{
+    for (size_t i = 0; i < link->config->channel_count; i++) {
+        const struct config_channel *channel = &link->config->channels[i];
+        int rc;
+
+        if (channel->direction != LAYOUT_SUBSCRIBE)
+            continue;
+        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, i);
+        if (rc < 0)
+            log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
+    }
+}
+
+static void connected(struct link *link, const struct mailbox_event *event, uint64_t now_ms)
+{
+    unsigned granted = link->own_window;
+    int rc;
+
+    link->state = LINK_UP;
+    link->ever_up = 1;
+    link->failure_logged = 0;
+    backoff_connected(&link->backoff, now_ms);
+    if (event->receive_maximum > 0 && event->receive_maximum < granted)
+        granted = event->receive_maximum;
+    link->window = granted > CONTROL_MESSAGES ? granted - CONTROL_MESSAGES : 1;
+    log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri], link->config->client_id,
+              event->session_present ? "resumed" : "new", link->window);
+    subscribe_all(link);
+    rc = mqtt_publish(link->mqtt, link->status_topic, "online", strlen("online"), 1, 1, TOKEN_STATUS);
+    if (rc < 0)
+        log_write(LOG_LEVEL_WARNING, "could not publish status: topic=%s: %s", link->status_topic, strerror(-rc));
+}
+
+static void connect_failed(struct link *link, const struct mailbox_event *event, uint64_t now_ms)
+{
+    /* What the broker will not forgive by itself is a mistake in the configuration, if it never took us before. */
+    if (event->permanent && !link->ever_up && link->config->uri_count == 1) {
+        log_write(LOG_LEVEL_ERROR, "could not connect: uri=%s: %s", link->config->uris[link->uri], event->text);
+        link->refused = 1;
+        link->state = LINK_WAITING;
+        return;
+    }
+    attempt_failed(link, now_ms, event->text);
+}
+
+static void subscribe_refused(const struct link *link, const struct mailbox_event *event)
+{
+    const struct config_channel *channel;
+
+    if (event->token >= link->config->channel_count)
+        return;
+    channel = &link->config->channels[event->token];
+    log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, event->text);
+}
+
+void link_event(struct link *link, const struct mailbox_event *event, uint64_t now_ms)
+{
+    switch (event->kind) {
+    case MAILBOX_CONNECTED:
+        connected(link, event, now_ms);
+        break;
+    case MAILBOX_CONNECT_FAILED:
+        connect_failed(link, event, now_ms);
+        break;
+    case MAILBOX_LOST:
+        if (link->state != LINK_UP)
+            break;
+        log_write(LOG_LEVEL_WARNING, "connection lost: uri=%s: %s", link->config->uris[link->uri], event->text);
+        link->state = LINK_WAITING;
+        link->closing = 0;
+        link->attempt_ms = backoff_lost(&link->backoff, now_ms);
+        break;
+    case MAILBOX_SUBSCRIBE_REFUSED:
+        subscribe_refused(link, event);
+        break;
+    case MAILBOX_DELIVERED:
+    case MAILBOX_FAILED:
+    case MAILBOX_REFUSED:
+        if (event->token == TOKEN_OFFLINE)
+            link->closing = 0;
+        break;
+    default:
+        break;
+    }
+}
+
+int link_up(const struct link *link)
+{
+    return link->state == LINK_UP;
+}
+
+int link_refused(const struct link *link)
+{
+    return link->refused;
+}
+
+unsigned link_window(const struct link *link)
+{
+    return link->window;
+}
+
+int link_publish(struct link *link, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
+{
+    return mqtt_publish(link->mqtt, topic, payload, size, qos, retain, token);
+}
+
+void link_publish_stats(struct link *link, const char *json, size_t size)
+{
+    int rc = mqtt_publish(link->mqtt, link->stats_topic, json, size, 0, 0, TOKEN_STATS);
+
+    if (rc < 0 && rc != -EAGAIN)
+        log_write(LOG_LEVEL_WARNING, "could not publish statistics: topic=%s: %s", link->stats_topic, strerror(-rc));
+}
+
+void link_say_offline(struct link *link)
+{
+    link->closing = mqtt_publish(link->mqtt, link->status_topic, "offline", strlen("offline"), 1, 1, TOKEN_OFFLINE) == 0;
+}
+
+int link_closing(const struct link *link)
+{
+    return link->closing;
+}
+
+void link_disconnect(struct link *link, unsigned timeout_ms)
+{
+    mqtt_disconnect(link->mqtt, timeout_ms);
+    link->state = LINK_WAITING;
+}

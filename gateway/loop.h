@@ -1,0 +1,22 @@
+/* loop.h: the gateway at work: one thread, one loop, which waits on nothing but the doorbell. */
+#ifndef SHMGATE_LOOP_H
+#define SHMGATE_LOOP_H
+
+#include "config.h"
+
+enum loop_end {
+    LOOP_STOPPED,              /* SIGTERM or SIGINT: everything is closed in order, the segment stays */
+    LOOP_RELOAD,               /* SIGHUP, and *next holds a valid new configuration: run again with it */
+    LOOP_FAILED                /* could not start, or the broker refused us for good: the reason has been logged */
+};
+
+/* Serve until told otherwise. `next` is filled when LOOP_RELOAD is returned and is then the caller's. Logs. */
+enum loop_end loop_run(const struct config *config, struct config *next);
+
+/* Tell the loop of a signal: SIGTERM, SIGINT or SIGHUP. Safe in a signal handler, also while no loop runs. */
+void loop_signal(int signal_number);
+
+/* Log a fault of a configuration file; a config_report. */
+void loop_report_fault(void *context, const char *file, unsigned line, const char *message);
+
+#endif

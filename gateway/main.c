@@ -1,0 +1,130 @@
+/* main.c: shmgated: command line, configuration, signals, and the loop. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "log.h"
+#include "loop.h"
+#include "notify.h"
+#include "plan.h"
+
+#define DEFAULT_CONFIG "/etc/shmgate/gateway.ini"
+
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "Usage: shmgated [--config FILE] [--check] [--version] [--help]\n"
+    "\n"
+    "Serve a shared-memory segment and pass its channels' messages to and from an MQTT broker.\n"
+    "\n"
+    "  -c, --config FILE  configuration to read (default " DEFAULT_CONFIG ")\n"
+    "      --check        check the configuration, say what it amounts to, and exit\n"
+    "      --version      print the version and exit\n"
+    "      --help         print this text and exit\n"
+    "\n"
+    "Signals: SIGTERM and SIGINT stop in order, SIGHUP reads the configuration again.\n";
+
+static void print_fault(void *context, const char *file, unsigned line, const char *message)
+{
+    (void)context;
+    if (line > 0)
+        printf("%s:%u: %s\n", file, line, message);
+    else
+        printf("%s: %s\n", file, message);
+}
+
+/* Read the file, and say what it amounts to or what is wrong with it. */
+static int check(const char *path)
+{
+    struct config config;
+    struct plan plan;
+    char error[256];
+    size_t publish = 0;
+
+    if (config_load(&config, path, print_fault, NULL) < 0)
+        return EXIT_FAILED;
+    if (plan_create(&plan, &config, error, sizeof(error)) < 0) {
+        printf("%s: %s\n", path, error);
+        config_free(&config);
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < config.channel_count; i++)
+        publish += config.channels[i].direction == LAYOUT_PUBLISH;
+    printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s\n", path, config.segment,
+           (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish, config.uri_count,
+           config.uri_count == 1 ? "" : "s");
+    plan_destroy(&plan);
+    config_free(&config);
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int install_signals(void)
+{
+    struct sigaction action = {.sa_handler = loop_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    /* No SA_RESTART: the wait on the doorbell is to end. SIGPIPE: a broker that goes away is an error code, not the end. */
+    if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGHUP, &action, NULL) < 0 ||
+        sigaction(SIGPIPE, &ignore, NULL) < 0)
+        return -errno;
+    return 0;
+}
+
+static int serve(const char *path)
+{
+    struct config config, next;
+    enum loop_end end;
+    int rc;
+
+    if ((rc = install_signals()) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not install signal handlers: %s", strerror(-rc));
+        return EXIT_FAILED;
+    }
+    if (config_load(&config, path, loop_report_fault, NULL) < 0)
+        return EXIT_FAILED;
+    while ((end = loop_run(&config, &next)) == LOOP_RELOAD) {
+        config_free(&config);
+        config = next;
+    }
+    config_free(&config);
+    return end == LOOP_STOPPED ? EXIT_DONE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    const char *path = DEFAULT_CONFIG;
+    int option, check_only = 0;
+
+    while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            check_only = 1;
+            break;
+        case 'v':
+            puts("shmgated " SHMGATE_VERSION);
+            return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+        case 'h':
+            fputs(usage, stdout);
+            return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+        default:
+            fputs("Try: shmgated --help\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "shmgated: unexpected argument: %s\nTry: shmgated --help\n", argv[optind]);
+        return EXIT_USAGE;
+    }
+    return check_only ? check(path) : serve(path);
+}

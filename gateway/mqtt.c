@@ -1,0 +1,430 @@
+/* mqtt.c: the MQTT client over Eclipse Paho's MQTTAsync. See mqtt.h.
+ *
+ * What this file knows of Paho, read in its source and tried (1.3.12, 1.3.14):
+ *   - its callbacks run on its threads with its one lock held: they only copy what they are told into the mailbox
+ *   - a list of several URIs with automatic reconnection sticks at the last one: each attempt here gets one URI, and reconnection is ours
+ *   - one client object that has used TLS uses it for ever after: it is made anew when the scheme changes
+ *   - the answer to a publish of QoS 0 comes from the thread that wrote it, right after the write
+ *   - when the session is not there any more, it gives all messages in flight back with an error: they are sent again
+ */
+#include "mqtt.h"
+
+#include <MQTTAsync.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mqtt_text.h"
+#include "write_guard.h"
+
+/* Seconds the broker keeps our session, with the commands that wait in it, while we are away (MQTT 5, 3.1.2.11.2). A week outlasts
+ * a long weekend without power. 3.1.1 brokers have a limit of their own. */
+#define SESSION_EXPIRY_S (7 * 24 * 3600)
+#define DISCONNECT_POLL_MS 2
+#define URI_SIZE 512
+
+struct mqtt {
+    MQTTAsync client;
+    struct mqtt_options options;
+    char *client_id, *will_topic, *will_payload;
+    int tls;                       /* of the present client object: 1 or 0; -1: there is none */
+    char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
+};
+
+static struct mailbox *answers;    /* where the answers to publishes go: their context has room for the token only */
+
+static void put(const struct mailbox_event *event)
+{
+    /* It cannot be full: see mailbox.h. Were it, the message would be sent again after a restart. */
+    mailbox_put(answers, event);
+}
+
+static uint64_t token_of(const void *context)
+{
+    return (uint64_t)(uintptr_t)context;
+}
+
+static void *context_of(uint64_t token)
+{
+    return (void *)(uintptr_t)token;
+}
+
+/* ---- Paho's callbacks ---- */
+
+static void answer(enum mailbox_kind kind, void *context, int reason, const char *text)
+{
+    struct mailbox_event event = {.kind = kind, .token = token_of(context), .reason = reason};
+
+    snprintf(event.text, sizeof(event.text), "%s", text);
+    put(&event);
+}
+
+static void on_sent(void *context, int qos)
+{
+    /* A failed write that was hidden from Paho (write_guard.h) has delivered nothing. For QoS 1 and 2 the broker's answer counts. */
+    if (qos == 0 && write_guard_take_failure())
+        answer(MAILBOX_FAILED, context, 0, "");
+    else
+        answer(MAILBOX_DELIVERED, context, 0, "");
+}
+
+static void on_send_success(void *context, MQTTAsync_successData *data)
+{
+    on_sent(context, data->alt.pub.message.qos);
+}
+
+static void on_send_success5(void *context, MQTTAsync_successData5 *data)
+{
+    on_sent(context, data->alt.pub.message.qos);
+}
+
+static void on_send_failure(void *context, MQTTAsync_failureData *data)
+{
+    answer(MAILBOX_FAILED, context, data ? data->code : 0, "");
+}
+
+static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+    int reason = data ? (int)data->reasonCode : 0;
+
+    if (mqtt_text_publish_refused(reason))
+        answer(MAILBOX_REFUSED, context, reason, mqtt_text_reason(reason));
+    else
+        answer(MAILBOX_FAILED, context, reason, "");
+}
+
+static void on_subscribe_success(void *context, MQTTAsync_successData *data)
+{
+    answer(MAILBOX_SUBSCRIBED, context, data->alt.qos, "");
+}
+
+static void on_subscribe_success5(void *context, MQTTAsync_successData5 *data)
+{
+    answer(MAILBOX_SUBSCRIBED, context, (int)data->reasonCode, "");
+}
+
+static void on_subscribe_failure(void *context, MQTTAsync_failureData *data)
+{
+    /* Without an answer from the broker (a lost connection) the next connection subscribes again. */
+    if (data && data->code == 0x80)
+        answer(MAILBOX_SUBSCRIBE_REFUSED, context, data->code, "the broker refused the subscription: check its access rules");
+}
+
+static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+    if (data && (int)data->reasonCode >= 0x80)
+        answer(MAILBOX_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
+}
+
+static void report_connected(int session_present, unsigned receive_maximum)
+{
+    struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .receive_maximum = receive_maximum};
+
+    write_guard_new_connection();
+    put(&event);
+}
+
+static void on_connect_success(void *context, MQTTAsync_successData *data)
+{
+    (void)context;
+    report_connected(data->alt.connect.sessionPresent, 0);
+}
+
+static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
+{
+    int maximum = 0;
+
+    (void)context;
+    if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
+        maximum = (int)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
+    report_connected(data->alt.connect.sessionPresent, maximum > 0 ? (unsigned)maximum : 0);
+}
+
+static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
+{
+    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .reason = code};
+
+    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message, mqtt->tls_reason);
+    put(&event);
+}
+
+static void on_connect_failure(void *context, MQTTAsync_failureData *data)
+{
+    report_connect_failed(context, data ? data->code : 0, data ? data->message : NULL);
+}
+
+static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+    int code = data ? data->code : 0;
+
+    report_connect_failed(context, code == 0 && data ? (int)data->reasonCode : code, data ? data->message : NULL);
+}
+
+static void on_lost(void *context, char *cause)
+{
+    struct mailbox_event event = {.kind = MAILBOX_LOST};
+
+    (void)context;
+    snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it");
+    put(&event);
+}
+
+static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
+{
+    struct mqtt *mqtt = context;
+
+    /* A length is given only when the topic holds a NUL byte. */
+    mqtt->options.on_message(mqtt->options.context, topic, topic_length > 0 ? (size_t)topic_length : strlen(topic), message->payload,
+                             (size_t)message->payloadlen, (unsigned)message->qos, message->retained);
+    MQTTAsync_freeMessage(&message);
+    MQTTAsync_free(topic);
+    return 1;
+}
+
+/* OpenSSL's error queue, a line a call; the first one of an attempt is the cause. */
+static int on_tls_error(const char *text, size_t size, void *context)
+{
+    struct mqtt *mqtt = context;
+
+    if (mqtt->tls_reason[0] == '\0')
+        mqtt_text_tls(mqtt->tls_reason, sizeof(mqtt->tls_reason), text, size);
+    return 1;
+}
+
+/* ---- The client object ---- */
+
+static char *copy_string(const char *string)
+{
+    return string ? strdup(string) : NULL;
+}
+
+int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size)
+{
+    struct mqtt *mqtt;
+
+    *out = NULL;
+    if (answers) {
+        snprintf(error, error_size, "there is an MQTT client already");
+        return -EBUSY;
+    }
+    snprintf(error, error_size, "out of memory");
+    mqtt = calloc(1, sizeof(*mqtt));
+    if (!mqtt)
+        return -ENOMEM;
+    mqtt->options = *options;
+    mqtt->tls = -1;
+    mqtt->client_id = copy_string(options->client_id);
+    mqtt->will_topic = copy_string(options->will_topic);
+    mqtt->will_payload = copy_string(options->will_payload);
+    answers = options->mailbox;
+    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload) {
+        mqtt_destroy(mqtt);
+        return -ENOMEM;
+    }
+    *out = mqtt;
+    return 0;
+}
+
+void mqtt_destroy(struct mqtt *mqtt)
+{
+    if (!mqtt)
+        return;
+    if (mqtt->client)
+        MQTTAsync_destroy(&mqtt->client);
+    answers = NULL;
+    free(mqtt->client_id);
+    free(mqtt->will_topic);
+    free(mqtt->will_payload);
+    free(mqtt);
+}
+
+/* Make sure there is a client object that fits the scheme. */
+static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_size)
+{
+    MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer5;
+    int rc;
+
+    if (mqtt->client && mqtt->tls == tls)
+        return 0;
+    if (mqtt->client)
+        MQTTAsync_destroy(&mqtt->client);
+    if (mqtt->options.version < 5)
+        options.MQTTVersion = MQTTVERSION_3_1_1;
+    options.sendWhileDisconnected = 0;
+    options.maxBufferedMessages = (int)mqtt->options.window + 16;
+    rc = MQTTAsync_createWithOptions(&mqtt->client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
+                                     NULL, &options);
+    if (rc == MQTTASYNC_SUCCESS)
+        rc = MQTTAsync_setCallbacks(mqtt->client, mqtt, on_lost, on_message, NULL);
+    if (rc != MQTTASYNC_SUCCESS) {
+        snprintf(error, error_size, "make an MQTT client: %s", MQTTAsync_strerror(rc));
+        if (mqtt->client)
+            MQTTAsync_destroy(&mqtt->client);
+        return -EIO;
+    }
+    mqtt->tls = tls;
+    return 0;
+}
+
+/* mqtt:// and mqtts:// to what Paho calls them, which all its versions know. */
+static int paho_uri(const char *uri, char *out, size_t size, char *error, size_t error_size)
+{
+    int tls = strncmp(uri, "mqtts://", 8) == 0;
+    const char *address = uri + (tls ? 8 : 7);
+    const char *port = strrchr(address, ':');
+    int has_port = port && !strchr(port, ']');
+    int length;
+
+    if (!tls && strncmp(uri, "mqtt://", 7) != 0) {
+        snprintf(error, error_size, "uri: expected mqtt://HOST or mqtts://HOST");
+        return -EINVAL;
+    }
+    length = snprintf(out, size, "%s%s%s", tls ? "ssl://" : "tcp://", address, has_port ? "" : tls ? ":8883" : ":1883");
+    if (length < 0 || (size_t)length >= size) {
+        snprintf(error, error_size, "uri: longer than %zu characters", size - 1);
+        return -EINVAL;
+    }
+    return tls;
+}
+
+static int check_file(const char *what, const char *path, char *error, size_t error_size)
+{
+    int rc;
+
+    if (!path || access(path, R_OK) == 0)
+        return 0;
+    rc = -errno;
+    snprintf(error, error_size, "%s %s: %s", what, path, strerror(-rc));
+    return rc;
+}
+
+int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size)
+{
+    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer, connect5 = MQTTAsync_connectOptions_initializer5;
+    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
+    MQTTAsync_SSLOptions ssl = MQTTAsync_SSLOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
+    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = SESSION_EXPIRY_S};
+    const struct mqtt_options *options = &mqtt->options;
+    char address[URI_SIZE], *addresses[] = {address};
+    int tls = paho_uri(uri, address, sizeof(address), error, error_size), rc;
+
+    if (tls < 0)
+        return tls;
+    if (tls && ((rc = check_file("ca_file", options->ca_file, error, error_size)) < 0 ||
+                (rc = check_file("cert_file", options->cert_file, error, error_size)) < 0 ||
+                (rc = check_file("key_file", options->key_file, error, error_size)) < 0))
+        return rc;
+    if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
+        return rc;
+    if (options->version >= 5) {
+        connect = connect5;
+        connect.cleanstart = 0;
+        connect.onSuccess5 = on_connect_success5;
+        connect.onFailure5 = on_connect_failure5;
+        if (MQTTProperties_add(&properties, &expiry) != 0) {
+            snprintf(error, error_size, "out of memory");
+            return -ENOMEM;
+        }
+        connect.connectProperties = &properties;
+    } else {
+        connect.cleansession = 0;
+        connect.MQTTVersion = MQTTVERSION_3_1_1;
+        connect.onSuccess = on_connect_success;
+        connect.onFailure = on_connect_failure;
+    }
+    connect.context = mqtt;
+    connect.keepAliveInterval = (int)options->keepalive_s;
+    connect.connectTimeout = (int)((options->connect_timeout_ms + 999) / 1000);
+    connect.maxInflight = (int)options->window;
+    connect.username = options->username;
+    connect.password = password;
+    connect.automaticReconnect = 0;
+    connect.serverURIcount = 1;
+    connect.serverURIs = addresses;
+    will.topicName = mqtt->will_topic;
+    will.message = mqtt->will_payload;
+    will.qos = 1;
+    will.retained = 1;
+    connect.will = &will;
+    ssl.trustStore = options->ca_file;
+    ssl.keyStore = options->cert_file;
+    ssl.privateKey = options->key_file;
+    ssl.enableServerCertAuth = 1;
+    ssl.verify = 1;
+    ssl.ssl_error_cb = on_tls_error;
+    ssl.ssl_error_context = mqtt;
+    mqtt->tls_reason[0] = '\0';
+    if (tls)
+        connect.ssl = &ssl;
+    rc = MQTTAsync_connect(mqtt->client, &connect);
+    MQTTProperties_free(&properties);
+    if (rc == MQTTASYNC_SUCCESS)
+        return 0;
+    snprintf(error, error_size, "connect: %s", MQTTAsync_strerror(rc));
+    return -EIO;
+}
+
+static MQTTAsync_responseOptions response_for(const struct mqtt *mqtt, uint64_t token)
+{
+    MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
+
+    response.context = context_of(token);
+    if (mqtt->options.version >= 5) {
+        response.onSuccess5 = on_send_success5;
+        response.onFailure5 = on_send_failure5;
+    } else {
+        response.onSuccess = on_send_success;
+        response.onFailure = on_send_failure;
+    }
+    return response;
+}
+
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint64_t token)
+{
+    MQTTAsync_responseOptions response = response_for(mqtt, token);
+    int rc;
+
+    if (mqtt->options.version >= 5) {
+        response.onSuccess5 = on_subscribe_success5;
+        response.onFailure5 = on_subscribe_failure5;
+    } else {
+        response.onSuccess = on_subscribe_success;
+        response.onFailure = on_subscribe_failure;
+    }
+    rc = MQTTAsync_subscribe(mqtt->client, filter, (int)qos, &response);
+    return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
+}
+
+int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
+{
+    MQTTAsync_responseOptions response = response_for(mqtt, token);
+
+    switch (MQTTAsync_send(mqtt->client, topic, (int)size, payload, (int)qos, retain, &response)) {
+    case MQTTASYNC_SUCCESS:
+        return 0;
+    case MQTTASYNC_BAD_UTF8_STRING:
+    case MQTTASYNC_BAD_QOS:
+    case MQTTASYNC_NULL_PARAMETER:
+        return -EINVAL;
+    default: /* disconnected, no identifier free, too many buffered, out of memory: these pass */
+        return -EAGAIN;
+    }
+}
+
+void mqtt_disconnect(struct mqtt *mqtt, unsigned timeout_ms)
+{
+    MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
+    const struct timespec pause = {.tv_nsec = DISCONNECT_POLL_MS * 1000000L};
+
+    if (!mqtt->client)
+        return;
+    options.timeout = (int)timeout_ms;
+    if (MQTTAsync_disconnect(mqtt->client, &options) != MQTTASYNC_SUCCESS)
+        return;
+    for (unsigned waited = 0; waited < timeout_ms && MQTTAsync_isConnected(mqtt->client); waited += DISCONNECT_POLL_MS)
+        nanosleep(&pause, NULL);
+}

@@ -1,0 +1,57 @@
+/* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c is the only file that includes Paho.
+ *
+ * Paho's two threads do the sending and the receiving; they leave what the loop must know in the mailbox. All functions
+ * here are for the loop's thread. Paho keeps messages of QoS 1 and 2 that are in flight over a lost connection and sends them again on
+ * the next one, if the broker still knows the session; otherwise it gives them back as MAILBOX_FAILED. Whoever publishes keeps at
+ * most `window` of them in flight: beyond that Paho queues, which it does badly (a queued message waits up to a second).
+ *
+ * One client a process: Paho hands a publish's answer nothing but the token, so where the answers go is kept once.
+ */
+#ifndef SHMGATE_MQTT_H
+#define SHMGATE_MQTT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mailbox.h"
+
+struct mqtt;
+
+/* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
+struct mqtt_options {
+    const char *client_id;
+    int version;                   /* 4: MQTT 3.1.1, 5: MQTT 5 */
+    const char *username;          /* NULL: none */
+    const char *ca_file, *cert_file, *key_file; /* PEM; NULL: the system's authorities, no client certificate */
+    unsigned keepalive_s, connect_timeout_ms;
+    unsigned window;               /* messages of QoS 1 and 2 in flight at most */
+    const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
+    struct mailbox *mailbox;
+    /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
+     * acknowledgement of a QoS 1 message after this returns. The topic is not terminated. */
+    void (*on_message)(void *context, const char *topic, size_t topic_size, const void *payload, size_t size, unsigned qos, int retained);
+    void *context;
+};
+
+/* Prepare. On success *out must be given to mqtt_destroy. -EBUSY there is one already; -ENOMEM. */
+int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size);
+
+/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with MAILBOX_FAILED. */
+void mqtt_destroy(struct mqtt *mqtt);
+
+/* Begin one attempt to connect to `uri`, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Certificates are read anew each time; `password` (NULL: none)
+ * is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno with the reason. Never waits for the
+ * network. */
+int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
+
+/* Subscribe; SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint64_t token);
+
+/* Publish; topic and payload are copied. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
+ * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */
+int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token);
+
+/* Close in order, so that the broker does not publish the will; waits up to timeout_ms for the network. */
+void mqtt_disconnect(struct mqtt *mqtt, unsigned timeout_ms);
+
+#endif

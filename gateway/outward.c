@@ -1,0 +1,362 @@
+/* outward.c: from the lanes of a segment to the broker.
+ *
+ * The happy path of a message:
+ *   1. its writer commits it and marks the lane dirty; outward_collect puts the lane into the ready queue
+ *   2. outward_pump copies it out of the slot, checks that the copy is whole, and hands it to the MQTT client with a token
+ *   3. the answer comes back by token; outward_answered takes the lane's answered messages off the flight table, in order
+ *   4. outward_settle writes the ledger: the slots below its tail are the writer's again
+ * What can go wrong:
+ *   - overwritten before step 2: counted when the messages sent before it are accounted for (account)
+ *   - failed in step 3: sending begins again at that message when the lane's others are answered
+ *   - the gateway is killed anywhere: the next one begins at the ledger's tail
+ */
+#include "outward.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+/* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short enough that one busy
+ * writer delays another by a fraction of the window. */
+#define BURST 16
+
+struct lane {
+    struct outward *outward;
+    struct ring ring;
+    uint32_t channel;
+    uint64_t next;                 /* sequence number to send next */
+    uint64_t bound;                /* send only below it */
+    struct ring_ledger ledger;
+    struct flight_lane flight;
+    unsigned char ready;           /* 1: in the ready queue */
+    unsigned char unsettled;       /* 1: in the list of lanes whose ledger has changed */
+};
+
+struct outward {
+    struct segment *segment;
+    const struct outward_channel *channels;
+    struct flight *flight;
+    outward_send send;
+    void *context;
+    struct lane *lanes;            /* all of the segment; those of subscribe channels stay unused */
+    uint32_t *ready;               /* a queue of lanes, lane_count long */
+    uint32_t ready_first, ready_count;
+    uint32_t *unsettled;           /* a list of lanes, lane_count long */
+    uint32_t unsettled_count;
+    unsigned dropped;              /* mask of reasons since the last settle */
+    void *buffer;                  /* of the largest max_payload */
+    size_t buffer_size;
+};
+
+static void lane_start(struct lane *lane, struct outward *outward, uint32_t number)
+{
+    lane->outward = outward;
+    lane->ring = segment_ring(outward->segment, number);
+    lane->channel = outward->segment->layout.lane_channel[number];
+    ring_ledger_load(lane->ring.lane, &lane->ledger);
+    /* A tail beyond the head is nothing a gateway writes: a damaged ledger must not make us wait for ever. */
+    if (lane->ledger.tail > ring_head(&lane->ring) + 1)
+        lane->ledger.tail = ring_head(&lane->ring);
+    lane->next = lane->ledger.tail;
+    lane->bound = UINT64_MAX;
+    flight_lane_init(&lane->flight);
+}
+
+static int is_outward(const struct outward *outward, uint32_t lane)
+{
+    const struct layout *layout = &outward->segment->layout;
+
+    return layout->channels[layout->lane_channel[lane]].direction == LAYOUT_PUBLISH;
+}
+
+int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels, struct flight *flight,
+                   outward_send send, void *context)
+{
+    struct outward *outward = calloc(1, sizeof(*outward));
+    uint32_t count = segment->layout.lane_count;
+
+    *out = NULL;
+    if (!outward)
+        return -ENOMEM;
+    outward->segment = segment;
+    outward->channels = channels;
+    outward->flight = flight;
+    outward->send = send;
+    outward->context = context;
+    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
+        if (segment->layout.channels[i].max_payload > outward->buffer_size)
+            outward->buffer_size = segment->layout.channels[i].max_payload;
+    outward->lanes = calloc(count, sizeof(outward->lanes[0]));
+    outward->ready = calloc(count, sizeof(outward->ready[0]));
+    outward->unsettled = calloc(count, sizeof(outward->unsettled[0]));
+    outward->buffer = malloc(outward->buffer_size);
+    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->buffer) {
+        outward_destroy(outward);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (is_outward(outward, i))
+            lane_start(&outward->lanes[i], outward, i);
+    outward_collect_all(outward);
+    *out = outward;
+    return 0;
+}
+
+void outward_destroy(struct outward *outward)
+{
+    if (!outward)
+        return;
+    free(outward->lanes);
+    free(outward->ready);
+    free(outward->unsettled);
+    free(outward->buffer);
+    free(outward);
+}
+
+static void make_ready(struct outward *outward, uint32_t number)
+{
+    if (outward->lanes[number].ready)
+        return;
+    outward->lanes[number].ready = 1;
+    outward->ready[(outward->ready_first + outward->ready_count++) % outward->segment->layout.lane_count] = number;
+}
+
+static uint32_t next_ready(struct outward *outward)
+{
+    uint32_t number = outward->ready[outward->ready_first];
+
+    outward->ready_first = (outward->ready_first + 1) % outward->segment->layout.lane_count;
+    outward->ready_count--;
+    outward->lanes[number].ready = 0;
+    return number;
+}
+
+int outward_collect(struct outward *outward)
+{
+    const struct layout *layout = &outward->segment->layout;
+    int any = 0;
+
+    for (uint32_t word = 0; word < layout->dirty_words; word++) {
+        uint64_t bits = ring_take_dirty(outward->segment->dirty, word);
+
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+            /* Anybody can set bits that stand for no lane, or for one that only we write. */
+            if (number >= layout->lane_count || !is_outward(outward, number))
+                continue;
+            make_ready(outward, number);
+            segment_wake_readers(outward->segment, layout->lane_channel[number]);
+            any = 1;
+        }
+    }
+    return any;
+}
+
+void outward_collect_all(struct outward *outward)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
+        if (is_outward(outward, i))
+            make_ready(outward, i);
+}
+
+static void changed(struct lane *lane)
+{
+    struct outward *outward = lane->outward;
+
+    if (lane->unsettled)
+        return;
+    lane->unsettled = 1;
+    outward->unsettled[outward->unsettled_count++] = (uint32_t)(lane - outward->lanes);
+}
+
+static void count_dropped(struct lane *lane, enum layout_drop reason, uint64_t count)
+{
+    lane->ledger.dropped[reason] += count;
+    lane->outward->dropped |= 1u << reason;
+}
+
+/* Move the lane's tail over message `sequence`. What lies between was overwritten before it could be sent. */
+static void account(struct lane *lane, uint64_t sequence)
+{
+    if (sequence > lane->ledger.tail)
+        count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, sequence - lane->ledger.tail);
+    lane->ledger.tail = sequence + 1;
+    changed(lane);
+}
+
+/* Nothing is in flight: what was skipped so far is accounted for now. */
+static void account_skipped(struct lane *lane)
+{
+    if (lane->flight.first >= 0 || lane->next <= lane->ledger.tail)
+        return;
+    count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, lane->next - lane->ledger.tail);
+    lane->ledger.tail = lane->next;
+    changed(lane);
+}
+
+/* A message that cannot be sent, for another reason than an overwrite: only when all before it are accounted for. */
+static int drop_next(struct lane *lane, enum layout_drop reason)
+{
+    account_skipped(lane);
+    if (lane->flight.first >= 0)
+        return -EBUSY;
+    count_dropped(lane, reason, 1);
+    lane->ledger.tail = ++lane->next;
+    changed(lane);
+    return 0;
+}
+
+void outward_answered(void *owner)
+{
+    struct lane *lane = owner;
+    uint64_t sequence;
+    enum flight_answer answer;
+
+    while ((answer = flight_take(lane->outward->flight, &lane->flight, &sequence)) != FLIGHT_WAITING) {
+        if (answer == FLIGHT_FAILED) {
+            lane->next = sequence;
+            break;
+        }
+        account(lane, sequence);
+        if (answer == FLIGHT_DELIVERED)
+            lane->ledger.delivered++;
+        else
+            count_dropped(lane, LAYOUT_DROP_REFUSED, 1);
+    }
+    account_skipped(lane);
+    make_ready(lane->outward, (uint32_t)(lane - lane->outward->lanes));
+}
+
+struct flight_lane *outward_flight_lane(void *owner)
+{
+    return &((struct lane *)owner)->flight;
+}
+
+/* Send the lane's next message. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
+static int send_next(struct lane *lane)
+{
+    struct outward *outward = lane->outward;
+    struct ring_message message;
+    uint64_t token;
+    int rc = ring_read(&lane->ring, lane->next, &message, outward->buffer, outward->buffer_size, NULL);
+
+    if (rc == -EAGAIN) {
+        rc = ring_stuck(&lane->ring, lane->next);
+        if (rc == -ESTALE && lane->flight.first < 0) {
+            /* Our place is beyond the head: the head was damaged and has been set right by its writer. */
+            lane->next = lane->ledger.tail = ring_head(&lane->ring);
+            changed(lane);
+            return 1;
+        }
+        return rc == -EBADMSG && drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
+    }
+    if (rc == -ESTALE) {
+        lane->next = ring_resync(&lane->ring, lane->next);
+        account_skipped(lane);
+        return 1;
+    }
+    if (rc < 0)
+        return drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
+    token = flight_add(outward->flight, &lane->flight, lane, lane->next);
+    rc = outward->send(outward->context, &outward->channels[lane->channel], message.payload, message.size, token);
+    if (rc == 0) {
+        lane->next++;
+        return 1;
+    }
+    flight_cancel(outward->flight, &lane->flight);
+    if (rc == -EAGAIN)
+        return rc;
+    return drop_next(lane, LAYOUT_DROP_REFUSED) == 0;
+}
+
+/* Send up to a burst from one lane. Returns the number of steps, or -EAGAIN. */
+static int pump_lane(struct lane *lane)
+{
+    int steps = 0;
+
+    while (steps < BURST && flight_has_room(lane->outward->flight) && !lane->flight.failed && lane->next < lane->bound) {
+        int rc = send_next(lane);
+
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            return steps;
+        steps++;
+    }
+    return steps;
+}
+
+/* Whether the lane has something for another turn. Lanes that wait for answers are made ready by them. */
+static int wants_more(const struct lane *lane)
+{
+    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next;
+}
+
+int outward_pump(struct outward *outward)
+{
+    int sent = 0;
+
+    for (uint32_t visits = outward->ready_count; visits > 0 && flight_has_room(outward->flight); visits--) {
+        uint32_t number = next_ready(outward);
+        int rc = pump_lane(&outward->lanes[number]);
+
+        if (rc < 0 || wants_more(&outward->lanes[number]))
+            make_ready(outward, number);
+        if (rc < 0)
+            return sent > 0 ? sent : rc;
+        sent += rc;
+    }
+    return sent;
+}
+
+unsigned outward_settle(struct outward *outward)
+{
+    unsigned dropped = outward->dropped;
+
+    for (uint32_t i = 0; i < outward->unsettled_count; i++) {
+        struct lane *lane = &outward->lanes[outward->unsettled[i]];
+
+        lane->unsettled = 0;
+        ring_ledger_store(lane->ring.lane, &lane->ledger);
+    }
+    outward->unsettled_count = 0;
+    outward->dropped = 0;
+    return dropped;
+}
+
+void outward_bound(struct outward *outward)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
+        if (is_outward(outward, i))
+            outward->lanes[i].bound = ring_head(&outward->lanes[i].ring);
+}
+
+void outward_unbound(struct outward *outward)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
+        outward->lanes[i].bound = UINT64_MAX;
+    outward_collect_all(outward);
+}
+
+int outward_drained(const struct outward *outward)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++) {
+        const struct lane *lane = &outward->lanes[i];
+
+        if (is_outward(outward, i) && (lane->flight.first >= 0 || ring_head(&lane->ring) > lane->ledger.tail))
+            return 0;
+    }
+    return 1;
+}
+
+int outward_finished(const struct outward *outward)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
+        if (is_outward(outward, i) && segment_lane_locked(outward->segment, i) != 0)
+            return 0;
+    /* After the locks: what a writer wrote before it let go is seen now. */
+    return outward_drained(outward);
+}

@@ -1,0 +1,60 @@
+/* outward.h: from the lanes of a segment to the broker: which lane has news, what is sent next, and the ledger.
+ *
+ * Used by the loop's thread only. Nothing here waits.
+ */
+#ifndef SHMGATE_OUTWARD_H
+#define SHMGATE_OUTWARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flight.h"
+#include "segment.h"
+
+/* How the messages of a channel are published. Strings are borrowed and must outlive the struct outward. */
+struct outward_channel {
+    const char *topic;
+    unsigned qos;
+    int retain;
+};
+
+/* Hand one message to the MQTT client; the payload is copied before it returns. Returns 0; -EAGAIN not now; another -errno: this
+ * message can never be sent. */
+typedef int (*outward_send)(void *context, const struct outward_channel *channel, const void *payload, size_t size, uint64_t token);
+
+struct outward;
+
+/* Take up the lanes of `segment` where their ledgers say. `channels` has one element a channel of the segment; those of subscribe channels are
+ * not looked at. On success *out must be given to outward_destroy. -ENOMEM. */
+int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels, struct flight *flight,
+                   outward_send send, void *context);
+void outward_destroy(struct outward *outward);
+
+/* Take the lanes' word that they have news, and wake the readers of their channels. Returns whether there was any. */
+int outward_collect(struct outward *outward);
+
+/* Look at every lane, whether it left word or not. */
+void outward_collect_all(struct outward *outward);
+
+/* Send what may be sent. Returns the number of messages handed over, or -EAGAIN when the client takes no more now. */
+int outward_pump(struct outward *outward);
+
+/* Record an answer; flight_answer has found `owner` in one of this process's outwards. */
+void outward_answered(void *owner);
+struct flight_lane *outward_flight_lane(void *owner);
+
+/* Write the changed ledgers into the segment. Returns a bit mask of the drop reasons that grew since the last call. */
+unsigned outward_settle(struct outward *outward);
+
+/* Do not send from here until outward_pump of another one, the segment before this one, has nothing left: remember how far each lane is
+ * now, and send no further. outward_unbound ends it. */
+void outward_bound(struct outward *outward);
+void outward_unbound(struct outward *outward);
+
+/* Whether everything written so far has been sent and accounted for: 1 or 0. */
+int outward_drained(const struct outward *outward);
+
+/* Whether it is drained and no writer holds a lane any more, so that nothing can follow. Makes a system call a lane. */
+int outward_finished(const struct outward *outward);
+
+#endif

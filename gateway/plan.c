@@ -1,0 +1,54 @@
+/* plan.c: what a configuration asks of the segment, the outward and the inward side. */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size)
+{
+    size_t count = config->channel_count;
+    struct layout_request *requests = calloc(count, sizeof(requests[0]));
+    int rc = -ENOMEM;
+
+    memset(plan, 0, sizeof(*plan));
+    plan->topics = calloc(count, sizeof(plan->topics[0]));
+    plan->channels = calloc(count, sizeof(plan->channels[0]));
+    if (!requests || !plan->topics || !plan->channels) {
+        snprintf(error, error_size, "out of memory");
+        goto cleanup;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct config_channel *channel = &config->channels[i];
+
+        plan->topics[i] = channel->topic;
+        plan->channels[i] = (struct outward_channel){.topic = channel->topic, .qos = channel->qos, .retain = channel->retain};
+        requests[i] = (struct layout_request){
+            .name = channel->name,
+            .topic = channel->topic,
+            .direction = channel->direction,
+            .overflow = channel->direction == LAYOUT_SUBSCRIBE ? LAYOUT_DROP_OLDEST : channel->overflow,
+            .qos = channel->qos,
+            .retain = channel->retain,
+            .max_payload = channel->max_payload,
+            .topic_max = channel->topic_max,
+            .slots = channel->slots,
+            .writers = channel->direction == LAYOUT_SUBSCRIBE ? 1 : channel->writers,
+        };
+    }
+    rc = layout_plan(&plan->layout, requests, (uint32_t)count, error, error_size);
+cleanup:
+    free(requests);
+    if (rc < 0)
+        plan_destroy(plan);
+    return rc;
+}
+
+void plan_destroy(struct plan *plan)
+{
+    layout_free(&plan->layout);
+    free(plan->topics);
+    free(plan->channels);
+    memset(plan, 0, sizeof(*plan));
+}

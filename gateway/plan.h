@@ -1,0 +1,20 @@
+/* plan.h: what a configuration asks of the segment, the outward and the inward side. */
+#ifndef SHMGATE_PLAN_H
+#define SHMGATE_PLAN_H
+
+#include "config.h"
+#include "layout.h"
+#include "outward.h"
+
+/* One element a channel, in the order of the configuration; all strings are borrowed from it. */
+struct plan {
+    struct layout layout;
+    const char **topics;
+    struct outward_channel *channels;
+};
+
+/* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */
+int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size);
+void plan_destroy(struct plan *plan);
+
+#endif

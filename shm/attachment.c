@@ -1,0 +1,216 @@
+/* attachment.c: attaching a process to a segment, and following it when the gateway replaces it. */
+#include "handles.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+#define ATTACH_POLL_MS 20 /* how often to look for a segment that is not there yet: there is nothing to be woken by */
+
+static _Thread_local char reason_buffer[SEGMENT_ERROR_SIZE];
+static _Thread_local const char *reason = "";
+
+const char *shared_memory_error(void)
+{
+    return reason;
+}
+
+int handle_fail(int rc, const char *format, ...)
+{
+    char text[sizeof(reason_buffer)]; /* an argument may be the former reason */
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    memcpy(reason_buffer, text, sizeof(text));
+    reason = reason_buffer;
+    return rc;
+}
+
+int handle_fail_plain(int rc, const char *text)
+{
+    reason = text;
+    return rc;
+}
+
+int handle_check_fork(const struct shared_memory *shm)
+{
+    if (shm->fork_count == platform_fork_count())
+        return 0;
+    return handle_fail_plain(-EPERM, "this handle was opened before fork(): attach again in the child");
+}
+
+static void holding_free(struct holding *holding)
+{
+    segment_close(&holding->segment);
+    free(holding->lane_held);
+    free(holding);
+}
+
+/* Attach once. */
+static int holding_open(const char *name, struct holding **out)
+{
+    char error[SEGMENT_ERROR_SIZE];
+    struct holding *holding = calloc(1, sizeof(*holding));
+    int rc;
+
+    if (!holding)
+        return handle_fail_plain(-ENOMEM, "out of memory");
+    if ((rc = segment_attach(&holding->segment, name, error, sizeof(error))) < 0) {
+        free(holding);
+        return handle_fail(rc, "%s", error);
+    }
+    holding->lane_held = calloc(holding->segment.layout.lane_count, 1);
+    if (!holding->lane_held) {
+        holding_free(holding);
+        return handle_fail_plain(-ENOMEM, "out of memory");
+    }
+    holding->references = 1;
+    *out = holding;
+    return 0;
+}
+
+/* Attach, trying again until the deadline while there is no segment. */
+static int holding_await(const char *name, int timeout_ms, struct holding **out)
+{
+    uint64_t deadline = platform_monotonic_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+    int rc;
+
+    while ((rc = holding_open(name, out)) == -ENOENT && timeout_ms != 0) {
+        if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
+            return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name", name, timeout_ms);
+        platform_sleep_ms(ATTACH_POLL_MS);
+    }
+    return rc == -ENOENT ? -ETIMEDOUT : rc;
+}
+
+int shared_memory_attach(struct shared_memory **out, const char *segment, int timeout_ms)
+{
+    const char *name = segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT;
+    char error[SEGMENT_ERROR_SIZE];
+    struct shared_memory *shm;
+    int rc;
+
+    *out = NULL;
+    if ((rc = segment_name_check(name, error, sizeof(error))) < 0)
+        return handle_fail(rc, "%s", error);
+    shm = calloc(1, sizeof(*shm));
+    if (!shm)
+        return handle_fail_plain(-ENOMEM, "out of memory");
+    snprintf(shm->name, sizeof(shm->name), "%s", name);
+    shm->fork_count = platform_fork_count();
+    atomic_init(&shm->references, 1);
+    if ((rc = holding_await(name, timeout_ms, &shm->current)) < 0) {
+        free(shm);
+        return rc;
+    }
+    if ((rc = -pthread_mutex_init(&shm->lock, NULL)) < 0) {
+        holding_free(shm->current);
+        free(shm);
+        return handle_fail(rc, "make a lock: %s", strerror(-rc));
+    }
+    *out = shm;
+    return 0;
+}
+
+void attachment_hold(struct shared_memory *shm)
+{
+    atomic_fetch_add(&shm->references, 1);
+}
+
+void attachment_drop(struct shared_memory *shm)
+{
+    if (atomic_fetch_sub(&shm->references, 1) != 1)
+        return;
+    attachment_release(shm, shm->current);
+    pthread_mutex_destroy(&shm->lock);
+    free(shm->topic);
+    free(shm);
+}
+
+void shared_memory_detach(struct shared_memory *shm)
+{
+    if (shm)
+        attachment_drop(shm);
+}
+
+struct holding *attachment_current(struct shared_memory *shm)
+{
+    struct holding *holding;
+
+    pthread_mutex_lock(&shm->lock);
+    holding = shm->current;
+    holding->references++;
+    pthread_mutex_unlock(&shm->lock);
+    return holding;
+}
+
+/* Count one reference fewer; the lock is held. */
+static void release_locked(struct holding *holding)
+{
+    if (--holding->references == 0)
+        holding_free(holding);
+}
+
+void attachment_release(struct shared_memory *shm, struct holding *holding)
+{
+    pthread_mutex_lock(&shm->lock);
+    release_locked(holding);
+    pthread_mutex_unlock(&shm->lock);
+}
+
+int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh)
+{
+    struct holding *next;
+    int rc = 0;
+
+    pthread_mutex_lock(&shm->lock);
+    if (shm->current == stale || ring_retired(shm->current->segment.header)) {
+        if ((rc = holding_open(shm->name, &next)) == 0) {
+            release_locked(shm->current);
+            shm->current = next;
+        }
+    }
+    if (rc == 0) {
+        *fresh = shm->current;
+        (*fresh)->references++;
+    }
+    pthread_mutex_unlock(&shm->lock);
+    return rc;
+}
+
+int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel)
+{
+    const struct layout_channel_info *info = &holding->segment.layout.channels[channel];
+    int rc = -EBUSY;
+
+    pthread_mutex_lock(&shm->lock);
+    for (uint32_t i = 0; i < info->lane_count && rc == -EBUSY; i++) {
+        uint32_t lane = info->lane_first + i;
+
+        if (holding->lane_held[lane])
+            continue;
+        rc = segment_lock_lane(&holding->segment, lane);
+        if (rc == 0) {
+            holding->lane_held[lane] = 1;
+            rc = (int)lane;
+        }
+    }
+    pthread_mutex_unlock(&shm->lock);
+    if (rc == -EBUSY)
+        return handle_fail(rc, "channel %s: all %u lanes have a living writer: raise `writers` in gateway.ini", info->name, info->lane_count);
+    return rc < 0 ? handle_fail(rc, "channel %s: lock a lane: %s", info->name, strerror(-rc)) : rc;
+}
+
+void attachment_give_lane(struct shared_memory *shm, struct holding *holding, uint32_t lane)
+{
+    pthread_mutex_lock(&shm->lock);
+    segment_unlock_lane(&holding->segment, lane);
+    holding->lane_held[lane] = 0;
+    pthread_mutex_unlock(&shm->lock);
+}

@@ -1,0 +1,177 @@
+/* counters.c: the ledger of a channel, read from the segment. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "counters.h"
+#include "handles.h"
+
+_Static_assert((int)SHARED_MEMORY_DROP_REASONS == (int)LAYOUT_DROP_REASONS, "the public count of reasons");
+
+const char *shared_memory_drop_name(unsigned drop)
+{
+    return layout_drop_name(drop);
+}
+
+static void add_lane(const struct segment *segment, uint32_t lane, struct shared_memory_counters *counters)
+{
+    struct ring ring = segment_ring(segment, lane);
+    uint64_t head, queued, overwritten = 0;
+    struct ring_ledger ledger;
+
+    /* The ledger first: what it accounts for has been written. A writer killed between commit and head makes head one too low. */
+    ring_ledger_load(ring.lane, &ledger);
+    head = ring_head(&ring);
+    if (head < ledger.tail)
+        head = ledger.tail;
+    queued = head - ledger.tail;
+    /* What the writer has overwritten while no gateway looked is gone, although nobody has counted it yet. */
+    if (queued > ring.mask + 1) {
+        overwritten = queued - (ring.mask + 1);
+        queued = ring.mask + 1;
+    }
+    counters->written += head;
+    counters->delivered += ledger.delivered;
+    counters->queued += queued;
+    counters->spooled += ledger.spooled;
+    counters->rejected += ring_rejected(&ring);
+    for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++)
+        counters->dropped[i] += ledger.dropped[i];
+    counters->dropped[LAYOUT_DROP_OVERWRITTEN] += overwritten;
+}
+
+/* Inwards the gateway does the writing: its ledger tells what arrived. */
+static void add_inward(const struct segment *segment, uint32_t lane, struct shared_memory_counters *counters)
+{
+    struct ring_ledger ledger;
+
+    ring_ledger_load(segment_ring(segment, lane).lane, &ledger);
+    counters->delivered += ledger.delivered;
+    counters->written += ledger.delivered;
+    for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++) {
+        counters->dropped[i] += ledger.dropped[i];
+        counters->written += ledger.dropped[i];
+    }
+}
+
+/* What the channel's messages came to in the segments before this one; what is still on its way there counts as queued. */
+static void add_carried(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters)
+{
+    struct ring_carried carried;
+    uint64_t done;
+
+    ring_carried_load(segment_channel(segment, channel), &carried);
+    done = carried.delivered;
+    for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++) {
+        counters->dropped[i] += carried.dropped[i];
+        done += carried.dropped[i];
+    }
+    counters->written += carried.written;
+    counters->delivered += carried.delivered;
+    counters->rejected += carried.rejected;
+    counters->queued += carried.written > done ? carried.written - done : 0;
+}
+
+void counters_collect(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters)
+{
+    const struct layout_channel_info *info = &segment->layout.channels[channel];
+
+    memset(counters, 0, sizeof(*counters));
+    memcpy(counters->name, info->name, sizeof(counters->name));
+    counters->is_subscribe = info->direction == LAYOUT_SUBSCRIBE;
+    counters->lanes = info->lane_count;
+    add_carried(segment, channel, counters);
+    if (counters->is_subscribe) {
+        add_inward(segment, info->lane_first, counters);
+        return;
+    }
+    for (uint32_t i = 0; i < info->lane_count; i++)
+        add_lane(segment, info->lane_first + i, counters);
+}
+
+/* Follow the gateway to its present segment. */
+static int follow(struct shared_memory *shm, struct holding **holding)
+{
+    struct holding *stale;
+    int rc = handle_check_fork(shm);
+
+    if (rc < 0)
+        return rc;
+    *holding = attachment_current(shm);
+    if (!ring_retired((*holding)->segment.header))
+        return 0;
+    stale = *holding;
+    rc = attachment_renew(shm, stale, holding);
+    attachment_release(shm, stale);
+    return rc;
+}
+
+int shared_memory_channel_count(struct shared_memory *shm)
+{
+    struct holding *holding;
+    int rc = follow(shm, &holding);
+
+    if (rc < 0)
+        return rc;
+    rc = (int)holding->segment.layout.channel_count;
+    attachment_release(shm, holding);
+    return rc;
+}
+
+int shared_memory_channel_counters(struct shared_memory *shm, int index, struct shared_memory_counters *counters)
+{
+    struct holding *holding;
+    char *topic;
+    int rc = follow(shm, &holding);
+
+    if (rc < 0)
+        return rc;
+    if (index < 0 || (uint32_t)index >= holding->segment.layout.channel_count) {
+        attachment_release(shm, holding);
+        return handle_fail(-ENOENT, "no channel number %d", index);
+    }
+    topic = realloc(shm->topic, holding->segment.layout.channels[index].topic_size + (size_t)1);
+    if (!topic) {
+        attachment_release(shm, holding);
+        return handle_fail_plain(-ENOMEM, "out of memory");
+    }
+    shm->topic = topic;
+    segment_topic(&holding->segment, (uint32_t)index, topic);
+    counters_collect(&holding->segment, (uint32_t)index, counters);
+    counters->topic = topic;
+    attachment_release(shm, holding);
+    return 0;
+}
+
+ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t size)
+{
+    struct holding *holding;
+    ssize_t length;
+    int rc = follow(shm, &holding);
+
+    if (rc < 0)
+        return rc;
+    length = (ssize_t)counters_json(&holding->segment, shm->name, buffer, size);
+    attachment_release(shm, holding);
+    return length;
+}
+
+int shared_memory_gateway_alive(struct shared_memory *shm)
+{
+    struct holding *holding;
+    int rc = follow(shm, &holding);
+
+    if (rc < 0)
+        return rc;
+    rc = segment_served(&holding->segment);
+    attachment_release(shm, holding);
+    return rc < 0 ? handle_fail(rc, "look at the gateway's lock: %s", strerror(-rc)) : rc;
+}
+
+int shared_memory_remove(const char *segment)
+{
+    char error[SEGMENT_ERROR_SIZE];
+    int rc = segment_remove(segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT, error, sizeof(error));
+
+    return rc < 0 ? handle_fail(rc, "%s", error) : 0;
+}

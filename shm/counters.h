@@ -1,0 +1,18 @@
+/* counters.h: the ledger of a channel, for the gateway, which holds its segment without an attachment. */
+#ifndef SHMGATE_COUNTERS_H
+#define SHMGATE_COUNTERS_H
+
+#include "segment.h"
+#include "shared_memory.h"
+
+/* Add up the lanes of a channel (index below layout.channel_count). counters->topic is left NULL. Never fails. */
+void counters_collect(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters);
+
+/* Write the ledger of all channels as one JSON object, NUL-terminated:
+ *   {"segment": "/shmgate", "gateway": true, "link": "up", "channels": [{"name": ..., "direction": "publish", "topic": ..., "lanes": 4,
+ *    "written": 5, "delivered": 3, "queued": 2, "spooled": 0, "rejected": 0, "dropped": {"overwritten": 1}}, ...]}
+ * "dropped" has the reasons that occurred. The text is always valid UTF-8 and JSON, whatever the segment holds.
+ * Returns its length without the NUL; when that is not below `size` the text was cut: come again with more room. */
+size_t counters_json(const struct segment *segment, const char *name, char *buffer, size_t size);
+
+#endif

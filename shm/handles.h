@@ -1,0 +1,52 @@
+/* handles.h: what the public handles share: an attachment, the segments its handles are on, and the reason of a failure. */
+#ifndef SHMGATE_HANDLES_H
+#define SHMGATE_HANDLES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "segment.h"
+#include "shared_memory.h"
+
+/* A mapped segment, shared by the handles of one attachment. */
+struct holding {
+    struct segment segment;
+    unsigned references;               /* guarded by the attachment's lock, like all below */
+    unsigned char *lane_held;          /* a lane: 1 when a writer of this attachment has it; a lock does not tell, it is the same holder */
+};
+
+struct shared_memory {
+    char name[SEGMENT_NAME_MAX + 8];
+    unsigned fork_count;               /* platform_fork_count() of the process that attached */
+    atomic_uint references;            /* the caller's, and one a handle */
+    pthread_mutex_t lock;
+    struct holding *current;           /* the segment that has the name, as far as this attachment knows */
+    char *topic;                       /* of the last shared_memory_channel_counters */
+};
+
+/* Keep the reason of a failure for shared_memory_error. Returns rc. handle_fail_plain takes a text that lives for ever and is cheap
+ * enough for a control loop. */
+int handle_fail(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int handle_fail_plain(int rc, const char *text);
+
+/* -EPERM with the reason when the handle was inherited by a fork. */
+int handle_check_fork(const struct shared_memory *shm);
+
+/* Count one more, or one fewer, user of the attachment. */
+void attachment_hold(struct shared_memory *shm);
+void attachment_drop(struct shared_memory *shm);
+
+/* The current segment, with one more reference. */
+struct holding *attachment_current(struct shared_memory *shm);
+
+/* The segment that came after `stale`, which is retired, with one more reference. -errno when it cannot be attached. */
+int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh);
+
+/* Give a reference back. */
+void attachment_release(struct shared_memory *shm, struct holding *holding);
+
+/* Take a free lane of the channel: its number in the segment, or -EBUSY. */
+int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel);
+void attachment_give_lane(struct shared_memory *shm, struct holding *holding, uint32_t lane);
+
+#endif

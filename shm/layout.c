@@ -1,0 +1,390 @@
+/* layout.c: plan a segment's geometry, write it, and check one that somebody else wrote. */
+#include "layout.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE 4096 /* bytes; the planned size is a multiple, so that no allocated page is partly outside the segment */
+
+static const char *const drop_names[LAYOUT_DROP_REASONS] = {
+    [LAYOUT_DROP_OVERWRITTEN] = "overwritten",
+    [LAYOUT_DROP_TOO_LARGE] = "too_large",
+    [LAYOUT_DROP_TOPIC_TOO_LONG] = "topic_too_long",
+    [LAYOUT_DROP_REFUSED] = "refused",
+    [LAYOUT_DROP_CORRUPT] = "corrupt",
+    [LAYOUT_DROP_SPOOL_SIZE] = "spool_size",
+    [LAYOUT_DROP_SPOOL_AGE] = "spool_age",
+    [LAYOUT_DROP_SPOOL_FAILED] = "spool_failed",
+    [LAYOUT_DROP_EXPIRED] = "expired",
+    [LAYOUT_DROP_RATE] = "rate",
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(char *error, size_t error_size, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error, error_size, format, arguments);
+    va_end(arguments);
+    return -EINVAL;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+static int is_power_of_two(uint32_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+static uint32_t next_power_of_two(uint32_t value)
+{
+    uint32_t power = LAYOUT_SLOTS_MIN;
+
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+static uint32_t slot_stride(uint32_t max_payload, uint32_t topic_max)
+{
+    uint64_t bytes = topic_max ? layout_topic_offset(max_payload) + (uint64_t)topic_max
+                               : sizeof(struct layout_slot) + (uint64_t)max_payload;
+
+    return (uint32_t)round_up(bytes, 64);
+}
+
+uint32_t layout_topic_offset(uint32_t max_payload)
+{
+    return (uint32_t)(sizeof(struct layout_slot) + round_up(max_payload, 8));
+}
+
+const char *layout_drop_name(unsigned reason)
+{
+    return reason < LAYOUT_DROP_REASONS ? drop_names[reason] : NULL;
+}
+
+/* Whether a fixed-size field holds a proper channel name, NUL-padded to its end. */
+static int name_valid(const char name[LAYOUT_NAME_SIZE])
+{
+    size_t length = strnlen(name, LAYOUT_NAME_SIZE);
+
+    if (length == 0 || length == LAYOUT_NAME_SIZE)
+        return 0;
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
+            return 0;
+    }
+    return 1;
+}
+
+static int request_check(const struct layout_request *request, char *error, size_t error_size)
+{
+    size_t name_size = request->name ? strlen(request->name) : 0;
+    size_t topic_size = request->topic ? strlen(request->topic) : 0;
+    char name[LAYOUT_NAME_SIZE] = "";
+
+    if (name_size < sizeof(name))
+        memcpy(name, request->name ? request->name : "", name_size);
+    if (name_size >= sizeof(name) || !name_valid(name))
+        return fail(error, error_size, "channel name: expected 1 to %d characters of A-Z a-z 0-9 _ - .", LAYOUT_NAME_SIZE - 1);
+    if (topic_size < 1 || topic_size > LAYOUT_TOPIC_MAX)
+        return fail(error, error_size, "channel %s: topic: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
+    if (request->direction != LAYOUT_PUBLISH && request->direction != LAYOUT_SUBSCRIBE)
+        return fail(error, error_size, "channel %s: direction: expected publish or subscribe", name);
+    if (request->overflow != LAYOUT_DROP_OLDEST && request->overflow != LAYOUT_REJECT)
+        return fail(error, error_size, "channel %s: overflow: expected drop-oldest or reject", name);
+    if (request->qos > 2)
+        return fail(error, error_size, "channel %s: qos: expected 0, 1 or 2", name);
+    if (request->max_payload < 1 || request->max_payload > LAYOUT_PAYLOAD_MAX)
+        return fail(error, error_size, "channel %s: max_payload: expected 1 to %u bytes", name, LAYOUT_PAYLOAD_MAX);
+    if (request->slots < LAYOUT_SLOTS_MIN || request->slots > LAYOUT_SLOTS_MAX)
+        return fail(error, error_size, "channel %s: slots: expected %u to %u", name, LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX);
+    if (request->writers < 1 || request->writers > LAYOUT_LANES_MAX)
+        return fail(error, error_size, "channel %s: writers: expected 1 to %u", name, LAYOUT_LANES_MAX);
+    if (request->direction == LAYOUT_SUBSCRIBE && (request->topic_max < 1 || request->topic_max > LAYOUT_TOPIC_MAX))
+        return fail(error, error_size, "channel %s: topic_max: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
+    return 0;
+}
+
+static int allocate(struct layout *layout)
+{
+    layout->channels = calloc(layout->channel_count, sizeof(layout->channels[0]));
+    layout->slots_offset = calloc(layout->lane_count, sizeof(layout->slots_offset[0]));
+    layout->lane_channel = calloc(layout->lane_count, sizeof(layout->lane_channel[0]));
+    if (layout->channels && layout->slots_offset && layout->lane_channel)
+        return 0;
+    layout_free(layout);
+    return -ENOMEM;
+}
+
+void layout_free(struct layout *layout)
+{
+    free(layout->channels);
+    free(layout->slots_offset);
+    free(layout->lane_channel);
+    layout->channels = NULL;
+    layout->slots_offset = NULL;
+    layout->lane_channel = NULL;
+}
+
+/* Fill the channel table; lanes are numbered in the order of the channels. */
+static void plan_channels(struct layout *out, const struct layout_request *requests)
+{
+    uint32_t lane = 0;
+
+    for (uint32_t i = 0; i < out->channel_count; i++) {
+        struct layout_channel_info *channel = &out->channels[i];
+        int subscribe = requests[i].direction == LAYOUT_SUBSCRIBE;
+
+        memcpy(channel->name, requests[i].name, strlen(requests[i].name));
+        channel->direction = requests[i].direction;
+        channel->overflow = subscribe ? LAYOUT_DROP_OLDEST : requests[i].overflow;
+        channel->lane_first = lane;
+        channel->lane_count = subscribe ? 1 : requests[i].writers;
+        channel->slots = next_power_of_two(requests[i].slots);
+        channel->max_payload = requests[i].max_payload;
+        channel->topic_max = subscribe ? requests[i].topic_max : 0;
+        channel->slot_stride = slot_stride(channel->max_payload, channel->topic_max);
+        channel->topic_size = (uint32_t)strlen(requests[i].topic);
+        channel->qos = requests[i].qos;
+        channel->retain = !subscribe && requests[i].retain;
+        lane += channel->lane_count;
+    }
+}
+
+/* Give every part its place. Returns the end. */
+static uint64_t plan_offsets(struct layout *out)
+{
+    uint64_t at = sizeof(struct layout_header);
+
+    out->channel_offset = at;
+    at += (uint64_t)out->channel_count * sizeof(struct layout_channel);
+    out->lane_offset = at;
+    at += (uint64_t)out->lane_count * sizeof(struct layout_lane);
+    out->dirty_offset = at;
+    at = round_up(at + (uint64_t)out->dirty_words * 8, LAYOUT_ALIGN);
+    for (uint32_t i = 0; i < out->channel_count; i++) {
+        out->channels[i].topic_offset = at;
+        at += out->channels[i].topic_size;
+    }
+    for (uint32_t i = 0; i < out->channel_count; i++) {
+        const struct layout_channel_info *channel = &out->channels[i];
+        for (uint32_t lane = channel->lane_first; lane < channel->lane_first + channel->lane_count; lane++) {
+            at = round_up(at, LAYOUT_ALIGN);
+            out->slots_offset[lane] = at;
+            out->lane_channel[lane] = i;
+            at += (uint64_t)channel->slots * channel->slot_stride;
+        }
+    }
+    return round_up(at, PAGE);
+}
+
+int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error, size_t error_size)
+{
+    uint64_t lanes = 0;
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    if (count < 1 || count > LAYOUT_CHANNELS_MAX)
+        return fail(error, error_size, "%u channels: expected 1 to %u", count, LAYOUT_CHANNELS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if ((rc = request_check(&requests[i], error, error_size)) < 0)
+            return rc;
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(requests[i].name, requests[j].name) == 0)
+                return fail(error, error_size, "channel %s: the name stands twice", requests[i].name);
+        lanes += requests[i].direction == LAYOUT_SUBSCRIBE ? 1 : requests[i].writers;
+    }
+    if (lanes > LAYOUT_LANES_MAX)
+        return fail(error, error_size, "%llu writers in all channels together: expected at most %u",
+                    (unsigned long long)lanes, LAYOUT_LANES_MAX);
+    out->channel_count = count;
+    out->lane_count = (uint32_t)lanes;
+    out->dirty_words = (out->lane_count + 63) / 64;
+    if ((rc = allocate(out)) < 0) {
+        snprintf(error, error_size, "out of memory");
+        return rc;
+    }
+    plan_channels(out, requests);
+    out->segment_size = plan_offsets(out);
+    if (out->segment_size > LAYOUT_SEGMENT_MAX) {
+        layout_free(out);
+        return fail(error, error_size, "the channels need more than 1 TiB: lower slots, max_payload or writers");
+    }
+    return 0;
+}
+
+void layout_store(const struct layout *plan, const char *const *topics, void *memory)
+{
+    unsigned char *base = memory;
+    struct layout_header *header = memory;
+
+    header->format = LAYOUT_FORMAT;
+    header->header_size = sizeof(*header);
+    header->segment_size = plan->segment_size;
+    header->generation = plan->generation;
+    header->channel_count = plan->channel_count;
+    header->channel_stride = sizeof(struct layout_channel);
+    header->channel_offset = plan->channel_offset;
+    header->lane_count = plan->lane_count;
+    header->lane_stride = sizeof(struct layout_lane);
+    header->lane_offset = plan->lane_offset;
+    header->dirty_offset = plan->dirty_offset;
+    header->dirty_words = plan->dirty_words;
+    header->serial = plan->serial;
+    for (uint32_t i = 0; i < plan->channel_count; i++) {
+        const struct layout_channel_info *info = &plan->channels[i];
+        struct layout_channel *channel = (struct layout_channel *)(base + plan->channel_offset) + i;
+
+        memcpy(channel->name, info->name, sizeof(channel->name));
+        channel->direction = info->direction;
+        channel->overflow = info->overflow;
+        channel->lane_first = info->lane_first;
+        channel->lane_count = info->lane_count;
+        channel->slots = info->slots;
+        channel->slot_stride = info->slot_stride;
+        channel->max_payload = info->max_payload;
+        channel->topic_max = info->topic_max;
+        channel->topic_offset = info->topic_offset;
+        channel->topic_size = info->topic_size;
+        channel->qos = info->qos;
+        channel->retain = info->retain;
+        memcpy(base + info->topic_offset, topics[i], info->topic_size);
+    }
+    for (uint32_t i = 0; i < plan->lane_count; i++) {
+        struct layout_lane *lane = (struct layout_lane *)(base + plan->lane_offset) + i;
+
+        lane->channel = plan->lane_channel[i];
+        lane->slots_offset = plan->slots_offset[i];
+    }
+}
+
+/* Whether `count` pieces of `stride` bytes at `offset` lie inside `size` bytes; every product fits: both factors are 32 bits. */
+static int inside(uint64_t offset, uint64_t count, uint64_t stride, uint64_t size)
+{
+    return offset <= size && count * stride <= size - offset;
+}
+
+static int channel_check(const struct layout *layout, const struct layout_channel_info *channel, uint32_t lane)
+{
+    return name_valid(channel->name) &&
+           (channel->direction == LAYOUT_PUBLISH || channel->direction == LAYOUT_SUBSCRIBE) &&
+           (channel->overflow == LAYOUT_DROP_OLDEST || channel->overflow == LAYOUT_REJECT) &&
+           channel->lane_first == lane && channel->lane_count >= 1 && channel->lane_count <= layout->lane_count - lane &&
+           (channel->direction == LAYOUT_PUBLISH ? channel->topic_max == 0
+                                                 : channel->lane_count == 1 && channel->topic_max >= 1) &&
+           is_power_of_two(channel->slots) && channel->slots >= LAYOUT_SLOTS_MIN && channel->slots <= LAYOUT_SLOTS_MAX &&
+           channel->max_payload >= 1 && channel->max_payload <= LAYOUT_PAYLOAD_MAX && channel->topic_max <= LAYOUT_TOPIC_MAX &&
+           channel->slot_stride == slot_stride(channel->max_payload, channel->topic_max) && channel->qos <= 2 && channel->retain <= 1 &&
+           channel->topic_size >= 1 && channel->topic_size <= LAYOUT_TOPIC_MAX &&
+           inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size);
+}
+
+/* Copy the channel and lane tables and check the copies. */
+static int load_tables(struct layout *out, const unsigned char *base, char *error, size_t error_size)
+{
+    uint32_t lane = 0;
+
+    for (uint32_t i = 0; i < out->channel_count; i++) {
+        struct layout_channel copy;
+        struct layout_channel_info *channel = &out->channels[i];
+
+        memcpy(&copy, base + out->channel_offset + (uint64_t)i * sizeof(copy), sizeof(copy));
+        memcpy(channel->name, copy.name, sizeof(channel->name));
+        channel->direction = copy.direction;
+        channel->overflow = copy.overflow;
+        channel->lane_first = copy.lane_first;
+        channel->lane_count = copy.lane_count;
+        channel->slots = copy.slots;
+        channel->slot_stride = copy.slot_stride;
+        channel->max_payload = copy.max_payload;
+        channel->topic_max = copy.topic_max;
+        channel->topic_offset = copy.topic_offset;
+        channel->topic_size = copy.topic_size;
+        channel->qos = copy.qos;
+        channel->retain = copy.retain;
+        if (!channel_check(out, channel, lane)) {
+            fail(error, error_size, "its channel %u is damaged", i);
+            return -EPROTO;
+        }
+        for (uint32_t end = lane + channel->lane_count; lane < end; lane++) {
+            struct layout_lane lane_copy;
+
+            memcpy(&lane_copy, base + out->lane_offset + (uint64_t)lane * sizeof(lane_copy), 16);
+            out->lane_channel[lane] = i;
+            out->slots_offset[lane] = lane_copy.slots_offset;
+            if (lane_copy.channel != i || lane_copy.slots_offset % LAYOUT_ALIGN != 0 ||
+                !inside(lane_copy.slots_offset, channel->slots, channel->slot_stride, out->segment_size)) {
+                fail(error, error_size, "its lane %u is damaged", lane);
+                return -EPROTO;
+            }
+        }
+    }
+    if (lane != out->lane_count) {
+        fail(error, error_size, "its lane count is damaged");
+        return -EPROTO;
+    }
+    return 0;
+}
+
+int layout_load(struct layout *out, const void *memory, uint64_t size, char *error, size_t error_size)
+{
+    const struct layout_header *shared = memory;
+    struct layout_header header;
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    if (size < sizeof(header))
+        return -EAGAIN;
+    /* Acquire: pairs with the release store of the magic in segment_create; the header is complete behind it. */
+    if (atomic_load_explicit(&shared->magic, memory_order_acquire) != LAYOUT_MAGIC)
+        return -EAGAIN;
+    memcpy(&header, memory, offsetof(struct layout_header, state));
+    if (header.format >> 24 != LAYOUT_MAJOR || (header.format & 0xffff) != (LAYOUT_FORMAT & 0xffff)) {
+        fail(error, error_size, "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
+             header.format, LAYOUT_FORMAT);
+        return -EPROTO;
+    }
+    out->segment_size = header.segment_size;
+    out->generation = header.generation;
+    out->serial = header.serial;
+    out->channel_count = header.channel_count;
+    out->lane_count = header.lane_count;
+    out->dirty_words = header.dirty_words;
+    out->channel_offset = header.channel_offset;
+    out->lane_offset = header.lane_offset;
+    out->dirty_offset = header.dirty_offset;
+    if (header.segment_size != size || header.header_size != sizeof(header) ||
+        header.channel_stride != sizeof(struct layout_channel) || header.lane_stride != sizeof(struct layout_lane) ||
+        out->channel_count < 1 || out->channel_count > LAYOUT_CHANNELS_MAX || out->lane_count < 1 ||
+        out->lane_count > LAYOUT_LANES_MAX || out->dirty_words != (out->lane_count + 63) / 64 ||
+        out->channel_offset % LAYOUT_ALIGN != 0 || out->lane_offset % LAYOUT_ALIGN != 0 ||
+        out->dirty_offset % 8 != 0 ||
+        !inside(out->channel_offset, out->channel_count, sizeof(struct layout_channel), size) ||
+        !inside(out->lane_offset, out->lane_count, sizeof(struct layout_lane), size) ||
+        !inside(out->dirty_offset, out->dirty_words, 8, size)) {
+        fail(error, error_size, "its header is damaged");
+        return -EPROTO;
+    }
+    if ((rc = allocate(out)) < 0)
+        return rc;
+    if ((rc = load_tables(out, memory, error, error_size)) < 0)
+        layout_free(out);
+    return rc;
+}
+
+int layout_same(const struct layout *a, const struct layout *b)
+{
+    return a->segment_size == b->segment_size && a->channel_count == b->channel_count && a->lane_count == b->lane_count &&
+           a->dirty_words == b->dirty_words && a->channel_offset == b->channel_offset && a->lane_offset == b->lane_offset &&
+           a->dirty_offset == b->dirty_offset &&
+           memcmp(a->channels, b->channels, a->channel_count * sizeof(a->channels[0])) == 0 &&
+           memcmp(a->slots_offset, b->slots_offset, a->lane_count * sizeof(a->slots_offset[0])) == 0;
+}

@@ -1,0 +1,331 @@
+/* platform_linux.c: platform.h on Linux. POSIX shared memory objects are files in /dev/shm (shm_overview(7)), which is what makes
+ * unnamed creation, exchange and locks possible. */
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHM_DIRECTORY "/dev/shm"
+#define NANOSECONDS UINT64_C(1000000000)
+
+int platform_object_open(const char *name, int *fd)
+{
+    *fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
+    return *fd < 0 ? -errno : 0;
+}
+
+int platform_object_permit(int fd, unsigned mode, long gid)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (gid >= 0 && status.st_gid != (gid_t)gid && fchown(fd, (uid_t)-1, (gid_t)gid) < 0)
+        return -errno;
+    /* After fchown, which may clear bits; and past the umask. */
+    if ((status.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+        return -errno;
+    return 0;
+}
+
+int platform_object_create(uint64_t size, unsigned mode, long gid, int *fd)
+{
+    int rc;
+
+    *fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (*fd < 0)
+        return -errno;
+    rc = platform_object_permit(*fd, mode, gid);
+    while (rc == 0) {
+        rc = -posix_fallocate(*fd, 0, (off_t)size);
+        if (rc != -EINTR)
+            break;
+        rc = 0;
+    }
+    if (rc < 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+/* SHM_DIRECTORY followed by the name with its slash. */
+static int object_path(char *path, size_t size, const char *name)
+{
+    int length = snprintf(path, size, SHM_DIRECTORY "%s", name);
+
+    return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+}
+
+int platform_object_publish(int fd, const char *name)
+{
+    char path[PATH_MAX], self[64];
+    int rc = object_path(path, sizeof(path), name);
+
+    if (rc < 0)
+        return rc;
+    /* linkat(2): a file made with O_TMPFILE is named by way of /proc without any privilege. */
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int platform_object_exchange(const char *a, const char *b)
+{
+    char path_a[PATH_MAX], path_b[PATH_MAX];
+    int rc;
+
+    if ((rc = object_path(path_a, sizeof(path_a), a)) < 0 || (rc = object_path(path_b, sizeof(path_b), b)) < 0)
+        return rc;
+    return renameat2(AT_FDCWD, path_a, AT_FDCWD, path_b, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+int platform_object_remove(const char *name)
+{
+    return shm_unlink(name) < 0 ? -errno : 0;
+}
+
+int platform_object_size(int fd, uint64_t *size)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    *size = (uint64_t)status.st_size;
+    return 0;
+}
+
+int platform_object_owned(int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    return status.st_uid == geteuid() ? 0 : -EACCES;
+}
+
+int platform_object_is(int fd, const char *name)
+{
+    struct stat here, there;
+    char path[PATH_MAX];
+
+    return object_path(path, sizeof(path), name) == 0 && fstat(fd, &here) == 0 && stat(path, &there) == 0 &&
+           here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+int platform_map(int fd, uint64_t size, void **base)
+{
+    *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (*base == MAP_FAILED) {
+        *base = NULL;
+        return -errno;
+    }
+    return 0;
+}
+
+void platform_unmap(void *base, uint64_t size)
+{
+    munmap(base, size);
+}
+
+void platform_close(int fd)
+{
+    close(fd);
+}
+
+static int byte_lock(int fd, int command, short type, uint64_t byte, struct flock *lock)
+{
+    memset(lock, 0, sizeof(*lock));
+    lock->l_type = type;
+    lock->l_whence = SEEK_SET;
+    lock->l_start = (off_t)byte;
+    lock->l_len = 1;
+    return fcntl(fd, command, lock) < 0 ? -errno : 0;
+}
+
+int platform_lock(int fd, uint64_t byte)
+{
+    struct flock lock;
+    int rc = byte_lock(fd, F_OFD_SETLK, F_WRLCK, byte, &lock);
+
+    return rc == -EACCES ? -EAGAIN : rc;
+}
+
+int platform_unlock(int fd, uint64_t byte)
+{
+    struct flock lock;
+
+    return byte_lock(fd, F_OFD_SETLK, F_UNLCK, byte, &lock);
+}
+
+int platform_locked(int fd, uint64_t byte)
+{
+    struct flock lock;
+    int rc = byte_lock(fd, F_OFD_GETLK, F_WRLCK, byte, &lock);
+
+    return rc < 0 ? rc : lock.l_type != F_UNLCK;
+}
+
+/* A named semaphore is a file of its own beside the segment: sem_open(3) puts "sem." before the name. */
+static int doorbell_open_file(const char *name, int *fd)
+{
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof(path), SHM_DIRECTORY "/sem.%s", name + 1);
+
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return -ENAMETOOLONG;
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return *fd < 0 ? -errno : 0;
+}
+
+/* What only the gateway does to the semaphore: check whose it is, set its permissions, start its count afresh. */
+static int doorbell_own(const char *name, sem_t *semaphore, unsigned mode, long gid)
+{
+    int fd, rc = doorbell_open_file(name, &fd);
+
+    if (rc < 0)
+        return rc;
+    if ((rc = platform_object_owned(fd)) == 0 && (rc = platform_object_permit(fd, mode, gid)) == 0 &&
+        sem_init(semaphore, 1, 0) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
+{
+    sem_t *semaphore = sem_open(name, create ? O_CREAT : 0, mode, 0);
+    int rc;
+
+    if (semaphore == SEM_FAILED)
+        return -errno;
+    if (create && (rc = doorbell_own(name, semaphore, mode, gid)) < 0) {
+        sem_close(semaphore);
+        return rc;
+    }
+    *doorbell = (struct platform_doorbell *)semaphore;
+    return 0;
+}
+
+void platform_doorbell_close(struct platform_doorbell *doorbell)
+{
+    if (doorbell)
+        sem_close((sem_t *)doorbell);
+}
+
+int platform_doorbell_remove(const char *name)
+{
+    return sem_unlink(name) < 0 ? -errno : 0;
+}
+
+void platform_doorbell_post(struct platform_doorbell *doorbell)
+{
+    int saved = errno;
+
+    sem_post((sem_t *)doorbell);
+    errno = saved;
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NANOSECONDS), .tv_nsec = (long)(ns % NANOSECONDS)};
+}
+
+void platform_doorbell_wait(struct platform_doorbell *doorbell, uint64_t deadline_ns)
+{
+    struct timespec deadline = to_timespec(deadline_ns);
+
+    if (deadline_ns == UINT64_MAX)
+        sem_wait((sem_t *)doorbell);
+    else
+        sem_clockwait((sem_t *)doorbell, CLOCK_MONOTONIC, &deadline);
+}
+
+int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
+{
+    struct timespec deadline = to_timespec(deadline_ns);
+
+    /* futex(2): FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock; without FUTEX_PRIVATE_FLAG it works across processes. */
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline_ns == UINT64_MAX ? NULL : &deadline, NULL,
+                FUTEX_BITSET_MATCH_ANY) < 0 &&
+        errno != EAGAIN)
+        return -errno;
+    return 0;
+}
+
+void platform_word_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    /* Cannot fail for the two clocks used here (clock_gettime(2)); no system call either: vdso(7). */
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+}
+
+uint64_t platform_time_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t platform_monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+void platform_sleep_ms(unsigned ms)
+{
+    struct timespec time = to_timespec((uint64_t)ms * 1000000);
+
+    nanosleep(&time, NULL);
+}
+
+uint64_t platform_random(void)
+{
+    uint64_t value = 0;
+
+    /* Without the system's entropy the value is merely unlikely to repeat, which is all that is asked of it. */
+    if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
+        value = platform_time_ns() ^ platform_monotonic_ns() << 20 ^ platform_pid();
+    return value;
+}
+
+uint32_t platform_pid(void)
+{
+    return (uint32_t)getpid();
+}
+
+static atomic_uint fork_count;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void fork_in_child(void)
+{
+    atomic_fetch_add(&fork_count, 1);
+}
+
+static void fork_watch(void)
+{
+    pthread_atfork(NULL, NULL, fork_in_child);
+}
+
+unsigned platform_fork_count(void)
+{
+    pthread_once(&fork_once, fork_watch);
+    return atomic_load_explicit(&fork_count, memory_order_relaxed);
+}

@@ -1,0 +1,456 @@
+/* segment.c: make, adopt, replace, attach and remove segments. See segment.h for what is under which name when. */
+#include "segment.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+#define NEXT_SUFFIX ".next"
+#define SERVE_TRIES 100 /* names that change hands while we look; each try is a whole open */
+
+__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error, error_size, format, arguments);
+    va_end(arguments);
+    return rc;
+}
+
+int segment_name_check(const char *name, char *error, size_t error_size)
+{
+    size_t length = strlen(name);
+
+    if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' ||
+        strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
+        return fail(-EINVAL, error, error_size, "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - .",
+                    SEGMENT_NAME_MAX - 1);
+    return 0;
+}
+
+static void next_name(char *next, size_t size, const char *name)
+{
+    snprintf(next, size, "%s" NEXT_SUFFIX, name);
+}
+
+static void segment_clear(struct segment *segment)
+{
+    memset(segment, 0, sizeof(*segment));
+    segment->fd = -1;
+}
+
+void segment_close(struct segment *segment)
+{
+    if (segment->base)
+        platform_unmap(segment->base, segment->size);
+    if (segment->fd >= 0)
+        platform_close(segment->fd);
+    platform_doorbell_close(segment->doorbell);
+    layout_free(&segment->layout);
+    segment_clear(segment);
+}
+
+static void set_pointers(struct segment *segment)
+{
+    segment->header = (struct layout_header *)segment->base;
+    segment->dirty = (_Atomic uint64_t *)(segment->base + segment->layout.dirty_offset);
+}
+
+static int explain_open(int rc, const char *name, char *error, size_t error_size)
+{
+    switch (rc) {
+    case -ENOENT:
+        return fail(rc, error, error_size, "no segment %s: start shmgated, or check the segment's name", name);
+    case -EACCES:
+        return fail(rc, error, error_size, "no permission on segment %s: run as its user, or as a member of its group", name);
+    default:
+        return fail(rc, error, error_size, "open segment %s: %s", name, strerror(-rc));
+    }
+}
+
+/* Map what segment->fd is open on and check it. */
+static int map_and_load(struct segment *segment, char *error, size_t error_size)
+{
+    char reason[128] = "";
+    void *base;
+    int rc = platform_object_size(segment->fd, &segment->size);
+
+    if (rc < 0)
+        return fail(rc, error, error_size, "segment %s: %s", segment->name, strerror(-rc));
+    if (segment->size < sizeof(struct layout_header) || segment->size > LAYOUT_SEGMENT_MAX)
+        return fail(-EPROTO, error, error_size, "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
+                    segment->name, segment->name);
+    if ((rc = platform_map(segment->fd, segment->size, &base)) < 0)
+        return fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
+    segment->base = base;
+    rc = layout_load(&segment->layout, base, segment->size, reason, sizeof(reason));
+    if (rc == -ENOMEM)
+        return fail(rc, error, error_size, "segment %s: out of memory", segment->name);
+    if (rc < 0)
+        return fail(-EPROTO, error, error_size, "segment %s: %s", segment->name, reason[0] ? reason : "it is not ready");
+    set_pointers(segment);
+    return 0;
+}
+
+/* Open the object under `name` without its doorbell. */
+static int open_object(struct segment *segment, const char *name, char *error, size_t error_size)
+{
+    int rc;
+
+    segment_clear(segment);
+    snprintf(segment->name, sizeof(segment->name), "%s", name);
+    if ((rc = platform_object_open(name, &segment->fd)) < 0) {
+        segment->fd = -1;
+        return explain_open(rc, name, error, error_size);
+    }
+    if ((rc = map_and_load(segment, error, error_size)) < 0)
+        segment_close(segment);
+    return rc;
+}
+
+int segment_attach(struct segment *out, const char *name, char *error, size_t error_size)
+{
+    int rc;
+
+    segment_clear(out);
+    if ((rc = segment_name_check(name, error, error_size)) < 0 || (rc = open_object(out, name, error, error_size)) < 0)
+        return rc;
+    if ((rc = platform_doorbell_open(name, 0, 0, -1, &out->doorbell)) < 0) {
+        segment_close(out);
+        return rc == -ENOENT ? fail(rc, error, error_size, "segment %s has no semaphore: restart shmgated, which makes it anew", name)
+                             : fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
+    }
+    return 0;
+}
+
+/* Make a complete, served segment that has no name yet. */
+static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial, char *error, size_t error_size)
+{
+    struct layout plan = *options->plan;
+    void *base;
+    int rc;
+
+    segment_clear(segment);
+    snprintf(segment->name, sizeof(segment->name), "%s", options->name);
+    rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
+    if (rc == -ENOSPC)
+        return fail(rc, error, error_size, "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
+                    options->name, (unsigned long long)(plan.segment_size / 1024));
+    if (rc < 0)
+        return fail(rc, error, error_size, "create segment %s: %s%s", options->name, strerror(-rc),
+                    rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
+    segment->size = plan.segment_size;
+    rc = platform_map(segment->fd, segment->size, &base);
+    if (rc == 0) {
+        segment->base = base;
+        rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY);
+    }
+    if (rc < 0) {
+        segment_close(segment);
+        return fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
+    }
+    plan.generation = platform_random();
+    plan.serial = serial;
+    layout_store(&plan, options->topics, base);
+    ring_publish_magic(base);
+    if ((rc = layout_load(&segment->layout, base, segment->size, error, error_size)) < 0) {
+        segment_close(segment);
+        return rc;
+    }
+    set_pointers(segment);
+    return 0;
+}
+
+/* Open what is under the name and become its gateway. -ENOENT nothing there; -EAGAIN the name changed meanwhile. */
+static int take_over(struct segment *segment, const char *name, char *error, size_t error_size)
+{
+    int rc;
+
+    segment_clear(segment);
+    snprintf(segment->name, sizeof(segment->name), "%s", name);
+    if ((rc = platform_object_open(name, &segment->fd)) < 0) {
+        segment->fd = -1;
+        return explain_open(rc, name, error, error_size);
+    }
+    if ((rc = platform_object_owned(segment->fd)) < 0) {
+        segment_close(segment);
+        return fail(rc, error, error_size, "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
+                    name, name);
+    }
+    if ((rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY)) < 0) {
+        rc = rc == -EAGAIN ? fail(-EBUSY, error, error_size,
+                                  "segment %s is served by another running gateway: stop that one, or give this one another segment", name)
+                           : fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
+        segment_close(segment);
+        return rc;
+    }
+    if (!platform_object_is(segment->fd, name)) {
+        segment_close(segment);
+        return -EAGAIN;
+    }
+    if ((rc = map_and_load(segment, error, error_size)) < 0)
+        segment_close(segment);
+    return rc;
+}
+
+/* Whether the segment has just the geometry and the topics of the plan. */
+static int as_planned(const struct segment *segment, const struct segment_options *options)
+{
+    if (!layout_same(&segment->layout, options->plan) || ring_retired(segment->header))
+        return 0;
+    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
+        if (memcmp(segment->base + segment->layout.channels[i].topic_offset, options->topics[i],
+                   segment->layout.channels[i].topic_size) != 0)
+            return 0;
+    return 1;
+}
+
+/* Send everybody who is attached to the segment that now has its name. */
+static void segment_retire(struct segment *segment)
+{
+    ring_retire(segment->header);
+    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
+        segment_wake_readers(segment, i);
+}
+
+/* Put a new segment in the place of `old`, which moves to the ".next" name. */
+static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+{
+    char next[SEGMENT_NAME_MAX + 8];
+    int rc;
+
+    next_name(next, sizeof(next), options->name);
+    if ((rc = create_object(out, options, old->layout.serial + 1, error, error_size)) < 0)
+        return rc;
+    if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
+        platform_object_remove(next);
+    if (rc < 0) {
+        segment_close(out);
+        return fail(rc, error, error_size, "replace segment %s: %s", options->name, strerror(-rc));
+    }
+    snprintf(old->name, sizeof(old->name), "%s", next);
+    segment_retire(old);
+    return 0;
+}
+
+/* Find what a gateway that died while replacing left under the ".next" name. */
+static int find_leftover(struct segment *old, const char *name, char *error, size_t error_size)
+{
+    char next[SEGMENT_NAME_MAX + 8];
+    int rc;
+
+    next_name(next, sizeof(next), name);
+    rc = take_over(old, next, error, error_size);
+    if (rc == 0)
+        segment_retire(old);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* One try to get hold of the name. */
+static int serve_once(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+{
+    int rc = take_over(out, options->name, error, error_size);
+
+    if (rc == -ENOENT) {
+        if ((rc = create_object(out, options, 1, error, error_size)) < 0)
+            return rc;
+        if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
+            segment_close(out);
+            return rc == -EEXIST ? -EAGAIN : fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
+        }
+        return SEGMENT_CREATED;
+    }
+    if (rc < 0)
+        return rc;
+    if ((rc = find_leftover(old, options->name, error, error_size)) < 0) {
+        segment_close(out);
+        return rc;
+    }
+    if (as_planned(out, options)) {
+        if ((rc = platform_object_permit(out->fd, options->mode, options->gid)) == 0)
+            return SEGMENT_ADOPTED;
+        segment_close(out);
+        return fail(rc, error, error_size, "segment %s: set mode and group: %s", options->name, strerror(-rc));
+    }
+    if (old->base) {
+        segment_close(out);
+        return fail(-EBUSY, error, error_size, "segment %s is still being drained of an earlier change: start with the former configuration first",
+                    options->name);
+    }
+    *old = *out;
+    if ((rc = replace(out, old, options, error, error_size)) < 0)
+        return rc;
+    return SEGMENT_REPLACED;
+}
+
+int segment_serve(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+{
+    int origin = -EAGAIN, rc;
+
+    segment_clear(out);
+    segment_clear(old);
+    if ((rc = segment_name_check(options->name, error, error_size)) < 0)
+        return rc;
+    for (int i = 0; i < SERVE_TRIES && origin == -EAGAIN; i++) {
+        segment_close(old);
+        origin = serve_once(out, old, options, error, error_size);
+    }
+    if (origin == -EAGAIN)
+        return fail(-EBUSY, error, error_size, "segment %s keeps changing hands: is another gateway starting and stopping?", options->name);
+    if (origin < 0) {
+        segment_close(old);
+        return origin;
+    }
+    if ((rc = platform_doorbell_open(options->name, 1, options->mode, options->gid, &out->doorbell)) < 0) {
+        if (origin == SEGMENT_CREATED)
+            platform_object_remove(options->name);
+        segment_close(out);
+        segment_close(old);
+        return fail(rc, error, error_size, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
+                    options->name, strerror(-rc), options->name + 1);
+    }
+    out->serving = 1;
+    ring_set_gateway(out->header, platform_pid(), platform_time_ns());
+    return origin;
+}
+
+void segment_finish_old(struct segment *old)
+{
+    if (!old->base)
+        return;
+    platform_object_remove(old->name);
+    segment_close(old);
+}
+
+/* Tell whoever still has the removed object mapped that it is gone. */
+static void retire_removed(int fd, const char *name)
+{
+    struct segment segment;
+    char ignored[SEGMENT_ERROR_SIZE];
+
+    segment_clear(&segment);
+    snprintf(segment.name, sizeof(segment.name), "%s", name);
+    segment.fd = fd;
+    if (map_and_load(&segment, ignored, sizeof(ignored)) == 0)
+        segment_retire(&segment);
+    segment.fd = -1;
+    segment_close(&segment);
+}
+
+/* Remove one name, if no gateway holds the object behind it. */
+static int remove_object(const char *name, char *error, size_t error_size)
+{
+    int fd, rc = platform_object_open(name, &fd);
+
+    if (rc < 0)
+        return explain_open(rc, name, error, error_size);
+    if ((rc = platform_lock(fd, LAYOUT_LOCK_GATEWAY)) < 0) {
+        platform_close(fd);
+        return rc == -EAGAIN ? fail(-EBUSY, error, error_size, "segment %s is in use by a running gateway: stop shmgated first", name)
+                             : fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
+    }
+    rc = platform_object_remove(name);
+    if (rc == 0)
+        retire_removed(fd, name);
+    platform_close(fd);
+    return rc < 0 ? fail(rc, error, error_size, "remove segment %s: %s%s", name, strerror(-rc),
+                         rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
+                  : 0;
+}
+
+int segment_remove(const char *name, char *error, size_t error_size)
+{
+    char next[SEGMENT_NAME_MAX + 8], ignored[SEGMENT_ERROR_SIZE];
+    int rc, semaphore;
+
+    if ((rc = segment_name_check(name, error, error_size)) < 0)
+        return rc;
+    next_name(next, sizeof(next), name);
+    rc = remove_object(name, error, error_size);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    remove_object(next, ignored, sizeof(ignored));
+    semaphore = platform_doorbell_remove(name);
+    if (semaphore < 0 && semaphore != -ENOENT)
+        return fail(semaphore, error, error_size, "remove semaphore %s: %s", name, strerror(-semaphore));
+    return rc == -ENOENT && semaphore == 0 ? 0 : rc;
+}
+
+int segment_find(const struct segment *segment, const char *channel)
+{
+    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
+        if (strcmp(segment->layout.channels[i].name, channel) == 0)
+            return (int)i;
+    return -ENOENT;
+}
+
+struct ring segment_ring(const struct segment *segment, uint32_t lane)
+{
+    const struct layout_channel_info *channel = &segment->layout.channels[segment->layout.lane_channel[lane]];
+
+    return (struct ring){
+        .lane = (struct layout_lane *)(segment->base + segment->layout.lane_offset) + lane,
+        .slots = segment->base + segment->layout.slots_offset[lane],
+        .mask = channel->slots - 1,
+        .stride = channel->slot_stride,
+        .max_payload = channel->max_payload,
+        .topic_max = channel->topic_max,
+    };
+}
+
+struct layout_channel *segment_channel(const struct segment *segment, uint32_t index)
+{
+    return (struct layout_channel *)(segment->base + segment->layout.channel_offset) + index;
+}
+
+void segment_wake_readers(const struct segment *segment, uint32_t index)
+{
+    struct layout_channel *channel = segment_channel(segment, index);
+
+    if (ring_wake_readers(channel))
+        platform_word_wake(&channel->wake_word);
+}
+
+void segment_summon_gateway(const struct segment *segment)
+{
+    if (ring_summon(segment->header))
+        platform_doorbell_post(segment->doorbell);
+}
+
+void segment_topic(const struct segment *segment, uint32_t index, char *topic)
+{
+    const struct layout_channel_info *channel = &segment->layout.channels[index];
+
+    memcpy(topic, segment->base + channel->topic_offset, channel->topic_size);
+    topic[channel->topic_size] = '\0';
+    for (uint32_t i = 0; i < channel->topic_size; i++)
+        if (topic[i] == '\0')
+            topic[i] = '?';
+}
+
+int segment_lock_lane(const struct segment *segment, uint32_t lane)
+{
+    int rc = platform_lock(segment->fd, LAYOUT_LOCK_LANE + (uint64_t)lane);
+
+    return rc == -EAGAIN ? -EBUSY : rc;
+}
+
+void segment_unlock_lane(const struct segment *segment, uint32_t lane)
+{
+    platform_unlock(segment->fd, LAYOUT_LOCK_LANE + (uint64_t)lane);
+}
+
+int segment_lane_locked(const struct segment *segment, uint32_t lane)
+{
+    return platform_locked(segment->fd, LAYOUT_LOCK_LANE + (uint64_t)lane);
+}
+
+int segment_served(const struct segment *segment)
+{
+    return platform_locked(segment->fd, LAYOUT_LOCK_GATEWAY);
+}

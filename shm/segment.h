@@ -1,0 +1,93 @@
+/* segment.h: a segment as one process holds it: its file, its mapping, its checked geometry, its locks and its doorbell.
+ *
+ * An object under a segment's name is always complete: it is made without a name and named when it is ready. When the geometry
+ * changes, the new object is first put beside the old one under the name with ".next" appended, then the two names
+ * are exchanged and the old object is marked retired: at every instant the name has a complete segment, and what is
+ * behind ".next" is the old one to be drained, or, after a crash before the exchange, a new one that nobody uses.
+ *
+ * Not thread-safe by itself, but for what segment_ring and segment_channel give access to.
+ */
+#ifndef SHMGATE_SEGMENT_H
+#define SHMGATE_SEGMENT_H
+
+#include "layout.h"
+#include "ring.h"
+
+#define SEGMENT_NAME_MAX 200  /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
+#define SEGMENT_ERROR_SIZE 320 /* bytes that hold every reason this module gives */
+
+struct platform_doorbell;
+
+struct segment {
+    char name[SEGMENT_NAME_MAX + 8];
+    int fd;
+    int serving;                   /* 1: this process is its gateway; its own lock does not show in segment_served */
+    unsigned char *base;
+    uint64_t size;
+    struct layout layout;
+    struct layout_header *header;
+    _Atomic uint64_t *dirty;
+    struct platform_doorbell *doorbell;
+};
+
+/* How the gateway wants its segment. Strings are borrowed. */
+struct segment_options {
+    const char *name;
+    unsigned mode;                 /* permission bits */
+    long gid;                      /* group, or -1 to leave the process's */
+    const struct layout *plan;
+    const char *const *topics;     /* one a channel of the plan */
+};
+
+/* How segment_serve came by its segment. */
+enum segment_origin { SEGMENT_CREATED, SEGMENT_ADOPTED, SEGMENT_REPLACED };
+
+/* Check a segment's name: a slash and 1 to 199 of A-Z a-z 0-9 _ - . Returns 0; -EINVAL with the reason. */
+int segment_name_check(const char *name, char *error, size_t error_size);
+
+/* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its geometry and topics are
+ * those of the plan, or replaces it; then `old`, which the caller drains and gives to segment_finish_old, holds the former one.
+ * `old` is also filled when a former gateway died while draining; else old->base is NULL.
+ * On success *out must be given to segment_close. Returns an enum segment_origin, or -errno with the reason:
+ * -EBUSY another gateway serves it, -EACCES, -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing
+ * behind when it fails. */
+int segment_serve(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size);
+
+/* Gateway: take the drained old segment's name away and close it. */
+void segment_finish_old(struct segment *old);
+
+/* Client: attach to the segment a gateway made. On success *out must be given to segment_close.
+ * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `error`. */
+int segment_attach(struct segment *out, const char *name, char *error, size_t error_size);
+
+/* Unmap, close, let all locks go. What was never opened (base NULL) is left alone. */
+void segment_close(struct segment *segment);
+
+/* Remove the names of a segment without a gateway. -ENOENT nothing there; -EBUSY; -EACCES; the reason is in `error`. */
+int segment_remove(const char *name, char *error, size_t error_size);
+
+/* Index of the channel of that name, or -ENOENT. */
+int segment_find(const struct segment *segment, const char *channel);
+
+/* The private view of a lane (index below layout.lane_count). */
+struct ring segment_ring(const struct segment *segment, uint32_t lane);
+struct layout_channel *segment_channel(const struct segment *segment, uint32_t index);
+
+/* Gateway: wake the readers that sleep on the channel, if there are any. */
+void segment_wake_readers(const struct segment *segment, uint32_t index);
+
+/* Wake the gateway's loop, from any thread or signal handler of any process. */
+void segment_summon_gateway(const struct segment *segment);
+
+/* Copy a channel's topic with a NUL; `topic` has topic_size + 1 bytes. NULs inside a hostile topic become '?'. */
+void segment_topic(const struct segment *segment, uint32_t index, char *topic);
+
+/* Take, give back or look at a lane's lock. segment_lock_lane: -EBUSY when another attachment has it. */
+int segment_lock_lane(const struct segment *segment, uint32_t lane);
+void segment_unlock_lane(const struct segment *segment, uint32_t lane);
+int segment_lane_locked(const struct segment *segment, uint32_t lane);
+
+/* Whether a gateway holds the segment: 1 or 0, or -errno. */
+int segment_served(const struct segment *segment);
+
+#endif

@@ -1,0 +1,134 @@
+/* writer.c: the public writer handle: one lane of a publish channel. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "handles.h"
+#include "platform.h"
+
+struct shared_memory_writer {
+    struct shared_memory *shm;
+    struct holding *holding;
+    uint32_t lane;
+    struct ring_writer ring;
+    char channel[LAYOUT_NAME_SIZE];
+};
+
+/* Find the channel in `holding` and take a lane of it. The handle is changed only on success. */
+static int writer_enter(struct shared_memory_writer *writer, struct holding *holding)
+{
+    int channel = segment_find(&holding->segment, writer->channel), lane;
+    struct ring ring;
+
+    if (channel < 0)
+        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", writer->channel, writer->shm->name,
+                           writer->channel);
+    if (holding->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
+        return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
+    lane = attachment_take_lane(writer->shm, holding, (uint32_t)channel);
+    if (lane < 0)
+        return lane;
+    ring = segment_ring(&holding->segment, (uint32_t)lane);
+    ring_writer_start(&writer->ring, &ring, holding->segment.layout.channels[channel].overflow == LAYOUT_REJECT);
+    writer->lane = (uint32_t)lane;
+    writer->holding = holding;
+    return 0;
+}
+
+static void writer_leave(struct shared_memory_writer *writer, struct holding *holding, uint32_t lane)
+{
+    attachment_give_lane(writer->shm, holding, lane);
+    attachment_release(writer->shm, holding);
+}
+
+int shared_memory_writer_open(struct shared_memory *shm, const char *channel, struct shared_memory_writer **out)
+{
+    struct shared_memory_writer *writer;
+    struct holding *holding;
+    int rc;
+
+    *out = NULL;
+    if ((rc = handle_check_fork(shm)) < 0)
+        return rc;
+    if (strlen(channel) >= LAYOUT_NAME_SIZE)
+        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel, LAYOUT_NAME_SIZE - 1);
+    writer = calloc(1, sizeof(*writer));
+    if (!writer)
+        return handle_fail_plain(-ENOMEM, "out of memory");
+    writer->shm = shm;
+    memcpy(writer->channel, channel, strlen(channel) + 1);
+    holding = attachment_current(shm);
+    if (ring_retired(holding->segment.header)) {
+        struct holding *stale = holding;
+
+        rc = attachment_renew(shm, stale, &holding);
+        attachment_release(shm, stale);
+        if (rc < 0) {
+            free(writer);
+            return rc;
+        }
+    }
+    if ((rc = writer_enter(writer, holding)) < 0) {
+        attachment_release(shm, holding);
+        free(writer);
+        return rc;
+    }
+    attachment_hold(shm);
+    *out = writer;
+    return 0;
+}
+
+void shared_memory_writer_close(struct shared_memory_writer *writer)
+{
+    if (!writer)
+        return;
+    /* In a child the lane is the parent's: only the memory is given back. */
+    if (handle_check_fork(writer->shm) == 0)
+        writer_leave(writer, writer->holding, writer->lane);
+    attachment_drop(writer->shm);
+    free(writer);
+}
+
+/* The gateway has replaced the segment: go on in the new one. Off the usual path, so it may call the system. */
+static int writer_move(struct shared_memory_writer *writer)
+{
+    struct holding *stale = writer->holding, *fresh;
+    uint32_t stale_lane = writer->lane;
+    int rc = attachment_renew(writer->shm, stale, &fresh);
+
+    if (rc < 0)
+        return rc;
+    if ((rc = writer_enter(writer, fresh)) < 0) {
+        attachment_release(writer->shm, fresh);
+        return rc;
+    }
+    writer_leave(writer, stale, stale_lane);
+    return 0;
+}
+
+int shared_memory_writer_write(struct shared_memory_writer *writer, const void *payload, size_t size)
+{
+    struct ring_message message = {.payload = payload, .topic = "", .time_ns = platform_time_ns()};
+    struct segment *segment;
+    int rc;
+
+    if ((rc = handle_check_fork(writer->shm)) < 0)
+        return rc;
+    if (ring_retired(writer->holding->segment.header) && (rc = writer_move(writer)) < 0)
+        return rc;
+    if (size > writer->ring.ring.max_payload)
+        return handle_fail(-EMSGSIZE, "channel %s: payload of %zu bytes, max_payload is %u: shorten it or raise max_payload in gateway.ini",
+                           writer->channel, size, writer->ring.ring.max_payload);
+    message.size = (uint32_t)size;
+    if ((rc = ring_write(&writer->ring, &message)) < 0)
+        return handle_fail_plain(rc, "the channel's ring is full (overflow = reject): try again when the gateway has published some");
+    segment = &writer->holding->segment;
+    if (ring_notify(segment->header, segment->dirty, writer->lane))
+        platform_doorbell_post(segment->doorbell);
+    return 0;
+}
+
+size_t shared_memory_writer_max_payload(const struct shared_memory_writer *writer)
+{
+    return writer->ring.ring.max_payload;
+}
