@@ -1,0 +1,104 @@
+/* stats.c: shmgate stats: what became of the messages of all channels; and shmgate release. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared_memory.h"
+#include "tool.h"
+
+static int finish_output(const struct tool_options *options)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return errno == EPIPE ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(errno));
+    return TOOL_DONE;
+}
+
+static int print_json(const struct tool_options *options, struct shared_memory *shm)
+{
+    size_t size = 65536;
+    char *text = NULL;
+    ssize_t length;
+
+    for (;;) {
+        char *larger = realloc(text, size);
+
+        if (!larger) {
+            free(text);
+            return tool_fail(options, "out of memory");
+        }
+        text = larger;
+        length = shared_memory_stats_json(shm, text, size);
+        if (length < 0) {
+            free(text);
+            return tool_fail(options, "%s", shared_memory_error());
+        }
+        if ((size_t)length < size)
+            break;
+        size = (size_t)length + 4096;
+    }
+    puts(text);
+    free(text);
+    return finish_output(options);
+}
+
+static void print_dropped(const struct shared_memory_counters *counters)
+{
+    const char *separator = "";
+
+    for (unsigned i = 0; i < SHARED_MEMORY_DROP_REASONS; i++) {
+        if (counters->dropped[i] == 0)
+            continue;
+        printf("%s%s=%llu", separator, shared_memory_drop_name(i), (unsigned long long)counters->dropped[i]);
+        separator = " ";
+    }
+    puts(*separator ? "" : "-");
+}
+
+static int print_table(const struct tool_options *options, struct shared_memory *shm)
+{
+    int count = shared_memory_channel_count(shm), alive = shared_memory_gateway_alive(shm);
+
+    if (count < 0 || alive < 0)
+        return tool_fail(options, "%s", shared_memory_error());
+    printf("segment %s: %s\n", options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT,
+           alive ? "served by a gateway" : "no gateway runs; messages wait for the next one");
+    printf("%-16s %-9s %12s %12s %8s %8s %8s  %-20s %s\n", "channel", "direction", "written", "delivered", "queued", "spooled", "rejected",
+           "dropped", "topic");
+    for (int i = 0; i < count; i++) {
+        struct shared_memory_counters counters;
+        unsigned long long dropped = 0;
+
+        if (shared_memory_channel_counters(shm, i, &counters) < 0)
+            return tool_fail(options, "%s", shared_memory_error());
+        for (unsigned reason = 0; reason < SHARED_MEMORY_DROP_REASONS; reason++)
+            dropped += counters.dropped[reason];
+        printf("%-16s %-9s %12llu %12llu %8llu %8llu %8llu  %-20llu %s\n", counters.name, counters.is_subscribe ? "subscribe" : "publish",
+               (unsigned long long)counters.written, (unsigned long long)counters.delivered, (unsigned long long)counters.queued,
+               (unsigned long long)counters.spooled, (unsigned long long)counters.rejected, dropped, counters.topic);
+        if (dropped > 0) {
+            printf("%16s dropped: ", "");
+            print_dropped(&counters);
+        }
+    }
+    return finish_output(options);
+}
+
+int stats_run(const struct tool_options *options)
+{
+    struct shared_memory *shm;
+    int rc = shared_memory_attach(&shm, options->segment, 0);
+
+    if (rc < 0)
+        return tool_fail(options, "%s", shared_memory_error());
+    rc = options->json ? print_json(options, shm) : print_table(options, shm);
+    shared_memory_detach(shm);
+    return rc;
+}
+
+int release_run(const struct tool_options *options)
+{
+    if (shared_memory_remove(options->segment) < 0)
+        return tool_fail(options, "%s", shared_memory_error());
+    return TOOL_DONE;
+}

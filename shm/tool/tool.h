@@ -1,0 +1,46 @@
+/* tool.h: what the commands of shmgate share. */
+#ifndef SHMGATE_TOOL_H
+#define SHMGATE_TOOL_H
+
+#include <stddef.h>
+
+enum tool_exit { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_TIMEOUT = 27 /* as mosquitto_sub -W */ };
+
+/* What the command line says. Strings are borrowed from argv. */
+struct tool_options {
+    const char *command;           /* write, read, stats or release */
+    const char *channel;
+    const char *segment;           /* NULL: the default */
+    const char *message;           /* write -m */
+    const char *file;              /* write -f */
+    int lines, whole, empty;       /* write -l, -s, -n */
+    long count;                    /* read -C; 0: no limit */
+    double seconds;                /* -W; below 0: no limit */
+    const char *format;            /* read -F; NULL: payload and a newline */
+    int new_only;                  /* read -R */
+    int json;                      /* stats --json */
+};
+
+/* Understand the command line. Returns 0 to go on, or an exit code plus 1 to exit with, having printed what was to be said. */
+int options_parse(struct tool_options *options, int argc, char **argv);
+
+/* One line on standard error: "shmgate: COMMAND ...". Returns TOOL_FAILED. */
+int tool_fail(const struct tool_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The commands. Each returns an exit code. */
+int write_run(const struct tool_options *options);
+int read_run(const struct tool_options *options);
+int stats_run(const struct tool_options *options);
+int release_run(const struct tool_options *options);
+
+/* Print one message of a read; `format` has been checked by read_format_check. */
+struct shared_memory_message;
+void format_print(const char *format, const struct shared_memory_message *message);
+
+/* Returns the first letter after % or \ that means nothing, or 0 when all do. */
+char format_check(const char *format);
+
+/* -W as the milliseconds that the library takes; below 0: for ever. */
+int tool_timeout_ms(double seconds);
+
+#endif
