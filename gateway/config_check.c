@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "route.h"
+#include "tls_files.h"
 #include "utf8.h"
 
 #define REASON_SIZE 256
@@ -59,6 +60,18 @@ static int has_tls(const struct config *config)
     return 0;
 }
 
+/* Report files that hold no certificate or key. Files that cannot be read have been reported with their values. */
+static void check_tls_files(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
+{
+    int pair = config->cert_file && config->key_file;
+    const char *setting;
+    char error[320];
+
+    if (has_tls(config) && tls_files_check(config->ca_file, pair ? config->cert_file : NULL, pair ? config->key_file : NULL, &setting,
+                                           error, sizeof(error)) < 0)
+        config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", error);
+}
+
 static void check_mqtt(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
     static const char *const tls_keys[] = { "ca_file", "cert_file", "key_file" };
@@ -80,6 +93,7 @@ static void check_mqtt(const struct config *config, const struct config_origins 
         if (line && config->uri_count > 0 && !has_tls(config))
             config_faults_add(faults, line, "%s is for TLS, but no uri begins with mqtts://", tls_keys[i]);
     }
+    check_tls_files(config, origins, faults);
 }
 
 /* Report keys that mean nothing for the channel's direction. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mqtt.h"
 #include "platform.h"
 #include "route.h"
 
@@ -13,6 +14,7 @@
 struct entry {
     const char *filter;
     size_t filter_size;
+    uint32_t identifier;           /* of its subscription */
     uint32_t channel;
     struct ring_writer writer;
     struct ring_ledger ledger;
@@ -49,6 +51,7 @@ int inward_create(struct inward **out, struct segment *segment, const char *cons
         ring = segment_ring(segment, layout->channels[i].lane_first);
         entry->filter = filters[i];
         entry->filter_size = strlen(filters[i]);
+        entry->identifier = inward_identifier(filters[i]);
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
         ring_ledger_load(ring.lane, &entry->ledger);
@@ -83,26 +86,46 @@ static void deliver(struct inward *inward, struct entry *entry, const struct rin
     segment_summon_gateway(inward->segment);
 }
 
-void inward_message(void *context, const char *topic, size_t topic_size, const void *payload, size_t size, unsigned qos, int retained)
+uint32_t inward_identifier(const char *filter)
+{
+    /* FNV-1a (Fowler, Noll, Vo; RFC 9923), folded into the range of an identifier. Two filters with one hash share their messages, no worse
+     * than without identifiers. */
+    uint32_t hash = 2166136261u;
+
+    for (; *filter; filter++)
+        hash = (hash ^ (unsigned char)*filter) * 16777619u;
+    return hash % 268435455u + 1;
+}
+
+/* Whether the entry is one that the message is meant for. */
+static int takes(const struct entry *entry, const struct mqtt_message *message)
+{
+    int named = message->identifier_count == 0;
+
+    for (size_t i = 0; i < message->identifier_count && !named; i++)
+        named = message->identifiers[i] == entry->identifier;
+    return named && route_match(entry->filter, entry->filter_size, message->topic, message->topic_size);
+}
+
+void inward_message(void *context, const struct mqtt_message *from)
 {
     struct inward *inward = context;
     int taken = 0;
 
-    (void)qos;
     for (size_t i = 0; i < inward->count; i++) {
         struct entry *entry = &inward->entries[i];
-        int drop = size > entry->writer.ring.max_payload        ? LAYOUT_DROP_TOO_LARGE
-                   : topic_size > entry->writer.ring.topic_max ? LAYOUT_DROP_TOPIC_TOO_LONG
-                                                               : -1;
-        struct ring_message message = {.payload = payload, .topic = topic, .time_ns = platform_time_ns()};
+        int drop = from->size > entry->writer.ring.max_payload        ? LAYOUT_DROP_TOO_LARGE
+                   : from->topic_size > entry->writer.ring.topic_max ? LAYOUT_DROP_TOPIC_TOO_LONG
+                                                                     : -1;
+        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = platform_time_ns()};
 
-        if (!route_match(entry->filter, entry->filter_size, topic, topic_size))
+        if (!takes(entry, from))
             continue;
         taken = 1;
         if (drop < 0) {
-            message.size = (uint32_t)size;
-            message.topic_size = (uint16_t)topic_size;
-            message.flags = retained ? LAYOUT_FLAG_RETAINED : 0;
+            message.size = (uint32_t)from->size;
+            message.topic_size = (uint16_t)from->topic_size;
+            message.flags = from->retained ? LAYOUT_FLAG_RETAINED : 0;
         }
         deliver(inward, entry, &message, drop);
     }

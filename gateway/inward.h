@@ -18,9 +18,15 @@ struct inward;
 int inward_create(struct inward **out, struct segment *segment, const char *const *filters);
 void inward_destroy(struct inward *inward);
 
-/* Route one message to every channel whose filter takes its topic, and wake their readers. Called from one thread at a time; never waits. `context`
- * is the struct inward. */
-void inward_message(void *context, const char *topic, size_t topic_size, const void *payload, size_t size, unsigned qos, int retained);
+/* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and, when the broker says for which
+ * subscriptions it sends it, that are among these. (A broker may send a message once for each subscription that matches; without this every
+ * channel would get every copy.) Called from one thread at a time; never waits. `context` is the struct inward. */
+struct mqtt_message;
+void inward_message(void *context, const struct mqtt_message *message);
+
+/* The subscription identifier of a filter (MQTT 5, 3.8.2.1.2): 1 to 268435455, the same in every run, since the broker keeps subscriptions over
+ * our restarts. */
+uint32_t inward_identifier(const char *filter);
 
 /* Drop reasons that grew since the last call, as a bit mask. Any thread. */
 unsigned inward_dropped(struct inward *inward);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backoff.h"
+#include "inward.h"
 #include "log.h"
 #include "mqtt.h"
 #include "platform.h"
@@ -142,7 +143,7 @@ static void subscribe_all(struct link *link)
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, i);
+        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, inward_identifier(channel->topic), i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
     }

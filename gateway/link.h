@@ -13,8 +13,8 @@
 struct link;
 
 /* Takes a message from the broker; on the MQTT client's receive thread (see mqtt.h). */
-typedef void (*link_message)(void *context, const char *topic, size_t topic_size, const void *payload, size_t size, unsigned qos,
-                             int retained);
+struct mqtt_message;
+typedef void (*link_message)(void *context, const struct mqtt_message *message);
 
 /* Prepare; nothing is connected yet. `config` is borrowed for the life of the link. On success *out must be given to link_destroy.
  * -errno with the reason. */

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "mqtt_text.h"
+#include "tls_files.h"
 #include "write_guard.h"
 
 /* Seconds the broker keeps our session, with the commands that wait in it, while we are away (MQTT 5, 3.1.2.11.2). A week outlasts
@@ -31,6 +31,7 @@ struct mqtt {
     struct mqtt_options options;
     char *client_id, *will_topic, *will_payload;
     int tls;                       /* of the present client object: 1 or 0; -1: there is none */
+    int identifiers;               /* 1: the broker supports subscription identifiers; written before CONNECTED is put */
     char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
 };
 
@@ -135,9 +136,11 @@ static void on_connect_success(void *context, MQTTAsync_successData *data)
 
 static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
 {
+    struct mqtt *mqtt = context;
     int maximum = 0;
 
-    (void)context;
+    mqtt->identifiers = !MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) ||
+                        MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) == 1;
     if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
         maximum = (int)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
     report_connected(data->alt.connect.sessionPresent, maximum > 0 ? (unsigned)maximum : 0);
@@ -172,13 +175,34 @@ static void on_lost(void *context, char *cause)
     put(&event);
 }
 
+static void take_identifiers(struct mqtt_message *message, MQTTProperties *properties)
+{
+    int count = MQTTProperties_propertyCount(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER);
+
+    /* With more than fit, all filters that match count, as if the broker had said nothing. */
+    if (count > MQTT_IDENTIFIERS)
+        return;
+    for (int i = 0; i < count; i++)
+        message->identifiers[message->identifier_count++] =
+            (uint32_t)MQTTProperties_getNumericValueAt(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
+}
+
 static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
 {
     struct mqtt *mqtt = context;
+    struct mqtt_message copy = {
+        .topic = topic,
+        /* A length is given only when the topic holds a NUL byte. */
+        .topic_size = topic_length > 0 ? (size_t)topic_length : strlen(topic),
+        .payload = message->payload,
+        .size = (size_t)message->payloadlen,
+        .qos = (unsigned)message->qos,
+        .retained = message->retained,
+    };
 
-    /* A length is given only when the topic holds a NUL byte. */
-    mqtt->options.on_message(mqtt->options.context, topic, topic_length > 0 ? (size_t)topic_length : strlen(topic), message->payload,
-                             (size_t)message->payloadlen, (unsigned)message->qos, message->retained);
+    if (mqtt->options.version >= 5)
+        take_identifiers(&copy, &message->properties);
+    mqtt->options.on_message(mqtt->options.context, &copy);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
     return 1;
@@ -290,17 +314,6 @@ static int paho_uri(const char *uri, char *out, size_t size, char *error, size_t
     return tls;
 }
 
-static int check_file(const char *what, const char *path, char *error, size_t error_size)
-{
-    int rc;
-
-    if (!path || access(path, R_OK) == 0)
-        return 0;
-    rc = -errno;
-    snprintf(error, error_size, "%s %s: %s", what, path, strerror(-rc));
-    return rc;
-}
-
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size)
 {
     MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer, connect5 = MQTTAsync_connectOptions_initializer5;
@@ -310,13 +323,12 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = SESSION_EXPIRY_S};
     const struct mqtt_options *options = &mqtt->options;
     char address[URI_SIZE], *addresses[] = {address};
+    const char *setting;
     int tls = paho_uri(uri, address, sizeof(address), error, error_size), rc;
 
     if (tls < 0)
         return tls;
-    if (tls && ((rc = check_file("ca_file", options->ca_file, error, error_size)) < 0 ||
-                (rc = check_file("cert_file", options->cert_file, error, error_size)) < 0 ||
-                (rc = check_file("key_file", options->key_file, error, error_size)) < 0))
+    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, error, error_size)) < 0)
         return rc;
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
@@ -383,11 +395,14 @@ static MQTTAsync_responseOptions response_for(const struct mqtt *mqtt, uint64_t 
     return response;
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint64_t token)
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
     int rc;
 
+    if (mqtt->options.version >= 5 && mqtt->identifiers && MQTTProperties_add(&response.properties, &property) != 0)
+        return -ENOMEM;
     if (mqtt->options.version >= 5) {
         response.onSuccess5 = on_subscribe_success5;
         response.onFailure5 = on_subscribe_failure5;
@@ -396,6 +411,7 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint64_t
         response.onFailure = on_subscribe_failure;
     }
     rc = MQTTAsync_subscribe(mqtt->client, filter, (int)qos, &response);
+    MQTTProperties_free(&response.properties);
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }
 

@@ -17,6 +17,20 @@
 
 struct mqtt;
 
+#define MQTT_IDENTIFIERS 16     /* subscriptions of ours that one message can be said to match; a broker sends more messages for more */
+
+/* A message from the broker; everything is borrowed for the call. */
+struct mqtt_message {
+    const char *topic;             /* not terminated */
+    size_t topic_size;
+    const void *payload;
+    size_t size;
+    unsigned qos;
+    int retained;
+    uint32_t identifiers[MQTT_IDENTIFIERS]; /* of the subscriptions it is sent for; MQTT 5 only */
+    size_t identifier_count;       /* 0: the broker does not say */
+};
+
 /* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
 struct mqtt_options {
     const char *client_id;
@@ -28,8 +42,8 @@ struct mqtt_options {
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
-     * acknowledgement of a QoS 1 message after this returns. The topic is not terminated. */
-    void (*on_message)(void *context, const char *topic, size_t topic_size, const void *payload, size_t size, unsigned qos, int retained);
+     * acknowledgement of a QoS 1 message after this returns. */
+    void (*on_message)(void *context, const struct mqtt_message *message);
     void *context;
 };
 
@@ -44,8 +58,8 @@ void mqtt_destroy(struct mqtt *mqtt);
  * network. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
 
-/* Subscribe; SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint64_t token);
+/* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token);
 
 /* Publish; topic and payload are copied. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */

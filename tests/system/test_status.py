@@ -1,0 +1,78 @@
+"""What the gateway says about itself on the broker."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import check_ledger, publish_channel, subscribe_channel, wait_until
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_status_is_online_and_offline(new_gateway, broker, subscribe, version):
+    """The status topic is retained: online while it serves, offline after an orderly stop and, by the will, after kill -9."""
+    gateway = new_gateway(publish_channel(), broker=broker, mqtt={"version": version}).start()
+    topic = f"shmgate/{gateway.client_id}/status"
+
+    def expect(text: bytes) -> None:
+        status = subscribe(broker, topic)
+        wait_until(lambda: status.payloads()[-1:] == [text], lambda: f"{text!r}: {status.messages}\n{gateway.log()}")
+
+    status = subscribe(broker, topic)
+    assert (status.expect(1)[0].payload, status.messages[0].retained) == (b"online", True)
+    gateway.stop()
+    expect(b"offline")
+    gateway.start()
+    expect(b"online")
+    gateway.kill()
+    expect(b"offline")
+
+
+def test_stats_topic_is_the_ledger(new_gateway, broker, subscribe):
+    """The stats topic has the same JSON as shmgate stats, and in it everything written and received is accounted for."""
+    gateway = new_gateway(publish_channel(), subscribe_channel(max_payload=8), broker=broker,
+                          mqtt={"stats_interval": "100ms"}).start()
+    for n in range(10):
+        gateway.write("out", b"%d" % n)
+    broker.publish("test/in", "short")
+    broker.publish("test/in", "much too long")
+    gateway.wait_for_delivery("out", 10)
+    gateway.read("in")
+    wanted = {channel["name"]: channel for channel in gateway.stats()["channels"]}
+    stats = subscribe(broker, f"shmgate/{gateway.client_id}/stats")
+
+    def newest() -> dict:
+        return json.loads(stats.payloads()[-1]) if stats.payloads() else {}
+
+    wait_until(lambda: {channel["name"]: channel for channel in newest().get("channels", [])} == wanted,
+               lambda: f"{newest()} is not {wanted}")
+    assert newest()["segment"] == gateway.segment
+    for channel in wanted.values():
+        check_ledger(channel)
+    assert wanted["in"]["dropped"] == {"too_large": 1}
+
+
+def test_ledger_survives_restarts(new_gateway, broker):
+    """The counters go on where they were, after an orderly stop and after kill -9."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    written = 0
+    for end in (gateway.stop, gateway.kill):
+        for _ in range(5):
+            gateway.write("out", b"x")
+        written += 5
+        gateway.wait_for_delivery("out", written)
+        end()
+        gateway.start()
+    ledger = gateway.wait_for_delivery("out", written)
+    assert ledger["written"] == written and ledger["queued"] == 0
+    # A message whose acknowledgement the kill took may have been sent twice, but is counted once.
+    assert ledger["delivered"] == written
+
+
+def test_service_manager_is_told(new_gateway, broker):
+    """READY=1 when it serves, STOPPING=1 when it ends in order."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    notify = gateway.notifications
+    gateway.process.terminate()
+    assert gateway.process.wait(60) == 0
+    assert any("STOPPING=1" in text for text in notify()), gateway.notified
