@@ -32,10 +32,9 @@ unsigned backoff_uri(const struct backoff *backoff)
 
 static uint64_t next_wait(struct backoff *backoff)
 {
-    uint64_t top = 3 * backoff->wait_ms;
-    uint64_t wait = backoff->base_ms + next_random(backoff) % (top - backoff->base_ms + 1);
+    uint64_t top = 3 * backoff->wait_ms < backoff->cap_ms ? 3 * backoff->wait_ms : backoff->cap_ms;
 
-    backoff->wait_ms = wait < backoff->cap_ms ? wait : backoff->cap_ms;
+    backoff->wait_ms = backoff->base_ms + next_random(backoff) % (top - backoff->base_ms + 1);
     return backoff->wait_ms;
 }
 
@@ -52,8 +51,9 @@ void backoff_connected(struct backoff *backoff, uint64_t now_ms)
 
 uint64_t backoff_lost(struct backoff *backoff, uint64_t now_ms)
 {
-    if (now_ms - backoff->connected_ms >= backoff->stable_ms)
-        backoff->wait_ms = backoff->base_ms;
+    if (now_ms - backoff->connected_ms < backoff->stable_ms)
+        return backoff_failed(backoff, now_ms);
+    backoff->wait_ms = backoff->base_ms;
     backoff->uri = 0;
     return now_ms + next_wait(backoff);
 }

@@ -1,8 +1,8 @@
 /* backoff.h: when to try to connect next, and to which of several URIs. Pure arithmetic: no clock, no input or output.
  *
  * All URIs of a round are tried one right after the other, in order; between rounds lies a wait with decorrelated jitter:
- * wait = min(cap, random between base and 3 * the wait before) (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
- * Blog, 2015), so that many gateways that lost the same broker do not come back all at once. The wait starts small
+ * wait = random between base and min(cap, 3 * the wait before) (after M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
+ * Blog, 2015; there the cap is taken after the draw, and most waits end up at the cap, in step), so that many gateways that lost the same broker do not come back all at once. The wait starts small
  * again only after a connection that held for a while: a broker that accepts and then kicks is not stormed.
  */
 #ifndef SHMGATE_BACKOFF_H
@@ -32,7 +32,8 @@ uint64_t backoff_failed(struct backoff *backoff, uint64_t now_ms);
 /* The attempt succeeded. */
 void backoff_connected(struct backoff *backoff, uint64_t now_ms);
 
-/* The connection was lost: begin again with the first URI. Returns when to try it. */
+/* The connection was lost: begin again with the first URI; but one that did not hold for stable_ms counts as a failed attempt, so that a
+ * first broker that only kicks does not hide the second. Returns when to try. */
 uint64_t backoff_lost(struct backoff *backoff, uint64_t now_ms);
 
 #endif

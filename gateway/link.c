@@ -15,6 +15,7 @@
 #define BASE_MS 200              /* first wait after a failed round; grows with jitter */
 #define CAP_MS 30000             /* longest wait: an operator who has mended the network does not wait longer than that */
 #define STABLE_MS 10000          /* a connection that held that long was a good one: the next wait is short again */
+#define QOS2_WINDOW 20
 #define CONTROL_MESSAGES 2       /* of the window, kept for the status topic */
 
 /* Tokens that are no lane's message: their lowest byte is above every index of the flight table. */
@@ -33,6 +34,7 @@ struct link {
     uint64_t attempt_ms;           /* when the next attempt is due */
     unsigned own_window, window;
     int ever_up, refused, closing;
+    int qos2;                      /* 1: a channel publishes with QoS 2 */
     int failure_logged;            /* 1: this outage has been reported */
     char *status_topic, *stats_topic;
 };
@@ -70,6 +72,14 @@ int link_create(struct link **out, const struct config *config, unsigned window,
     if (!link)
         return rc;
     link->config = config;
+    for (size_t i = 0; i < config->channel_count; i++)
+        link->qos2 |= config->channels[i].direction == LAYOUT_PUBLISH && config->channels[i].qos == 2;
+    /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue, 20 by default. */
+    if (link->qos2 && config->mqtt_version < 5 && window > QOS2_WINDOW)
+        window = QOS2_WINDOW;
+    /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its identifiers any more. */
+    options.forget_session = link->qos2;
+    options.window = window;
     link->own_window = window;
     link->window = window;
     link->status_topic = make_topic(config->client_id, "status");
@@ -207,6 +217,9 @@ void link_event(struct link *link, const struct mailbox_event *event, uint64_t n
         link->state = LINK_WAITING;
         link->closing = 0;
         link->attempt_ms = backoff_lost(&link->backoff, now_ms);
+        /* Half-done exchanges of QoS 2 go on where they were; for them Paho's memory is kept. */
+        if (!link->qos2)
+            mqtt_give_up(link->mqtt);
         break;
     case MAILBOX_SUBSCRIBE_REFUSED:
         subscribe_refused(link, event);

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,6 +81,9 @@ static int serve(const char *path)
     enum loop_end end;
     int rc;
 
+    /* Paho would send MQTT through a proxy meant for web browsers. */
+    unsetenv("http_proxy");
+    unsetenv("https_proxy");
     if ((rc = install_signals()) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not install signal handlers: %s", strerror(-rc));
         return EXIT_FAILED;

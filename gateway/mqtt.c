@@ -31,6 +31,8 @@ struct mqtt {
     struct mqtt_options options;
     char *client_id, *will_topic, *will_payload;
     int tls;                       /* of the present client object: 1 or 0; -1: there is none */
+    int renew;                     /* 1: the next attempt takes a new client object */
+    int connected_once;            /* 1: an attempt of this process has succeeded; written before CONNECTED is put */
     int identifiers;               /* 1: the broker supports subscription identifiers; written before CONNECTED is put */
     char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
 };
@@ -89,7 +91,8 @@ static void on_send_failure(void *context, MQTTAsync_failureData *data)
 
 static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
 {
-    int reason = data ? (int)data->reasonCode : 0;
+    /* The reason is set only when the broker gave one; otherwise there is a code of Paho's own, below 0. */
+    int reason = !data ? 0 : data->code < 0 ? data->code : (int)data->reasonCode;
 
     if (mqtt_text_publish_refused(reason))
         answer(MAILBOX_REFUSED, context, reason, mqtt_text_reason(reason));
@@ -130,7 +133,9 @@ static void report_connected(int session_present, unsigned receive_maximum)
 
 static void on_connect_success(void *context, MQTTAsync_successData *data)
 {
-    (void)context;
+    struct mqtt *mqtt = context;
+
+    mqtt->connected_once = 1;
     report_connected(data->alt.connect.sessionPresent, 0);
 }
 
@@ -139,6 +144,7 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
     struct mqtt *mqtt = context;
     int maximum = 0;
 
+    mqtt->connected_once = 1;
     mqtt->identifiers = !MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) ||
                         MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) == 1;
     if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
@@ -172,6 +178,17 @@ static void on_lost(void *context, char *cause)
 
     (void)context;
     snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it");
+    put(&event);
+}
+
+/* MQTT 5: the broker says goodbye; Paho then does not call on_lost. */
+static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
+{
+    struct mailbox_event event = {.kind = MAILBOX_LOST, .reason = (int)reason};
+
+    (void)context;
+    (void)properties;
+    snprintf(event.text, sizeof(event.text), "the broker closed it: %s", mqtt_text_reason((int)reason));
     put(&event);
 }
 
@@ -234,6 +251,10 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
         snprintf(error, error_size, "there is an MQTT client already");
         return -EBUSY;
     }
+    if (!write_guard_active()) {
+        snprintf(error, error_size, "this program was linked without its guard against Paho's use of freed memory: build it with its CMakeLists.txt");
+        return -ENOSYS;
+    }
     snprintf(error, error_size, "out of memory");
     mqtt = calloc(1, sizeof(*mqtt));
     if (!mqtt)
@@ -269,27 +290,33 @@ void mqtt_destroy(struct mqtt *mqtt)
 static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_size)
 {
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer5;
+    MQTTAsync client = NULL;
     int rc;
 
-    if (mqtt->client && mqtt->tls == tls)
+    if (mqtt->client && mqtt->tls == tls && !mqtt->renew)
         return 0;
-    if (mqtt->client)
-        MQTTAsync_destroy(&mqtt->client);
     if (mqtt->options.version < 5)
         options.MQTTVersion = MQTTVERSION_3_1_1;
     options.sendWhileDisconnected = 0;
     options.maxBufferedMessages = (int)mqtt->options.window + 16;
-    rc = MQTTAsync_createWithOptions(&mqtt->client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
+    rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
                                      NULL, &options);
     if (rc == MQTTASYNC_SUCCESS)
-        rc = MQTTAsync_setCallbacks(mqtt->client, mqtt, on_lost, on_message, NULL);
+        rc = MQTTAsync_setCallbacks(client, mqtt, on_lost, on_message, NULL);
+    if (rc == MQTTASYNC_SUCCESS)
+        rc = MQTTAsync_setDisconnected(client, mqtt, on_disconnected);
     if (rc != MQTTASYNC_SUCCESS) {
         snprintf(error, error_size, "make an MQTT client: %s", MQTTAsync_strerror(rc));
-        if (mqtt->client)
-            MQTTAsync_destroy(&mqtt->client);
+        if (client)
+            MQTTAsync_destroy(&client);
         return -EIO;
     }
+    /* Only now the old one: with its last client Paho ends its threads, which takes it a second. */
+    if (mqtt->client)
+        MQTTAsync_destroy(&mqtt->client);
+    mqtt->client = client;
     mqtt->tls = tls;
+    mqtt->renew = 0;
     return 0;
 }
 
@@ -334,7 +361,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
         return rc;
     if (options->version >= 5) {
         connect = connect5;
-        connect.cleanstart = 0;
+        connect.cleanstart = options->forget_session && !mqtt->connected_once;
         connect.onSuccess5 = on_connect_success5;
         connect.onFailure5 = on_connect_failure5;
         if (MQTTProperties_add(&properties, &expiry) != 0) {
@@ -365,6 +392,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     ssl.trustStore = options->ca_file;
     ssl.keyStore = options->cert_file;
     ssl.privateKey = options->key_file;
+    ssl.privateKeyPassword = ""; /* an encrypted key is an error, not a prompt on the terminal */
     ssl.enableServerCertAuth = 1;
     ssl.verify = 1;
     ssl.ssl_error_cb = on_tls_error;
@@ -429,6 +457,11 @@ int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size
     default: /* disconnected, no identifier free, too many buffered, out of memory: these pass */
         return -EAGAIN;
     }
+}
+
+void mqtt_give_up(struct mqtt *mqtt)
+{
+    mqtt->renew = 1;
 }
 
 void mqtt_disconnect(struct mqtt *mqtt, unsigned timeout_ms)

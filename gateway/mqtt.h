@@ -38,6 +38,7 @@ struct mqtt_options {
     const char *username;          /* NULL: none */
     const char *ca_file, *cert_file, *key_file; /* PEM; NULL: the system's authorities, no client certificate */
     unsigned keepalive_s, connect_timeout_ms;
+    int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
@@ -64,6 +65,11 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
 /* Publish; topic and payload are copied. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */
 int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token);
+
+/* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight with FAILED, before it
+ * tries. Without this Paho, when the broker has lost our session, sends what it had queued before we can send again what was in flight, and the order
+ * is broken. What Paho had queued but not begun to send at that moment it never frees: that is its fault, and bounded by the window. */
+void mqtt_give_up(struct mqtt *mqtt);
 
 /* Close in order, so that the broker does not publish the will; waits up to timeout_ms for the network. */
 void mqtt_disconnect(struct mqtt *mqtt, unsigned timeout_ms);

@@ -43,6 +43,16 @@ static int load(SSL_CTX *context, const char *ca_file, const char *cert_file, co
     return 0;
 }
 
+/* An encrypted key is an error, not a prompt on the terminal. */
+static int no_passphrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)context;
+    return 0;
+}
+
 int tls_files_check(const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error, size_t error_size)
 {
     SSL_CTX *context;
@@ -59,6 +69,7 @@ int tls_files_check(const char *ca_file, const char *cert_file, const char *key_
         snprintf(error, error_size, "out of memory");
         return -ENOMEM;
     }
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     rc = load(context, ca_file, cert_file, key_file, setting, error, error_size);
     SSL_CTX_free(context);
     ERR_clear_error();

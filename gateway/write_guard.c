@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -45,6 +46,12 @@ void write_guard_new_connection(void)
     atomic_store(&prepared_fd, -1);
 }
 
+int write_guard_active(void)
+{
+    /* What a library's call is bound to is what the default search finds first. */
+    return dlsym(RTLD_DEFAULT, "writev") == (void *)(uintptr_t)writev && dlsym(RTLD_DEFAULT, "SSL_write") == (void *)(uintptr_t)SSL_write;
+}
+
 static int is_socket(int fd)
 {
     int type;
@@ -68,7 +75,8 @@ static void cut(int fd)
     shutdown(fd, SHUT_RDWR);
 }
 
-ssize_t writev(int fd, const struct iovec *iov, int count)
+/* Both must be seen by the dynamic linker, although the rest of the program is not. */
+__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec *iov, int count)
 {
     ssize_t written, all = 0;
     int saved;
@@ -103,7 +111,7 @@ static void resolve_all(void)
     resolve(&openssl.get_wfd, sizeof(openssl.get_wfd), "SSL_get_wfd");
 }
 
-int SSL_write(struct ssl_st *ssl, const void *buffer, int size)
+__attribute__((visibility("default"))) int SSL_write(struct ssl_st *ssl, const void *buffer, int size)
 {
     int written, error;
 

@@ -13,6 +13,9 @@
  * its write succeeds, so its answer asks here. */
 int write_guard_take_failure(void);
 
+/* Whether Paho's calls do come here: 1 or 0. They do not when the program was linked so that it hides the two functions. */
+int write_guard_active(void);
+
 /* A new connection is up: its socket gets TCP_NODELAY at the next write. Paho sets it nowhere, and a PUBLISH that waits for the
  * acknowledgement of the one before costs up to 40 ms (eclipse/paho.mqtt.c issue 530; tcp(7)). */
 void write_guard_new_connection(void);

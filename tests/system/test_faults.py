@@ -112,7 +112,7 @@ def test_unreadable_certificate(new_gateway, new_broker, tmp_path, key):
     broker = new_broker(*certificates.broker_lines(), tls=True)
     garbage = tmp_path / "garbage"
     garbage.write_text("this is not PEM\n")
-    mqtt = {"uri": f"mqtts://localhost:{broker.port}", "ca_file": certificates.ca, "cert_file": certificates.client,
+    mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": certificates.ca, "cert_file": certificates.client,
             "key_file": certificates.client_key}
     mqtt[key] = garbage
     fails(new_gateway(publish_channel(), mqtt=mqtt), key)
@@ -177,9 +177,10 @@ def test_no_permission_on_the_segment(new_gateway, broker, open_folder):
 def test_shared_memory_full(new_gateway, tmp_path):
     """A segment larger than /dev/shm: one line with the size, at the start and not later as SIGBUS, and /dev/shm is as before."""
     gateway = new_gateway(publish_channel(slots=65536, max_payload=1024), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"})
-    # In a mount name space of its own; without root, also in a user name space of its own.
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
-    script = 'mount -t tmpfs -o size=1m tmpfs /dev/shm && { "$0" --config "$1"; code=$?; ls -A /dev/shm; exit $code; }'
+    # In a mount name space of its own; without root, also in a user name space of its own. Inside a plain chroot the propagation of
+    # the root cannot be changed, hence only that of /dev/shm is: without it the small one would be everybody's.
+    unshare = ["unshare", "--propagation", "unchanged", "-m"] + (["-r"] if os.geteuid() != 0 else [])
+    script = 'mount --make-private /dev/shm && mount -t tmpfs -o size=1m tmpfs /dev/shm && { "$0" --config "$1"; code=$?; ls -A /dev/shm; exit $code; }'
     done = subprocess.run([*unshare, "sh", "-c", script, str(gateway.build.shmgated), str(gateway.config)], capture_output=True,
                           text=True, timeout=LIMIT)
     errors = [line for line in done.stderr.splitlines() if "error: " in line]

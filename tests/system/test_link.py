@@ -177,7 +177,7 @@ def test_tls_with_client_certificate_and_password(new_gateway, new_broker, subsc
     options = ("--cafile", str(certificates.ca), "--cert", str(certificates.client), "--key", str(certificates.client_key), "-u",
                "machine7", "-P", "geheim")
     gateway = new_gateway(publish_channel(), subscribe_channel(), mqtt={
-        "uri": f"mqtts://localhost:{broker.port}", "version": version, "username": "machine7",
+        "uri": f"mqtts://127.0.0.1:{broker.port}", "version": version, "username": "machine7",
         "password_file": tmp_path / "password", "ca_file": certificates.ca, "cert_file": certificates.client,
         "key_file": certificates.client_key}).start()
     subscriber = subscribe(broker, "test/out", options=options)
@@ -198,7 +198,7 @@ def test_broker_of_an_unknown_authority_gets_nothing(new_gateway, new_broker, ce
     """A broker whose certificate another authority has signed is not spoken to: the reason is logged, the messages are kept."""
     other = Certificates(tmp_path / "other")
     broker = new_broker(*other.broker_lines(client_certificate=False), tls=True)
-    gateway = new_gateway(publish_channel(), mqtt={"uri": f"mqtts://localhost:{broker.port}",
+    gateway = new_gateway(publish_channel(), mqtt={"uri": f"mqtts://127.0.0.1:{broker.port}",
                                                    "ca_file": certificates.ca}).start(link=False)
     gateway.write("out", b"secret")
     gateway.wait_for_log("could not connect")
