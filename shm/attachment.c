@@ -139,7 +139,7 @@ void shared_memory_detach(struct shared_memory *shm)
         attachment_drop(shm);
 }
 
-struct holding *attachment_current(struct shared_memory *shm)
+static struct holding *current(struct shared_memory *shm)
 {
     struct holding *holding;
 
@@ -171,7 +171,13 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
 
     pthread_mutex_lock(&shm->lock);
     if (shm->current == stale || ring_retired(shm->current->segment.header)) {
-        if ((rc = holding_open(shm->name, &next)) == 0) {
+        rc = holding_open(shm->name, &next);
+        if (rc == 0 && ring_retired(next->segment.header)) {
+            /* A segment is retired only after another has taken its name. */
+            holding_free(next);
+            rc = handle_fail(-EPROTO, "segment %s says that it was replaced, but nothing took its place: restart shmgated", shm->name);
+        }
+        if (rc == 0) {
             release_locked(shm->current);
             shm->current = next;
         }
@@ -181,6 +187,19 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
         (*fresh)->references++;
     }
     pthread_mutex_unlock(&shm->lock);
+    return rc;
+}
+
+int attachment_live(struct shared_memory *shm, struct holding **holding)
+{
+    struct holding *stale = current(shm);
+    int rc;
+
+    *holding = stale;
+    if (!ring_retired(stale->segment.header))
+        return 0;
+    rc = attachment_renew(shm, stale, holding);
+    attachment_release(shm, stale);
     return rc;
 }
 

@@ -92,18 +92,9 @@ void counters_collect(const struct segment *segment, uint32_t channel, struct sh
 /* Follow the gateway to its present segment. */
 static int follow(struct shared_memory *shm, struct holding **holding)
 {
-    struct holding *stale;
     int rc = handle_check_fork(shm);
 
-    if (rc < 0)
-        return rc;
-    *holding = attachment_current(shm);
-    if (!ring_retired((*holding)->segment.header))
-        return 0;
-    stale = *holding;
-    rc = attachment_renew(shm, stale, holding);
-    attachment_release(shm, stale);
-    return rc;
+    return rc < 0 ? rc : attachment_live(shm, holding);
 }
 
 int shared_memory_channel_count(struct shared_memory *shm)

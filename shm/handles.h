@@ -36,8 +36,8 @@ int handle_check_fork(const struct shared_memory *shm);
 void attachment_hold(struct shared_memory *shm);
 void attachment_drop(struct shared_memory *shm);
 
-/* The current segment, with one more reference. */
-struct holding *attachment_current(struct shared_memory *shm);
+/* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that cannot be attached. */
+int attachment_live(struct shared_memory *shm, struct holding **holding);
 
 /* The segment that came after `stale`, which is retired, with one more reference. -errno when it cannot be attached. */
 int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh);

@@ -87,7 +87,10 @@ int shared_memory_reader_open(struct shared_memory *shm, const char *channel, en
         return handle_fail_plain(-ENOMEM, "out of memory");
     reader->shm = shm;
     memcpy(reader->name, channel, strlen(channel) + 1);
-    holding = attachment_current(shm);
+    if ((rc = attachment_live(shm, &holding)) < 0) {
+        free(reader);
+        return rc;
+    }
     if ((rc = reader_enter(reader, holding, start)) < 0) {
         attachment_release(shm, holding);
         free(reader);

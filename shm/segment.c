@@ -26,9 +26,11 @@ int segment_name_check(const char *name, char *error, size_t error_size)
 {
     size_t length = strlen(name);
 
-    if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' ||
+    if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
+        (length > strlen(NEXT_SUFFIX) && strcmp(name + length - strlen(NEXT_SUFFIX), NEXT_SUFFIX) == 0) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
-        return fail(-EINVAL, error, error_size, "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - .",
+        return fail(-EINVAL, error, error_size,
+                    "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME or NAME" NEXT_SUFFIX ")",
                     SEGMENT_NAME_MAX - 1);
     return 0;
 }
@@ -238,14 +240,20 @@ static int replace(struct segment *out, struct segment *old, const struct segmen
     return 0;
 }
 
-/* Find what a gateway that died while replacing left under the ".next" name. */
-static int find_leftover(struct segment *old, const char *name, char *error, size_t error_size)
+/* Find what a gateway that died while replacing `present` left under the ".next" name. */
+static int find_leftover(struct segment *old, const struct segment *present, const char *name, char *error, size_t error_size)
 {
     char next[SEGMENT_NAME_MAX + 8];
     int rc;
 
     next_name(next, sizeof(next), name);
     rc = take_over(old, next, error, error_size);
+    if (rc == 0 && old->layout.serial > present->layout.serial) {
+        /* It died before the exchange: nobody has ever used this one. */
+        platform_object_remove(next);
+        segment_close(old);
+        return 0;
+    }
     if (rc == 0)
         segment_retire(old);
     return rc == -ENOENT ? 0 : rc;
@@ -267,7 +275,7 @@ static int serve_once(struct segment *out, struct segment *old, const struct seg
     }
     if (rc < 0)
         return rc;
-    if ((rc = find_leftover(old, options->name, error, error_size)) < 0) {
+    if ((rc = find_leftover(old, out, options->name, error, error_size)) < 0) {
         segment_close(out);
         return rc;
     }

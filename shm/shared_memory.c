@@ -8,9 +8,11 @@
 
 #include "handles.h"
 
-/* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. */
+/* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. A release beside a waiting
+ * read takes the entry out of the list; the read, when it is done, frees it. */
 struct entry {
     struct entry *next;
+    unsigned users;                /* calls under way, and one while it is in the list; guarded by the list's lock */
     pthread_mutex_t lock;
     struct shared_memory_writer *writer;
     struct shared_memory_reader *reader;
@@ -68,6 +70,7 @@ static int entry_find(struct entry **list, const char *channel, struct entry **f
         free(entry);
         return handle_fail(rc, "make a lock: %s", strerror(-rc));
     }
+    entry->users = 1;
     entry->next = *list;
     *list = entry;
     *found = entry;
@@ -81,10 +84,31 @@ static int entry_enter(struct entry **list, const char *channel, struct entry **
 
     pthread_mutex_lock(&list_lock);
     rc = attachment ? entry_find(list, channel, entry) : handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
+    if (rc == 0)
+        (*entry)->users++;
     pthread_mutex_unlock(&list_lock);
     if (rc == 0)
         pthread_mutex_lock(&(*entry)->lock);
     return rc;
+}
+
+/* Count one user fewer; the list's lock is held. */
+static void entry_drop(struct entry *entry)
+{
+    if (--entry->users > 0)
+        return;
+    shared_memory_writer_close(entry->writer);
+    shared_memory_reader_close(entry->reader);
+    pthread_mutex_destroy(&entry->lock);
+    free(entry);
+}
+
+static void entry_leave(struct entry *entry)
+{
+    pthread_mutex_unlock(&entry->lock);
+    pthread_mutex_lock(&list_lock);
+    entry_drop(entry);
+    pthread_mutex_unlock(&list_lock);
 }
 
 int shared_memory_write(const char *channel, const void *payload, size_t size)
@@ -95,7 +119,7 @@ int shared_memory_write(const char *channel, const void *payload, size_t size)
     if (rc < 0)
         return rc;
     rc = shared_memory_writer_write(entry->writer, payload, size);
-    pthread_mutex_unlock(&entry->lock);
+    entry_leave(entry);
     return rc;
 }
 
@@ -108,20 +132,17 @@ ssize_t shared_memory_read(const char *channel, void *buffer, size_t size, int t
     if (rc < 0)
         return rc;
     rc = shared_memory_reader_read(entry->reader, buffer, size, &message, timeout_ms);
-    pthread_mutex_unlock(&entry->lock);
+    entry_leave(entry);
     return rc < 0 ? rc : (ssize_t)message.size;
 }
 
-static void entries_free(struct entry **list)
+static void entries_drop(struct entry **list)
 {
     while (*list) {
         struct entry *entry = *list;
 
         *list = entry->next;
-        shared_memory_writer_close(entry->writer);
-        shared_memory_reader_close(entry->reader);
-        pthread_mutex_destroy(&entry->lock);
-        free(entry);
+        entry_drop(entry);
     }
 }
 
@@ -131,8 +152,8 @@ int shared_memory_release(void)
 
     pthread_mutex_lock(&list_lock);
     if (attachment) {
-        entries_free(&writers);
-        entries_free(&readers);
+        entries_drop(&writers);
+        entries_drop(&readers);
         shared_memory_detach(attachment);
         attachment = NULL;
     } else {

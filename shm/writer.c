@@ -57,16 +57,9 @@ int shared_memory_writer_open(struct shared_memory *shm, const char *channel, st
         return handle_fail_plain(-ENOMEM, "out of memory");
     writer->shm = shm;
     memcpy(writer->channel, channel, strlen(channel) + 1);
-    holding = attachment_current(shm);
-    if (ring_retired(holding->segment.header)) {
-        struct holding *stale = holding;
-
-        rc = attachment_renew(shm, stale, &holding);
-        attachment_release(shm, stale);
-        if (rc < 0) {
-            free(writer);
-            return rc;
-        }
+    if ((rc = attachment_live(shm, &holding)) < 0) {
+        free(writer);
+        return rc;
     }
     if ((rc = writer_enter(writer, holding)) < 0) {
         attachment_release(shm, holding);
