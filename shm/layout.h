@@ -91,8 +91,10 @@ struct layout_header {
     uint32_t reserved4[10];                 /*  88 */
     _Atomic uint32_t state;                 /* 128 changes: enum layout_state */
     uint32_t reserved1[31];
-    _Atomic uint32_t gateway_sleeps;        /* 256 changes: 1 while the gateway waits on the doorbell */
-    uint32_t reserved2[31];
+    _Atomic uint32_t gateway_sleeps;        /* 256 changes: not 0 while the gateway waits on the doorbell: the sleep's number. Whoever leaves
+                                               word for it posts first, and then clears the number if it still stands here */
+    _Atomic uint32_t sleep_count;           /* 260 changes, by the gateway: its last sleep's number */
+    uint32_t reserved2[30];
     _Atomic uint32_t gateway_pid;           /* 384 changes: for people only; liveness is the lock */
     _Atomic uint32_t link;                  /* 388 changes: enum layout_link */
     _Atomic uint64_t gateway_start_ns;      /* 392 changes: Unix time of the gateway's start */

@@ -204,11 +204,36 @@ static int doorbell_own(const char *name, sem_t *semaphore, unsigned mode, long 
     return rc;
 }
 
+/* Make the semaphore, if it is not there. sem_open(O_CREAT) would do, but leaves a temporary file behind when it is killed in the middle; so the
+ * file is made like a segment: without a name until it is complete. Its content is a sem_t (sem_open(3), glibc). */
+static int doorbell_make(const char *name, unsigned mode, long gid)
+{
+    char object[NAME_MAX + 1];
+    void *base;
+    int fd, rc, length = snprintf(object, sizeof(object), "/sem.%s", name + 1);
+
+    if (length < 0 || (size_t)length >= sizeof(object))
+        return -ENAMETOOLONG;
+    if ((rc = platform_object_create(sizeof(sem_t), mode, gid, &fd)) < 0)
+        return rc;
+    if ((rc = platform_map(fd, sizeof(sem_t), &base)) == 0) {
+        rc = sem_init(base, 1, 0) < 0 ? -errno : 0;
+        platform_unmap(base, sizeof(sem_t));
+    }
+    if (rc == 0)
+        rc = platform_object_publish(fd, object);
+    platform_close(fd);
+    return rc == -EEXIST ? 0 : rc;
+}
+
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
 {
-    sem_t *semaphore = sem_open(name, create ? O_CREAT : 0, mode, 0);
+    sem_t *semaphore;
     int rc;
 
+    if (create && (rc = doorbell_make(name, mode, gid)) < 0)
+        return rc;
+    semaphore = sem_open(name, 0);
     if (semaphore == SEM_FAILED)
         return -errno;
     if (create && (rc = doorbell_own(name, semaphore, mode, gid)) < 0) {

@@ -276,16 +276,7 @@ void ring_carried_store(struct layout_channel *channel, const struct ring_carrie
         atomic_store_explicit(&channel->carried_dropped[reason], carried->dropped[reason], RELAXED);
 }
 
-/* Whether the gateway sleeps and it falls to us to wake it. Sequentially consistent with the store in ring_sleep and the loads in
- * ring_any_dirty: either the gateway sees the news before it waits or we see that it sleeps. Only the one who takes the flag
- * down posts: a storm of writers is one post. */
-static int take_sleep_flag(struct layout_header *header)
-{
-    return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST) != 0 &&
-           atomic_exchange_explicit(&header->gateway_sleeps, 0, SEQ_CST) != 0;
-}
-
-int ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane)
+uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane)
 {
     _Atomic uint64_t *word = &dirty[lane / 64];
     uint64_t bit = UINT64_C(1) << (lane % 64);
@@ -295,14 +286,22 @@ int ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t 
     atomic_thread_fence(SEQ_CST);
     if (!(atomic_load_explicit(word, SEQ_CST) & bit))
         atomic_fetch_or_explicit(word, bit, SEQ_CST);
-    return take_sleep_flag(header);
+    /* Sequentially consistent with the store in ring_sleep and the loads in ring_any_dirty: either the gateway sees the news before it waits,
+     * or we see that it sleeps. */
+    return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST);
 }
 
-int ring_summon(struct layout_header *header)
+uint32_t ring_summon(struct layout_header *header)
 {
     /* The fence orders whatever the caller has left for the loop before the look at the flag (pairs with the fence in ring_sleep). */
     atomic_thread_fence(SEQ_CST);
-    return take_sleep_flag(header);
+    return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST);
+}
+
+void ring_posted(struct layout_header *header, uint32_t sleep)
+{
+    /* The number keeps a caller who was stopped since its post from clearing a later sleep. */
+    atomic_compare_exchange_strong_explicit(&header->gateway_sleeps, &sleep, 0, SEQ_CST, SEQ_CST);
 }
 
 uint64_t ring_take_dirty(_Atomic uint64_t *dirty, uint32_t word)
@@ -318,7 +317,11 @@ uint64_t ring_take_dirty(_Atomic uint64_t *dirty, uint32_t word)
 
 void ring_sleep(struct layout_header *header)
 {
-    atomic_store_explicit(&header->gateway_sleeps, 1, SEQ_CST);
+    uint32_t sleep = atomic_load_explicit(&header->sleep_count, RELAXED) + 1;
+
+    sleep = sleep ? sleep : 1;
+    atomic_store_explicit(&header->sleep_count, sleep, RELAXED);
+    atomic_store_explicit(&header->gateway_sleeps, sleep, SEQ_CST);
     atomic_thread_fence(SEQ_CST);
 }
 

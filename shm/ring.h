@@ -106,11 +106,15 @@ struct ring_carried {
 void ring_carried_load(const struct layout_channel *channel, struct ring_carried *carried);
 void ring_carried_store(struct layout_channel *channel, const struct ring_carried *carried);
 
-/* After a write to `lane`: leave word for the gateway. Returns 1 when it sleeps and the caller must post the doorbell. */
-int ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane);
+/* After a write to `lane`: leave word for the gateway. Returns 0: it is awake; or the number of its sleep: the caller must post the doorbell
+ * and then call ring_posted. The post comes first, so that a caller who is killed or stopped before it leaves the number for the others to see. */
+uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane);
 
-/* Ask for the doorbell without a lane (a callback has an event for the loop). Returns 1 when the caller must post. */
-int ring_summon(struct layout_header *header);
+/* The same without a lane (a callback has an event for the loop). */
+uint32_t ring_summon(struct layout_header *header);
+
+/* The doorbell has been posted for that sleep: nobody else needs to. Does nothing when the gateway is in another sleep by now. */
+void ring_posted(struct layout_header *header, uint32_t sleep);
 
 /* Take the news of 64 lanes: bit n of the result is lane 64 * word + n. Gateway only. */
 uint64_t ring_take_dirty(_Atomic uint64_t *dirty, uint32_t word);

@@ -350,8 +350,9 @@ static void retire_removed(int fd, const char *name)
     segment_close(&segment);
 }
 
-/* Remove one name, if no gateway holds the object behind it. */
-static int remove_object(const char *name, char *error, size_t error_size)
+/* Remove one name, if no gateway holds the object behind it, and the semaphore of that name (NULL: none) before it: while the name stands and we hold
+ * the gateway's lock, no gateway can start in between. */
+static int remove_object(const char *name, const char *semaphore, char *error, size_t error_size)
 {
     int fd, rc = platform_object_open(name, &fd);
 
@@ -362,7 +363,14 @@ static int remove_object(const char *name, char *error, size_t error_size)
         return rc == -EAGAIN ? fail(-EBUSY, error, error_size, "segment %s is in use by a running gateway: stop shmgated first", name)
                              : fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
     }
-    rc = platform_object_remove(name);
+    /* Between the open and the lock the name may have come to mean another object. */
+    if (!platform_object_is(fd, name)) {
+        platform_close(fd);
+        return fail(-EBUSY, error, error_size, "segment %s was replaced meanwhile: another gateway has started", name);
+    }
+    rc = semaphore ? platform_doorbell_remove(semaphore) : 0;
+    if (rc == 0 || rc == -ENOENT)
+        rc = platform_object_remove(name);
     if (rc == 0)
         retire_removed(fd, name);
     platform_close(fd);
@@ -374,19 +382,17 @@ static int remove_object(const char *name, char *error, size_t error_size)
 int segment_remove(const char *name, char *error, size_t error_size)
 {
     char next[SEGMENT_NAME_MAX + 8], ignored[SEGMENT_ERROR_SIZE];
-    int rc, semaphore;
+    int rc;
 
     if ((rc = segment_name_check(name, error, error_size)) < 0)
         return rc;
     next_name(next, sizeof(next), name);
-    rc = remove_object(name, error, error_size);
+    rc = remove_object(name, name, error, error_size);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    remove_object(next, ignored, sizeof(ignored));
-    semaphore = platform_doorbell_remove(name);
-    if (semaphore < 0 && semaphore != -ENOENT)
-        return fail(semaphore, error, error_size, "remove semaphore %s: %s", name, strerror(-semaphore));
-    return rc == -ENOENT && semaphore == 0 ? 0 : rc;
+    remove_object(next, NULL, ignored, sizeof(ignored));
+    /* A semaphore alone is what a removal that was killed, or somebody's rm, left. */
+    return rc == -ENOENT && platform_doorbell_remove(name) == 0 ? 0 : rc;
 }
 
 int segment_find(const struct segment *segment, const char *channel)
@@ -426,8 +432,12 @@ void segment_wake_readers(const struct segment *segment, uint32_t index)
 
 void segment_summon_gateway(const struct segment *segment)
 {
-    if (ring_summon(segment->header))
+    uint32_t sleep = ring_summon(segment->header);
+
+    if (sleep != 0) {
         platform_doorbell_post(segment->doorbell);
+        ring_posted(segment->header, sleep);
+    }
 }
 
 void segment_topic(const struct segment *segment, uint32_t index, char *topic)

@@ -102,7 +102,8 @@ static int writer_move(struct shared_memory_writer *writer)
 int shared_memory_writer_write(struct shared_memory_writer *writer, const void *payload, size_t size)
 {
     struct ring_message message = {.payload = payload, .topic = "", .time_ns = platform_time_ns()};
-    struct segment *segment;
+    const struct segment *segment;
+    uint32_t sleep;
     int rc;
 
     if ((rc = handle_check_fork(writer->shm)) < 0)
@@ -116,8 +117,11 @@ int shared_memory_writer_write(struct shared_memory_writer *writer, const void *
     if ((rc = ring_write(&writer->ring, &message)) < 0)
         return handle_fail_plain(rc, "the channel's ring is full (overflow = reject): try again when the gateway has published some");
     segment = &writer->holding->segment;
-    if (ring_notify(segment->header, segment->dirty, writer->lane))
+    sleep = ring_notify(segment->header, segment->dirty, writer->lane);
+    if (sleep != 0) {
         platform_doorbell_post(segment->doorbell);
+        ring_posted(segment->header, sleep);
+    }
     return 0;
 }
 

@@ -281,6 +281,11 @@ static void test_load_refuses_what_leads_outside(void)
     CHECK_DAMAGED(layout_header, 0, dirty_offset, image.plan.dirty_offset + 4);
     CHECK_DAMAGED(layout_channel, channel, lane_first, 1);
     CHECK_DAMAGED(layout_channel, channel, lane_count, UINT32_MAX);
+    CHECK_DAMAGED(layout_channel, image.plan.channel_offset, lane_count, 4);
+    /* Here every lane of the table says that it is channel 0's, so that only the count stops the loop over them. */
+    ((struct layout_lane *)(image.pristine + lane))->channel = 0;
+    CHECK_DAMAGED(layout_channel, image.plan.channel_offset, lane_count, UINT32_MAX);
+    ((struct layout_lane *)(image.pristine + lane))->channel = 1;
     CHECK_DAMAGED(layout_channel, channel, slots, 3);
     CHECK_DAMAGED(layout_channel, channel, slots, LAYOUT_SLOTS_MAX);
     CHECK_DAMAGED(layout_channel, channel, slot_stride, 64);

@@ -269,9 +269,12 @@ static void test_carried_comes_back(void)
     CHECK(memcmp(&in, &out, sizeof(in)) == 0);
 }
 
-/* A writer leaves word in its lane's bit, and posts only when the gateway sleeps: one post for all. */
+/* A writer leaves word in its lane's bit, and posts only when the gateway sleeps and nobody has posted for that sleep: one post for all, but a writer
+ * killed before its post leaves it to the next one, and one stopped after it does not spoil a later sleep. */
 static void test_notify_posts_once(void)
 {
+    uint32_t sleep, later;
+
     static struct layout_header header;
     static _Atomic uint64_t dirty[2];
 
@@ -281,14 +284,19 @@ static void test_notify_posts_once(void)
     CHECK(ring_take_dirty(dirty, 0) == (UINT64_C(1) | UINT64_C(1) << 63));
     CHECK(ring_take_dirty(dirty, 0) == 0 && ring_any_dirty(dirty, 2) == 0);
     ring_sleep(&header);
-    CHECK_EQUAL(ring_notify(&header, dirty, 64), 1);
+    sleep = ring_notify(&header, dirty, 64);
+    CHECK(sleep != 0);
+    CHECK_EQUAL(ring_notify(&header, dirty, 64), sleep);
+    ring_posted(&header, sleep);
     CHECK_EQUAL(ring_notify(&header, dirty, 64), 0);
     CHECK_EQUAL(ring_summon(&header), 0);
     CHECK_EQUAL(ring_any_dirty(dirty, 1), 0);
     CHECK_EQUAL(ring_take_dirty(dirty, 1), 1);
     ring_sleep(&header);
-    CHECK_EQUAL(ring_summon(&header), 1);
-    ring_sleep(&header);
+    later = ring_summon(&header);
+    CHECK(later != 0 && later != sleep);
+    ring_posted(&header, sleep);
+    CHECK_EQUAL(ring_summon(&header), later);
     ring_wake(&header);
     CHECK_EQUAL(ring_notify(&header, dirty, 1), 0);
 }

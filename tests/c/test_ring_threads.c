@@ -163,13 +163,17 @@ static void *write_news(void *number)
 {
     uint32_t lane = (uint32_t)(size_t)number;
     struct ring_writer writer;
+    uint32_t sleep;
 
     ring_writer_start(&writer, &lanes[lane].ring, 0);
     for (int i = 0; i < NEWS; i++) {
         if (write_next(&writer, 8) < 0)
             atomic_fetch_add(&wrong, 1);
-        if (ring_notify(&header, dirty, lane))
+        sleep = ring_notify(&header, dirty, lane);
+        if (sleep != 0) {
             sem_post(&bell);
+            ring_posted(&header, sleep);
+        }
         if (i % 16 == 0)
             sched_yield();
     }
@@ -241,6 +245,9 @@ static void *store_records(void *unused)
         for (uint64_t reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
             ledger.dropped[reason] = i + reason;
         ring_ledger_store(made.lane, &ledger);
+        /* As the gateway does, leave time for a look between the stores: a look gives up after a number of tries. */
+        if (i % 2 == 0)
+            sched_yield();
     }
     return NULL;
 }
