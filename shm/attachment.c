@@ -172,7 +172,7 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
     pthread_mutex_lock(&shm->lock);
     if (shm->current == stale || ring_retired(shm->current->segment.header)) {
         rc = holding_open(shm->name, &next);
-        if (rc == 0 && ring_retired(next->segment.header)) {
+        if (rc == 0 && next->segment.layout.generation == shm->current->segment.layout.generation) {
             /* A segment is retired only after another has taken its name. */
             holding_free(next);
             rc = handle_fail(-EPROTO, "segment %s says that it was replaced, but nothing took its place: restart shmgated", shm->name);

@@ -88,7 +88,8 @@ uint64_t ring_oldest(const struct ring *ring);
 /* Writes refused because the ring was full. */
 uint64_t ring_rejected(const struct ring *ring);
 
-/* Read the lane's ledger: a whole record, however often the gateway replaces it meanwhile. */
+/* Read the lane's ledger: a whole record, though the gateway may replace it meanwhile. (Only when it does so during each of 1,000 looks, which takes
+ * a gateway that does nothing else or a hostile one, the last look is taken as it is.) */
 void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger);
 
 /* Replace the lane's ledger and let the writer have the slots below its tail again. Gateway only. A gateway killed in here

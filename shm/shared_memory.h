@@ -10,13 +10,16 @@
  *     shared_memory_attach and all that follows it below.
  *
  * RETURN VALUES  0 or a count on success, -errno on failure; shared_memory_error() has the reason in words.
- * THREADS        The four calls may be called from any thread (one lock around them). An attachment may be shared between
+ * THREADS        The four calls may be called from any thread (one lock around them; a read that waits does not hold it, an init that
+ *                waits does). An attachment may be shared between
  *                threads. A writer or a reader handle belongs to one thread at a time.
  * FORK           A child must not use handles it inherited: it attaches for itself. The library notices (its locks belong to
- *                the parent) and answers -EPERM.
+ *                the parent) and answers -EPERM. A child that neither execs nor ends keeps the parent's lanes taken after the
+ *                parent has died: the lock goes with the last process that has the file open (fcntl(2)).
  * RESTARTS       When the gateway stops, crashes or is upgraded, writers and readers go on; what was written meanwhile is
  *                published afterwards. When it changes the segment's geometry the handles move over by themselves at their
- *                next call. Only a channel that the new configuration no longer has answers -ENOENT.
+ *                next call. Only a channel that the new configuration no longer has answers -ENOENT. (A local reader of a publish
+ *                channel can miss a message that a writer was writing into the old segment just as the reader left it.)
  * RESERVED       Nothing here blocks but the calls that take timeout_ms. A timeout of 0 never waits, a negative one waits
  *                for ever.
  */
