@@ -20,6 +20,7 @@
 
 #include "counters.h"
 #include "flight.h"
+#include "former.h"
 #include "inward.h"
 #include "link.h"
 #include "log.h"
@@ -47,9 +48,8 @@ struct loop {
     int created;                    /* 1: this run made the segment */
     struct mailbox *mailbox;
     struct flight flight;
-    struct outward *outward, *old_outward;
-    struct outward_channel *old_channels;
-    char **old_topics;
+    struct outward *outward;
+    struct former *former;          /* of `old`; NULL: nothing to drain */
     struct inward *inward;
     struct link *link;
     struct losses *losses;
@@ -135,40 +135,6 @@ static int open_segment(struct loop *loop)
     return 0;
 }
 
-/* What is left in a replaced segment is published as its own descriptors say: the configuration has moved on. */
-static int open_old(struct loop *loop)
-{
-    const struct layout *layout = &loop->old.layout;
-
-    if (!loop->old.base)
-        return 0;
-    loop->old_channels = calloc(layout->channel_count, sizeof(loop->old_channels[0]));
-    loop->old_topics = calloc(layout->channel_count, sizeof(loop->old_topics[0]));
-    if (!loop->old_channels || !loop->old_topics)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < layout->channel_count; i++) {
-        loop->old_topics[i] = malloc(layout->channels[i].topic_size + (size_t)1);
-        if (!loop->old_topics[i])
-            return -ENOMEM;
-        segment_topic(&loop->old, i, loop->old_topics[i]);
-        loop->old_channels[i] = (struct outward_channel){
-            .topic = loop->old_topics[i], .qos = layout->channels[i].qos, .retain = (int)layout->channels[i].retain};
-    }
-    return outward_create(&loop->old_outward, &loop->old, loop->old_channels, &loop->flight, send_message, loop);
-}
-
-static void close_old(struct loop *loop)
-{
-    outward_destroy(loop->old_outward);
-    loop->old_outward = NULL;
-    for (uint32_t i = 0; loop->old_topics && i < loop->old.layout.channel_count; i++)
-        free(loop->old_topics[i]);
-    free(loop->old_topics);
-    free(loop->old_channels);
-    loop->old_topics = NULL;
-    loop->old_channels = NULL;
-}
-
 static int open_modules(struct loop *loop)
 {
     /* One answer a message in flight, one a subscription, and the link's own few. */
@@ -177,7 +143,8 @@ static int open_modules(struct loop *loop)
     int rc;
 
     flight_init(&loop->flight);
-    if ((rc = open_old(loop)) == 0 && (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
+    if ((rc = former_create(&loop->former, &loop->old, &loop->flight, send_message, loop)) == 0 &&
+        (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
         (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, send_message, loop)) == 0 &&
         (rc = inward_create(&loop->inward, &loop->segment, loop->plan.topics)) == 0 &&
         (rc = losses_create(&loop->losses, &loop->segment)) == 0)
@@ -210,11 +177,11 @@ static void close_all(struct loop *loop, int failed)
     link_destroy(loop->link);
     if (loop->outward)
         outward_settle(loop->outward);
-    if (loop->old_outward)
-        outward_settle(loop->old_outward);
+    if (loop->former)
+        former_settle(loop->former, &loop->segment);
     losses_destroy(loop->losses);
     inward_destroy(loop->inward);
-    close_old(loop);
+    former_destroy(loop->former);
     outward_destroy(loop->outward);
     mailbox_destroy(loop->mailbox);
     if (loop->segment.base) {
@@ -275,11 +242,11 @@ static int pump(struct loop *loop)
 
     if (!link_up(loop->link) || loop->now_ms < loop->retry_ms)
         return 0;
-    if (loop->old_outward) {
+    if (loop->former) {
+        /* How far the present lanes are is noted first: what a writer wrote into the former segment before that is in it by then. */
         outward_bound(loop->outward);
-        outward_collect_all(loop->old_outward);
-        sent = outward_pump(loop->old_outward);
-        if (!outward_drained(loop->old_outward))
+        sent = former_pump(loop->former);
+        if (!former_drained(loop->former))
             return sent > 0;
     }
     rc = outward_pump(loop->outward);
@@ -292,8 +259,8 @@ static void settle(struct loop *loop)
 {
     unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
 
-    if (loop->old_outward)
-        outward_settle(loop->old_outward);
+    if (loop->former)
+        former_settle(loop->former, &loop->segment);
     if (dropped)
         losses_suspect(loop->losses);
     losses_check(loop->losses, loop->now_ms, report_loss, NULL);
@@ -302,12 +269,14 @@ static void settle(struct loop *loop)
 /* Whether the replaced segment has served its time. */
 static void check_old(struct loop *loop)
 {
-    if (!loop->old_outward || loop->now_ms < loop->old_ms)
+    if (!loop->former || loop->now_ms < loop->old_ms)
         return;
     loop->old_ms = loop->now_ms + OLD_CHECK_MS;
-    if (!outward_finished(loop->old_outward))
+    if (!former_finished(loop->former))
         return;
-    close_old(loop);
+    former_settle(loop->former, &loop->segment);
+    former_destroy(loop->former);
+    loop->former = NULL;
     segment_finish_old(&loop->old);
     outward_unbound(loop->outward);
     log_write(LOG_LEVEL_INFO, "replaced segment drained: name=%s", loop->config->segment);
@@ -357,7 +326,7 @@ static uint64_t next_deadline_ms(const struct loop *loop)
         deadline = earlier(deadline, loop->stats_ms);
     if (loop->watchdog_interval_ms > 0)
         deadline = earlier(deadline, loop->watchdog_ms);
-    if (loop->old_outward)
+    if (loop->former)
         deadline = earlier(deadline, loop->old_ms);
     if (loop->retry_ms > loop->now_ms)
         deadline = earlier(deadline, loop->retry_ms);
@@ -372,8 +341,6 @@ static int turn(struct loop *loop)
     loop->now_ms = platform_monotonic_ns() / 1000000;
     worked = take_events(loop);
     worked |= outward_collect(loop->outward);
-    if (loop->old_outward)
-        worked |= outward_collect(loop->old_outward);
     worked |= pump(loop);
     settle(loop);
     do_timers(loop);
