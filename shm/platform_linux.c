@@ -204,7 +204,7 @@ static int doorbell_own(const char *name, sem_t *semaphore, unsigned mode, long 
     return rc;
 }
 
-/* Make the semaphore, if it is not there. sem_open(O_CREAT) would do, but leaves a temporary file behind when it is killed in the middle; so the
+/* Make the semaphore, if it is not there. Returns 1: made, 0: it was there, or -errno. sem_open(O_CREAT) would do, but leaves a temporary file behind when it is killed in the middle; so the
  * file is made like a segment: without a name until it is complete. Its content is a sem_t (sem_open(3), glibc). */
 static int doorbell_make(const char *name, unsigned mode, long gid)
 {
@@ -223,25 +223,27 @@ static int doorbell_make(const char *name, unsigned mode, long gid)
     if (rc == 0)
         rc = platform_object_publish(fd, object);
     platform_close(fd);
-    return rc == -EEXIST ? 0 : rc;
+    return rc == 0 ? 1 : rc == -EEXIST ? 0 : rc;
 }
 
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
 {
+    int made = create ? doorbell_make(name, mode, gid) : 0, rc = 0;
     sem_t *semaphore;
-    int rc;
 
-    if (create && (rc = doorbell_make(name, mode, gid)) < 0)
-        return rc;
+    if (made < 0)
+        return made;
     semaphore = sem_open(name, 0);
-    if (semaphore == SEM_FAILED)
-        return -errno;
-    if (create && (rc = doorbell_own(name, semaphore, mode, gid)) < 0) {
+    if (semaphore == SEM_FAILED) {
+        rc = -errno;
+    } else if (create && (rc = doorbell_own(name, semaphore, mode, gid)) < 0) {
         sem_close(semaphore);
-        return rc;
     }
-    *doorbell = (struct platform_doorbell *)semaphore;
-    return 0;
+    if (rc < 0 && made)
+        platform_doorbell_remove(name);
+    if (rc == 0)
+        *doorbell = (struct platform_doorbell *)semaphore;
+    return rc;
 }
 
 void platform_doorbell_close(struct platform_doorbell *doorbell)
