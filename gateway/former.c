@@ -1,4 +1,4 @@
-/* former.c: the segment that was replaced, while it is being drained. See former.h. */
+/* former.c: the segments that were replaced, while they are being drained. See former.h. */
 #include "former.h"
 
 #include <errno.h>
@@ -7,47 +7,71 @@
 
 #include "counters.h"
 
-struct former {
-    struct segment *segment;
+/* One of them. */
+struct stage {
+    struct segment *segment;       /* base NULL: it is finished */
     struct outward *outward;
     struct outward_channel *channels;
     char **topics;
 };
 
-static int copy_channels(struct former *former)
-{
-    const struct layout *layout = &former->segment->layout;
+struct former {
+    struct stage stages[SEGMENT_OLD_MAX]; /* the oldest first */
+    int first, count;              /* stages[first] to stages[count - 1] are still being drained */
+    const struct segment *present;
+};
 
-    former->channels = calloc(layout->channel_count, sizeof(former->channels[0]));
-    former->topics = calloc(layout->channel_count, sizeof(former->topics[0]));
-    if (!former->channels || !former->topics)
+static int copy_channels(struct stage *stage)
+{
+    const struct layout *layout = &stage->segment->layout;
+
+    stage->channels = calloc(layout->channel_count, sizeof(stage->channels[0]));
+    stage->topics = calloc(layout->channel_count, sizeof(stage->topics[0]));
+    if (!stage->channels || !stage->topics)
         return -ENOMEM;
     for (uint32_t i = 0; i < layout->channel_count; i++) {
         const struct layout_channel_info *channel = &layout->channels[i];
 
-        former->topics[i] = malloc(channel->topic_size + (size_t)1);
-        if (!former->topics[i])
+        stage->topics[i] = malloc(channel->topic_size + (size_t)1);
+        if (!stage->topics[i])
             return -ENOMEM;
-        segment_topic(former->segment, i, former->topics[i]);
-        former->channels[i] = (struct outward_channel){.topic = former->topics[i], .qos = channel->qos, .retain = (int)channel->retain};
+        segment_topic(stage->segment, i, stage->topics[i]);
+        stage->channels[i] = (struct outward_channel){.topic = stage->topics[i], .qos = channel->qos, .retain = (int)channel->retain};
     }
     return 0;
 }
 
-int former_create(struct former **out, struct segment *old, struct flight *flight, outward_send send, void *context)
+static void stage_free(struct stage *stage)
+{
+    outward_destroy(stage->outward);
+    for (uint32_t i = 0; stage->topics && i < stage->segment->layout.channel_count; i++)
+        free(stage->topics[i]);
+    free(stage->topics);
+    free(stage->channels);
+    memset(stage, 0, sizeof(*stage));
+}
+
+int former_create(struct former **out, struct segment *olds, const struct segment *present, struct flight *flight, outward_send send,
+                  void *context)
 {
     struct former *former;
-    int rc;
+    int rc = 0;
 
     *out = NULL;
-    if (!old->base)
+    if (!olds[0].base)
         return 0;
     former = calloc(1, sizeof(*former));
     if (!former)
         return -ENOMEM;
-    former->segment = old;
-    if ((rc = copy_channels(former)) < 0 ||
-        (rc = outward_create(&former->outward, old, former->channels, flight, send, context)) < 0) {
+    former->present = present;
+    for (int i = 0; rc == 0 && i < SEGMENT_OLD_MAX && olds[i].base; i++) {
+        struct stage *stage = &former->stages[former->count++];
+
+        stage->segment = &olds[i];
+        if ((rc = copy_channels(stage)) == 0)
+            rc = outward_create(&stage->outward, &olds[i], stage->channels, flight, send, context);
+    }
+    if (rc < 0) {
         former_destroy(former);
         return rc;
     }
@@ -59,25 +83,37 @@ void former_destroy(struct former *former)
 {
     if (!former)
         return;
-    outward_destroy(former->outward);
-    for (uint32_t i = 0; former->topics && i < former->segment->layout.channel_count; i++)
-        free(former->topics[i]);
-    free(former->topics);
-    free(former->channels);
+    for (int i = former->first; i < former->count; i++)
+        stage_free(&former->stages[i]);
     free(former);
 }
 
 int former_pump(struct former *former)
 {
-    /* Its writers may not know yet that they ring another bell: every lane is looked at. */
-    outward_collect(former->outward);
-    outward_collect_all(former->outward);
-    return outward_pump(former->outward) > 0;
+    int sent = 0;
+
+    /* How far each is, is noted from the newest to the oldest: what a writer wrote into an earlier one before that is in it by then. */
+    for (int i = former->count - 1; i > former->first; i--)
+        outward_bound(former->stages[i].outward);
+    for (int i = former->first; i < former->count; i++) {
+        struct outward *outward = former->stages[i].outward;
+
+        /* Writers may not know yet that they ring another bell: every lane is looked at. */
+        outward_collect(outward);
+        outward_collect_all(outward);
+        sent |= outward_pump(outward) > 0;
+        if (!outward_drained(outward))
+            break;
+    }
+    return sent;
 }
 
 int former_drained(const struct former *former)
 {
-    return outward_drained(former->outward);
+    for (int i = former->first; i < former->count; i++)
+        if (!outward_drained(former->stages[i].outward))
+            return 0;
+    return 1;
 }
 
 /* The sums of the old channel, with what it carried itself. It is a replacement, not an addition: a gateway killed anywhere does it again. */
@@ -94,20 +130,35 @@ static void carry(const struct segment *from, uint32_t index, const struct segme
     ring_carried_store(segment_channel(to, target), &carried);
 }
 
-void former_settle(struct former *former, const struct segment *present)
+void former_settle(struct former *former)
 {
-    const struct layout *layout = &former->segment->layout;
+    for (int i = former->first; i < former->count; i++) {
+        const struct stage *stage = &former->stages[i];
+        const struct segment *next = i + 1 < former->count ? former->stages[i + 1].segment : former->present;
+        const struct layout *layout = &stage->segment->layout;
 
-    outward_settle(former->outward);
-    for (uint32_t i = 0; i < layout->channel_count; i++) {
-        int target = segment_find(present, layout->channels[i].name);
+        outward_settle(stage->outward);
+        for (uint32_t channel = 0; channel < layout->channel_count; channel++) {
+            int target = segment_find(next, layout->channels[channel].name);
 
-        if (target >= 0 && present->layout.channels[target].direction == layout->channels[i].direction)
-            carry(former->segment, i, present, (uint32_t)target);
+            if (target >= 0 && next->layout.channels[target].direction == layout->channels[channel].direction)
+                carry(stage->segment, channel, next, (uint32_t)target);
+        }
     }
 }
 
-int former_finished(const struct former *former)
+int former_finish(struct former *former)
 {
-    return outward_finished(former->outward);
+    /* In order: each carries its counters into the next. */
+    while (former->first < former->count && outward_finished(former->stages[former->first].outward)) {
+        struct segment *segment = former->stages[former->first].segment;
+
+        former_settle(former);
+        stage_free(&former->stages[former->first]);
+        segment_finish_old(segment);
+        former->first++;
+        if (former->first < former->count)
+            outward_unbound(former->stages[former->first].outward);
+    }
+    return former->first == former->count;
 }

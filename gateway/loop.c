@@ -44,12 +44,12 @@ static atomic_int stop_wanted, reload_wanted;
 struct loop {
     const struct config *config;
     struct plan plan;
-    struct segment segment, old;
+    struct segment segment, olds[SEGMENT_OLD_MAX];
     int created;                    /* 1: this run made the segment */
     struct mailbox *mailbox;
     struct flight flight;
     struct outward *outward;
-    struct former *former;          /* of `old`; NULL: nothing to drain */
+    struct former *former;          /* of `olds`; NULL: nothing to drain */
     struct inward *inward;
     struct link *link;
     struct losses *losses;
@@ -124,7 +124,7 @@ static int open_segment(struct loop *loop)
         log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
         return rc;
     }
-    rc = segment_serve(&loop->segment, &loop->old, &options, error, sizeof(error));
+    rc = segment_serve(&loop->segment, loop->olds, &options, error, sizeof(error));
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", error);
         return rc;
@@ -143,7 +143,7 @@ static int open_modules(struct loop *loop)
     int rc;
 
     flight_init(&loop->flight);
-    if ((rc = former_create(&loop->former, &loop->old, &loop->flight, send_message, loop)) == 0 &&
+    if ((rc = former_create(&loop->former, loop->olds, &loop->segment, &loop->flight, send_message, loop)) == 0 &&
         (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
         (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, send_message, loop)) == 0 &&
         (rc = inward_create(&loop->inward, &loop->segment, loop->plan.topics)) == 0 &&
@@ -178,7 +178,7 @@ static void close_all(struct loop *loop, int failed)
     if (loop->outward)
         outward_settle(loop->outward);
     if (loop->former)
-        former_settle(loop->former, &loop->segment);
+        former_settle(loop->former);
     losses_destroy(loop->losses);
     inward_destroy(loop->inward);
     former_destroy(loop->former);
@@ -188,7 +188,8 @@ static void close_all(struct loop *loop, int failed)
         ring_wake(loop->segment.header);
         ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
     }
-    segment_close(&loop->old);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        segment_close(&loop->olds[i]);
     segment_close(&loop->segment);
     if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)
         log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", error);
@@ -243,7 +244,7 @@ static int pump(struct loop *loop)
     if (!link_up(loop->link) || loop->now_ms < loop->retry_ms)
         return 0;
     if (loop->former) {
-        /* How far the present lanes are is noted first: what a writer wrote into the former segment before that is in it by then. */
+        /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it by then. */
         outward_bound(loop->outward);
         sent = former_pump(loop->former);
         if (!former_drained(loop->former))
@@ -260,24 +261,22 @@ static void settle(struct loop *loop)
     unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
 
     if (loop->former)
-        former_settle(loop->former, &loop->segment);
+        former_settle(loop->former);
     if (dropped)
         losses_suspect(loop->losses);
     losses_check(loop->losses, loop->now_ms, report_loss, NULL);
 }
 
-/* Whether the replaced segment has served its time. */
-static void check_old(struct loop *loop)
+/* Whether the replaced segments have served their time. */
+static void check_former(struct loop *loop)
 {
     if (!loop->former || loop->now_ms < loop->old_ms)
         return;
     loop->old_ms = loop->now_ms + OLD_CHECK_MS;
-    if (!former_finished(loop->former))
+    if (!former_finish(loop->former))
         return;
-    former_settle(loop->former, &loop->segment);
     former_destroy(loop->former);
     loop->former = NULL;
-    segment_finish_old(&loop->old);
     outward_unbound(loop->outward);
     log_write(LOG_LEVEL_INFO, "replaced segment drained: name=%s", loop->config->segment);
 }
@@ -302,7 +301,7 @@ static void publish_stats(struct loop *loop)
 static void do_timers(struct loop *loop)
 {
     link_step(loop->link, loop->now_ms);
-    check_old(loop);
+    check_former(loop);
     if (loop->config->stats_interval_ms > 0 && link_up(loop->link) && loop->now_ms >= loop->stats_ms) {
         loop->stats_ms = loop->now_ms + loop->config->stats_interval_ms;
         publish_stats(loop);
@@ -423,13 +422,15 @@ static enum loop_end serve(struct loop *loop, struct config *next)
 
 enum loop_end loop_run(const struct config *config, struct config *next)
 {
-    struct loop loop = {.config = config, .segment.fd = -1, .old.fd = -1};
-    enum loop_end end = LOOP_FAILED;
+    struct loop loop = {.config = config, .segment.fd = -1};
+    enum loop_end end = LOOP_UNABLE;
     char error[256];
 
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        loop.olds[i].fd = -1;
     if (plan_create(&loop.plan, config, error, sizeof(error)) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
-        return LOOP_FAILED;
+        return LOOP_UNABLE;
     }
     if (open_segment(&loop) == 0) {
         atomic_store(&ringing, &loop.segment);
@@ -439,7 +440,7 @@ enum loop_end loop_run(const struct config *config, struct config *next)
             end = serve(&loop, next);
         }
     }
-    close_all(&loop, end == LOOP_FAILED);
+    close_all(&loop, end == LOOP_FAILED || end == LOOP_UNABLE);
     if (end == LOOP_STOPPED)
         log_write(LOG_LEVEL_INFO, "stopped: segment=%s stays for the next start", config->segment);
     return end;

@@ -7,7 +7,8 @@
 enum loop_end {
     LOOP_STOPPED,              /* SIGTERM or SIGINT: everything is closed in order, the segment stays */
     LOOP_RELOAD,               /* SIGHUP, and *next holds a valid new configuration: run again with it */
-    LOOP_FAILED                /* could not start, or the broker refused us for good: the reason has been logged */
+    LOOP_UNABLE,               /* could not start with this configuration: the reason has been logged */
+    LOOP_FAILED                /* the broker refused us for good: the reason has been logged */
 };
 
 /* Serve until told otherwise. `next` is filled when LOOP_RELOAD is returned and is then the caller's. Logs. */

@@ -77,7 +77,7 @@ static int install_signals(void)
 
 static int serve(const char *path)
 {
-    struct config config, next;
+    struct config config, next, former = {.path = NULL};
     enum loop_end end;
     int rc;
 
@@ -90,10 +90,23 @@ static int serve(const char *path)
     }
     if (config_load(&config, path, loop_report_fault, NULL) < 0)
         return EXIT_FAILED;
-    while ((end = loop_run(&config, &next)) == LOOP_RELOAD) {
-        config_free(&config);
-        config = next;
+    for (;;) {
+        end = loop_run(&config, &next);
+        if (end == LOOP_RELOAD) {
+            config_free(&former);
+            former = config;
+            config = next;
+        } else if (end == LOOP_UNABLE && former.path) {
+            /* The new configuration is in order but cannot be had (memory, permissions): better the one before than none. */
+            log_write(LOG_LEVEL_ERROR, "could not reload %s: going back to the former configuration", path);
+            config_free(&config);
+            config = former;
+            memset(&former, 0, sizeof(former));
+        } else {
+            break;
+        }
     }
+    config_free(&former);
     config_free(&config);
     return end == LOOP_STOPPED ? EXIT_DONE : EXIT_FAILED;
 }

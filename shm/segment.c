@@ -22,22 +22,36 @@ __attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_
     return rc;
 }
 
+/* The name of the place beside the segment where its successor is put and its predecessor waits. */
+static void next_name(char *next, size_t size, const char *name, unsigned place)
+{
+    if (place == 0)
+        snprintf(next, size, "%s" NEXT_SUFFIX, name);
+    else
+        snprintf(next, size, "%s" NEXT_SUFFIX "%u", name, place);
+}
+
+/* Whether a name is one that next_name makes. */
+static int is_next_name(const char *name, size_t length)
+{
+    size_t suffix = strlen(NEXT_SUFFIX);
+
+    if (length > suffix + 1 && name[length - 1] >= '0' && name[length - 1] <= '9')
+        length--;
+    return length > suffix && strncmp(name + length - suffix, NEXT_SUFFIX, suffix) == 0;
+}
+
 int segment_name_check(const char *name, char *error, size_t error_size)
 {
     size_t length = strlen(name);
 
     if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
-        (length > strlen(NEXT_SUFFIX) && strcmp(name + length - strlen(NEXT_SUFFIX), NEXT_SUFFIX) == 0) ||
+        is_next_name(name, length) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
         return fail(-EINVAL, error, error_size,
                     "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME or NAME" NEXT_SUFFIX ")",
                     SEGMENT_NAME_MAX - 1);
     return 0;
-}
-
-static void next_name(char *next, size_t size, const char *name)
-{
-    snprintf(next, size, "%s" NEXT_SUFFIX, name);
 }
 
 static void segment_clear(struct segment *segment)
@@ -220,13 +234,32 @@ static void segment_retire(struct segment *segment)
         segment_wake_readers(segment, i);
 }
 
-/* Put a new segment in the place of `old`, which moves to the ".next" name. */
+/* A place beside the segment that nothing has, with its name; -EBUSY when all are taken. */
+static int free_place(const char *name, char *next, size_t size)
+{
+    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
+        int fd, rc;
+
+        next_name(next, size, name, place);
+        rc = platform_object_open(next, &fd);
+        if (rc == -ENOENT)
+            return 0;
+        if (rc == 0)
+            platform_close(fd);
+    }
+    return -EBUSY;
+}
+
+/* Put a new segment in the place of `old`, which moves to a name beside it. */
 static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
 {
     char next[SEGMENT_NAME_MAX + 8];
     int rc;
 
-    next_name(next, sizeof(next), options->name);
+    if (free_place(options->name, next, sizeof(next)) < 0)
+        return fail(-EBUSY, error, error_size,
+                    "segment %s: %d former ones still have writers that have not written since: restart those, or go back to the former geometry",
+                    options->name, SEGMENT_OLD_MAX);
     if ((rc = create_object(out, options, old->layout.serial + 1, error, error_size)) < 0)
         return rc;
     if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
@@ -240,28 +273,55 @@ static int replace(struct segment *out, struct segment *old, const struct segmen
     return 0;
 }
 
-/* Find what a gateway that died while replacing `present` left under the ".next" name. */
-static int find_leftover(struct segment *old, const struct segment *present, const char *name, char *error, size_t error_size)
+/* Take one former segment into the list, which is kept in the order of their making. */
+static void insert_old(struct segment *olds, const struct segment *old)
 {
-    char next[SEGMENT_NAME_MAX + 8];
-    int rc;
+    int at = 0, end = 0;
 
-    next_name(next, sizeof(next), name);
-    rc = take_over(old, next, error, error_size);
-    if (rc == 0 && old->layout.serial > present->layout.serial) {
-        /* It died before the exchange: nobody has ever used this one. */
-        platform_object_remove(next);
-        segment_close(old);
-        return 0;
+    while (end < SEGMENT_OLD_MAX - 1 && olds[end].base)
+        end++;
+    while (at < end && olds[at].layout.serial < old->layout.serial)
+        at++;
+    memmove(&olds[at + 1], &olds[at], (size_t)(end - at) * sizeof(olds[0]));
+    olds[at] = *old;
+}
+
+/* Find what former gateways have left beside the segment `present`. */
+static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, char *error, size_t error_size)
+{
+    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
+        char next[SEGMENT_NAME_MAX + 8];
+        struct segment old;
+        int rc;
+
+        next_name(next, sizeof(next), name, place);
+        rc = take_over(&old, next, error, error_size);
+        if (rc == -ENOENT)
+            continue;
+        if (rc < 0)
+            return rc;
+        if (old.layout.serial > present->layout.serial) {
+            /* Its gateway died before the exchange: nobody has ever used this one. */
+            platform_object_remove(next);
+            segment_close(&old);
+            continue;
+        }
+        segment_retire(&old);
+        insert_old(olds, &old);
     }
-    if (rc == 0)
-        segment_retire(old);
-    return rc == -ENOENT ? 0 : rc;
+    return 0;
+}
+
+static void close_olds(struct segment *olds)
+{
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        segment_close(&olds[i]);
 }
 
 /* One try to get hold of the name. */
-static int serve_once(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
 {
+    struct segment former;
     int rc = take_over(out, options->name, error, error_size);
 
     if (rc == -ENOENT) {
@@ -275,7 +335,7 @@ static int serve_once(struct segment *out, struct segment *old, const struct seg
     }
     if (rc < 0)
         return rc;
-    if ((rc = find_leftover(old, out, options->name, error, error_size)) < 0) {
+    if ((rc = find_leftovers(olds, out, options->name, error, error_size)) < 0) {
         segment_close(out);
         return rc;
     }
@@ -285,40 +345,39 @@ static int serve_once(struct segment *out, struct segment *old, const struct seg
         segment_close(out);
         return fail(rc, error, error_size, "segment %s: set mode and group: %s", options->name, strerror(-rc));
     }
-    if (old->base) {
-        segment_close(out);
-        return fail(-EBUSY, error, error_size, "segment %s is still being drained of an earlier change: start with the former configuration first",
-                    options->name);
-    }
-    *old = *out;
-    if ((rc = replace(out, old, options, error, error_size)) < 0)
+    former = *out;
+    if ((rc = replace(out, &former, options, error, error_size)) < 0) {
+        segment_close(&former);
         return rc;
+    }
+    insert_old(olds, &former);
     return SEGMENT_REPLACED;
 }
 
-int segment_serve(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
 {
     int origin = -EAGAIN, rc;
 
     segment_clear(out);
-    segment_clear(old);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        segment_clear(&olds[i]);
     if ((rc = segment_name_check(options->name, error, error_size)) < 0)
         return rc;
     for (int i = 0; i < SERVE_TRIES && origin == -EAGAIN; i++) {
-        segment_close(old);
-        origin = serve_once(out, old, options, error, error_size);
+        close_olds(olds);
+        origin = serve_once(out, olds, options, error, error_size);
     }
     if (origin == -EAGAIN)
-        return fail(-EBUSY, error, error_size, "segment %s keeps changing hands: is another gateway starting and stopping?", options->name);
+        origin = fail(-EBUSY, error, error_size, "segment %s keeps changing hands: is another gateway starting and stopping?", options->name);
     if (origin < 0) {
-        segment_close(old);
+        close_olds(olds);
         return origin;
     }
     if ((rc = platform_doorbell_open(options->name, 1, options->mode, options->gid, &out->doorbell)) < 0) {
         if (origin == SEGMENT_CREATED)
             platform_object_remove(options->name);
         segment_close(out);
-        segment_close(old);
+        close_olds(olds);
         return fail(rc, error, error_size, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
                     options->name, strerror(-rc), options->name + 1);
     }
@@ -386,11 +445,13 @@ int segment_remove(const char *name, char *error, size_t error_size)
 
     if ((rc = segment_name_check(name, error, error_size)) < 0)
         return rc;
-    next_name(next, sizeof(next), name);
     rc = remove_object(name, name, error, error_size);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    remove_object(next, NULL, ignored, sizeof(ignored));
+    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
+        next_name(next, sizeof(next), name, place);
+        remove_object(next, NULL, ignored, sizeof(ignored));
+    }
     /* A semaphore alone is what a removal that was killed, or somebody's rm, left. */
     return rc == -ENOENT && platform_doorbell_remove(name) == 0 ? 0 : rc;
 }

@@ -1,9 +1,10 @@
 /* segment.h: a segment as one process holds it: its file, its mapping, its checked geometry, its locks and its doorbell.
  *
  * An object under a segment's name is always complete: it is made without a name and named when it is ready. When the geometry
- * changes, the new object is first put beside the old one under the name with ".next" appended, then the two names
- * are exchanged and the old object is marked retired: at every instant the name has a complete segment, and what is
- * behind ".next" is the old one to be drained, or, after a crash before the exchange, a new one that nobody uses.
+ * changes, the new object is first put beside the old one under the name with ".next" appended (or ".next1", ".next2", ... while
+ * earlier ones are still being drained), then the two names are exchanged and the old object is marked retired: at every
+ * instant the name has a complete segment, and what is behind ".next" is an old one to be drained, or, after a crash
+ * before the exchange, a new one that nobody uses. Serial numbers in the headers tell them apart.
  *
  * Not thread-safe by itself, but for what segment_ring and segment_channel give access to.
  */
@@ -14,6 +15,7 @@
 #include "ring.h"
 
 #define SEGMENT_NAME_MAX 200  /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
+#define SEGMENT_OLD_MAX 8      /* former segments that wait for an idle writer to move on; each change of geometry adds one */
 #define SEGMENT_ERROR_SIZE 320 /* bytes that hold every reason this module gives */
 
 struct platform_doorbell;
@@ -46,12 +48,12 @@ enum segment_origin { SEGMENT_CREATED, SEGMENT_ADOPTED, SEGMENT_REPLACED };
 int segment_name_check(const char *name, char *error, size_t error_size);
 
 /* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its geometry and topics are
- * those of the plan, or replaces it; then `old`, which the caller drains and gives to segment_finish_old, holds the former one.
- * `old` is also filled when a former gateway died while draining; else old->base is NULL.
+ * those of the plan, or replaces it; then `olds` (SEGMENT_OLD_MAX of them) holds the former one. It also holds those that a former gateway had not
+ * drained; the oldest first, and the rest with base NULL. The caller drains them in that order and gives each to segment_finish_old.
  * On success *out must be given to segment_close. Returns an enum segment_origin, or -errno with the reason:
  * -EBUSY another gateway serves it, -EACCES, -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing
  * behind when it fails. */
-int segment_serve(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size);
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size);
 
 /* Gateway: take the drained old segment's name away and close it. */
 void segment_finish_old(struct segment *old);

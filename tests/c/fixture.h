@@ -17,7 +17,8 @@
 #define LIMIT_MS 60000 /* ends a test that waits in vain; none waits for a time to pass */
 
 static char fixture_name[64];                        /* of the segment */
-static struct segment fixture_segment, fixture_old;  /* as its gateway has them */
+static struct segment fixture_segment, fixture_olds[SEGMENT_OLD_MAX]; /* as its gateway has them */
+#define fixture_old fixture_olds[0]
 static char fixture_error[SEGMENT_ERROR_SIZE];
 
 /* Channels that most tests do with. */
@@ -37,17 +38,20 @@ static inline void fixture_stop(void)
 {
     if (fixture_segment.base)
         segment_close(&fixture_segment);
-    if (fixture_old.base)
-        segment_close(&fixture_old);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        if (fixture_olds[i].base)
+            segment_close(&fixture_olds[i]);
 }
 
 static inline void fixture_remove_names(void)
 {
     char next[80];
 
-    snprintf(next, sizeof(next), "%s.next", fixture_name);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++) {
+        snprintf(next, sizeof(next), i ? "%s.next%d" : "%s.next", fixture_name, i);
+        platform_object_remove(next);
+    }
     platform_object_remove(fixture_name);
-    platform_object_remove(next);
     platform_doorbell_remove(fixture_name);
 }
 
@@ -104,7 +108,7 @@ static inline int fixture_serve(const struct layout_request *requests, uint32_t 
         return rc;
     options.plan = &plan;
     options.topics = topics;
-    rc = segment_serve(&fixture_segment, &fixture_old, &options, fixture_error, sizeof(fixture_error));
+    rc = segment_serve(&fixture_segment, fixture_olds, &options, fixture_error, sizeof(fixture_error));
     layout_free(&plan);
     return rc;
 }

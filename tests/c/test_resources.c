@@ -331,6 +331,7 @@ static int make_modules(void)
     static const char *const filters[] = {"t/out", "t/s", "t/#"};
     static struct outward_channel channels[FIXTURE_USUAL];
     static struct flight flight;
+    struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
     struct mailbox *mailbox = NULL;
     struct outward *outward = NULL;
     struct former *former = NULL;
@@ -339,10 +340,11 @@ static int make_modules(void)
     int rc = mailbox_create(&mailbox, 10, ring_nothing, NULL);
 
     flight_init(&flight);
+    olds[0] = fixture_segment;
     if (rc == 0)
         rc = outward_create(&outward, &fixture_segment, channels, &flight, send_nothing, NULL);
     if (rc == 0)
-        rc = former_create(&former, &fixture_segment, &flight, send_nothing, NULL);
+        rc = former_create(&former, olds, &fixture_segment, &flight, send_nothing, NULL);
     if (rc == 0)
         rc = inward_create(&inward, &fixture_segment, filters);
     if (rc == 0)

@@ -148,8 +148,8 @@ static void test_other_geometry_replaces(void)
     CHECK_EQUAL(fixture_serve(&request, 1), SEGMENT_REPLACED);
 }
 
-/* A gateway killed while it drained the old segment: the next one finds it again; a third geometry has to wait until it
- * is empty. */
+/* A gateway killed while it drained the old segment: the next one finds it again, also with a third geometry, and the oldest stands
+ * first; only more of them than there are places for is refused. */
 static void test_undrained_segment_is_found_again(void)
 {
     fixture_begin();
@@ -158,13 +158,23 @@ static void test_undrained_segment_is_found_again(void)
     CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
     CHECK_EQUAL(fixture_arrive(&fixture_old, "left"), 0);
     fixture_stop();
-    CHECK_EQUAL(fixture_serve_other(64), -EBUSY);
-    CHECK(strstr(fixture_error, "drained"));
-    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_ADOPTED);
-    CHECK(fixture_old.base && fixture_old.layout.channels[0].slots == 8);
+    CHECK_EQUAL(fixture_serve_other(64), SEGMENT_REPLACED);
+    CHECK(fixture_olds[0].base && fixture_olds[0].layout.channels[0].slots == 8);
+    CHECK(fixture_olds[1].base && fixture_olds[1].layout.channels[0].slots == 32);
     CHECK_EQUAL(segment_ring(&fixture_old, LANE_IN).lane->head, 1);
-    segment_finish_old(&fixture_old);
-    CHECK(!exists("", ".next"));
+    fixture_stop();
+    for (int i = 2; i < SEGMENT_OLD_MAX; i++) {
+        CHECK_EQUAL(fixture_serve_other(i % 2 ? 64 : 128), SEGMENT_REPLACED);
+        fixture_stop();
+    }
+    CHECK_EQUAL(fixture_serve_other(8192), -EBUSY);
+    CHECK(strstr(fixture_error, "restart those"));
+    CHECK_EQUAL(fixture_serve_other(64), SEGMENT_ADOPTED);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++) {
+        CHECK(fixture_olds[i].base && fixture_olds[i].layout.serial == (uint64_t)i + 1);
+        segment_finish_old(&fixture_olds[i]);
+    }
+    CHECK(!exists("", ".next") && !exists("", ".next1") && !exists("", ".next7"));
 }
 
 /* A gateway killed between the exchange and the retirement: the next one retires the old segment. */
