@@ -1,8 +1,11 @@
 /* main.c: shmgate, the tool: write, read, stats, release. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -23,6 +26,18 @@ int tool_timeout_ms(double seconds)
     return seconds < 0 ? -1 : seconds > 2e6 ? 2000000000 : (int)(seconds * 1000 + 0.5);
 }
 
+/* Take the place of standard streams that the caller has closed. Else the segment would get their numbers, and what is
+ * printed would go into it. Opened the wrong way round, so that their use is still an error. */
+static int fill_streams(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[fd]) != fd)
+            return -errno;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -30,8 +45,11 @@ int main(int argc, char **argv)
         int (*run)(const struct tool_options *options);
     } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"release", release_run}};
     struct tool_options options;
-    int rc = options_parse(&options, argc, argv);
+    int rc;
 
+    if (fill_streams() < 0)
+        return TOOL_FAILED;
+    rc = options_parse(&options, argc, argv);
     if (rc > 0)
         return rc - 1;
     /* A reader of our output that goes away is an error of a write, not the end by a signal. */

@@ -59,6 +59,8 @@ static const char release_usage[] =
     "\n"
     "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
+static const char version[] = "shmgate " SHMGATE_VERSION "\n";
+
 struct command {
     const char *name, *usage, *letters;
     int has_channel;
@@ -80,7 +82,10 @@ static int usage_error(const char *command, const char *what, const char *value)
 static int print(const char *text)
 {
     fputs(text, stdout);
-    return (fflush(stdout) == 0 ? TOOL_DONE : TOOL_FAILED) + 1;
+    if (fflush(stdout) == 0)
+        return TOOL_DONE + 1;
+    fprintf(stderr, "shmgate: write standard output: %s\n", strerror(errno));
+    return TOOL_FAILED + 1;
 }
 
 static int parse_count(const char *text, long *count)
@@ -148,6 +153,8 @@ static int take(struct tool_options *options, const struct command *command, int
         return wrong[0] == '\0' ? 0 : usage_error(command->name, "-F: what is meant by ", wrong);
     case 'h':
         return print(command->usage);
+    case 'v':
+        return print(version);
     default: /* getopt has said what is wrong */
         fprintf(stderr, "Try: shmgate %s --help\n", command->name);
         return TOOL_USAGE + 1;
@@ -170,7 +177,8 @@ static int check(const struct tool_options *options, const struct command *comma
 
 int options_parse(struct tool_options *options, int argc, char **argv)
 {
-    static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'},
+                                           {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
     const struct command *command;
     int letter, rc;
 
@@ -180,7 +188,7 @@ int options_parse(struct tool_options *options, int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print(general_usage);
     if (strcmp(argv[1], "--version") == 0)
-        return print("shmgate " SHMGATE_VERSION "\n");
+        return print(version);
     command = find_command(argv[1]);
     if (!command)
         return usage_error("", "unknown command: ", argv[1]);

@@ -9,9 +9,23 @@
 #include "shared_memory.h"
 #include "tool.h"
 
-#define SLICE_MS 60000 /* longest single wait; a wait without an end is made of these */
+#define SLICE_MS 1000 /* longest single wait: a signal that comes just before a wait does not end it */
+#define ATTACH_SLICE_MS 200 /* the same for the segment: such a wait is not ended by any signal */
+#define REPORT_S 1.0 /* between two lines about missed messages */
 
 static volatile sig_atomic_t interrupted;
+
+/* One run of the command. */
+struct reading {
+    const struct tool_options *options;
+    struct shared_memory *shm;
+    struct shared_memory_reader *reader;
+    void *buffer;
+    size_t size;                   /* bytes of buffer */
+    double end_s;                  /* monotonic time at which -W runs out; below 0: never */
+    unsigned long long missed;     /* messages overwritten before they were read, not yet reported */
+    double reported_s;             /* monotonic time of the last report */
+};
 
 static void on_signal(int number)
 {
@@ -38,36 +52,85 @@ static int left_ms(double end)
     return left <= 0 ? 0 : left * 1000 >= SLICE_MS ? SLICE_MS : (int)(left * 1000) + 1;
 }
 
-/* The next message: at once if there is one, else after what was printed has been flushed. */
-static int next_message(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, double end)
+static void report_missed(struct reading *reading)
 {
-    int rc = shared_memory_reader_read(reader, buffer, size, message, 0);
+    if (reading->missed == 0)
+        return;
+    fprintf(stderr, "shmgate: read %s: missed %llu messages: they were overwritten before they were read\n",
+            reading->options->channel, reading->missed);
+    reading->missed = 0;
+    reading->reported_s = now_s();
+}
 
+static void report_missed_at_times(struct reading *reading)
+{
+    if (reading->missed > 0 && now_s() - reading->reported_s >= REPORT_S)
+        report_missed(reading);
+}
+
+/* Make room for a message of `size` bytes. */
+static int enlarge(struct reading *reading, size_t size)
+{
+    void *larger = realloc(reading->buffer, size ? size : 1);
+
+    if (!larger)
+        return -ENOMEM;
+    reading->buffer = larger;
+    reading->size = size;
+    return 0;
+}
+
+/* Read once. A message that is too large for the buffer comes of a gateway that was given a larger max_payload meanwhile. */
+static int read_once(struct reading *reading, struct shared_memory_message *message, int timeout_ms)
+{
+    int rc;
+
+    while ((rc = shared_memory_reader_read(reading->reader, reading->buffer, reading->size, message, timeout_ms)) == -EMSGSIZE)
+        if (enlarge(reading, message->size) < 0)
+            return -ENOMEM;
+    return rc;
+}
+
+/* The next message: at once if there is one, else after what was printed has been flushed. */
+static int next_message(struct reading *reading, struct shared_memory_message *message)
+{
+    int rc;
+
+    /* The time ends it also while there is always a next message; no time at all still takes what is there. */
+    if (reading->options->seconds > 0 && left_ms(reading->end_s) == 0)
+        return -ETIMEDOUT;
+    if (interrupted || (rc = read_once(reading, message, 0)) == -EINTR)
+        return -EINTR;
     if (rc != -EAGAIN)
         return rc;
     if (fflush(stdout) != 0)
         return -EPIPE;
     while (!interrupted) {
-        int ms = left_ms(end);
+        int ms = left_ms(reading->end_s);
 
-        rc = shared_memory_reader_read(reader, buffer, size, message, ms);
-        if ((rc != -ETIMEDOUT && rc != -EAGAIN) || (end >= 0 && ms == 0))
+        report_missed_at_times(reading);
+        rc = read_once(reading, message, ms);
+        if ((rc != -ETIMEDOUT && rc != -EAGAIN) || (reading->end_s >= 0 && ms == 0))
             return rc;
     }
     return -EINTR;
 }
 
 /* Wait for the segment, saying so, and open the channel. Returns an exit code. */
-static int open_reader(const struct tool_options *options, double end, struct shared_memory **shm, struct shared_memory_reader **reader)
+static int open_reader(struct reading *reading)
 {
-    int rc = shared_memory_attach(shm, options->segment, 0), told = 0;
+    const struct tool_options *options = reading->options;
+    enum shared_memory_start start = options->new_only ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST;
+    int rc = shared_memory_attach(&reading->shm, options->segment, 0), told = 0;
 
-    while (rc == -ETIMEDOUT && !interrupted && left_ms(end) > 0) {
+    while (rc == -ETIMEDOUT && !interrupted && left_ms(reading->end_s) > 0) {
+        int ms = left_ms(reading->end_s);
+
         if (!told)
-            fprintf(stderr, "shmgate: read %s: waiting for segment %s\n", options->channel,
+            fprintf(stderr, "shmgate: read %s: waiting for segment %s: is shmgated running?\n", options->channel,
                     options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
         told = 1;
-        rc = shared_memory_attach(shm, options->segment, left_ms(end) < 200 ? left_ms(end) : 200);
+        rc = shared_memory_attach(&reading->shm, options->segment, ms < ATTACH_SLICE_MS ? ms : ATTACH_SLICE_MS);
     }
     if (interrupted)
         return TOOL_DONE;
@@ -75,53 +138,37 @@ static int open_reader(const struct tool_options *options, double end, struct sh
         tool_fail(options, "%s", shared_memory_error());
         return TOOL_TIMEOUT;
     }
-    if (rc < 0 || shared_memory_reader_open(*shm, options->channel, options->new_only ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST,
-                                            reader) < 0)
+    if (rc < 0 || shared_memory_reader_open(reading->shm, options->channel, start, &reading->reader) < 0)
         return tool_fail(options, "%s", shared_memory_error());
+    if (enlarge(reading, shared_memory_reader_max_payload(reading->reader)) < 0)
+        return tool_fail(options, "out of memory");
     return TOOL_DONE;
 }
 
-/* Print until the count, the time or a signal ends it. */
-static int print_all(const struct tool_options *options, struct shared_memory_reader *reader, double end)
+/* Print until the count, the time or a signal ends it. Returns an exit code. */
+static int print_all(struct reading *reading)
 {
-    const char *format = options->format ? options->format : "%p";
-    size_t size = shared_memory_reader_max_payload(reader);
-    void *buffer = malloc(size);
-    int rc = 0;
+    const struct tool_options *options = reading->options;
+    int rc = 0, output_error;
 
-    if (!buffer)
-        return tool_fail(options, "out of memory");
-    for (long count = 0; options->count == 0 || count < options->count; count++) {
+    for (long count = 0; (options->count == 0 || count < options->count) && !ferror(stdout); count++) {
         struct shared_memory_message message;
 
-        rc = next_message(reader, buffer, size, &message, end);
-        if (rc == -EMSGSIZE) {
-            /* The gateway was given a larger max_payload meanwhile. */
-            void *larger = realloc(buffer, message.size);
-
-            if (!larger)
-                break;
-            buffer = larger;
-            size = message.size;
-            count--;
-            rc = 0;
-            continue;
-        }
-        if (rc < 0)
+        if ((rc = next_message(reading, &message)) < 0)
             break;
-        if (message.missed > 0)
-            fprintf(stderr, "shmgate: read %s: missed %llu messages: they were overwritten before they were read\n", options->channel,
-                    (unsigned long long)message.missed);
-        format_print(format, &message);
-        if (ferror(stdout))
-            break;
+        reading->missed += message.missed;
+        report_missed_at_times(reading);
+        format_print(options->format ? options->format : "%p", &message);
     }
-    free(buffer);
+    output_error = ferror(stdout) || fflush(stdout) != 0 ? errno : 0;
+    report_missed(reading);
     /* A pipe that nobody reads any more ends it quietly; a full disk does not. */
-    if (ferror(stdout) || fflush(stdout) != 0)
-        return errno == EPIPE ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(errno));
+    if (output_error)
+        return output_error == EPIPE ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(output_error));
     if (rc == -ETIMEDOUT || rc == -EAGAIN)
         return TOOL_TIMEOUT;
+    if (rc == -ENOMEM)
+        return tool_fail(options, "out of memory");
     if (rc < 0 && !(rc == -EINTR && interrupted))
         return tool_fail(options, "%s", shared_memory_error());
     return TOOL_DONE;
@@ -130,17 +177,16 @@ static int print_all(const struct tool_options *options, struct shared_memory_re
 int read_run(const struct tool_options *options)
 {
     struct sigaction action = {.sa_handler = on_signal};
-    double end = options->seconds < 0 ? -1 : now_s() + options->seconds;
-    struct shared_memory *shm = NULL;
-    struct shared_memory_reader *reader = NULL;
+    struct reading reading = {.options = options, .end_s = options->seconds < 0 ? -1 : now_s() + options->seconds};
     int rc;
 
     if (sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGTERM, &action, NULL) < 0)
         return tool_fail(options, "install a signal handler: %s", strerror(errno));
-    rc = open_reader(options, end, &shm, &reader);
-    if (rc == TOOL_DONE && reader)
-        rc = print_all(options, reader, end);
-    shared_memory_reader_close(reader);
-    shared_memory_detach(shm);
+    rc = open_reader(&reading);
+    if (rc == TOOL_DONE && reading.reader)
+        rc = print_all(&reading);
+    free(reading.buffer);
+    shared_memory_reader_close(reading.reader);
+    shared_memory_detach(reading.shm);
     return rc;
 }

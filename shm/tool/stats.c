@@ -42,6 +42,14 @@ static int print_json(const struct tool_options *options, struct shared_memory *
     return finish_output(options);
 }
 
+/* A topic may be anything; what a terminal would obey is not for it. */
+static void print_topic(const char *topic)
+{
+    for (; *topic; topic++)
+        putchar((unsigned char)*topic < 0x20 || *topic == 0x7f ? '?' : *topic);
+    putchar('\n');
+}
+
 static void print_dropped(const struct shared_memory_counters *counters)
 {
     const char *separator = "";
@@ -73,9 +81,10 @@ static int print_table(const struct tool_options *options, struct shared_memory 
             return tool_fail(options, "%s", shared_memory_error());
         for (unsigned reason = 0; reason < SHARED_MEMORY_DROP_REASONS; reason++)
             dropped += counters.dropped[reason];
-        printf("%-16s %-9s %12llu %12llu %8llu %8llu %8llu  %-20llu %s\n", counters.name, counters.is_subscribe ? "subscribe" : "publish",
+        printf("%-16s %-9s %12llu %12llu %8llu %8llu %8llu  %-20llu ", counters.name, counters.is_subscribe ? "subscribe" : "publish",
                (unsigned long long)counters.written, (unsigned long long)counters.delivered, (unsigned long long)counters.queued,
-               (unsigned long long)counters.spooled, (unsigned long long)counters.rejected, dropped, counters.topic);
+               (unsigned long long)counters.spooled, (unsigned long long)counters.rejected, dropped);
+        print_topic(counters.topic);
         if (dropped > 0) {
             printf("%16s dropped: ", "");
             print_dropped(&counters);

@@ -33,7 +33,7 @@ int read_run(const struct tool_options *options);
 int stats_run(const struct tool_options *options);
 int release_run(const struct tool_options *options);
 
-/* Print one message of a read; `format` has been checked by read_format_check. */
+/* Print one message of a read; `format` has been checked by format_check. */
 struct shared_memory_message;
 void format_print(const char *format, const struct shared_memory_message *message);
 

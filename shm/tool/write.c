@@ -9,7 +9,10 @@
 #include "tool.h"
 
 #define DEFAULT_WAIT_S 10
-#define PAUSE_NS 1000000L /* between two tries at a full ring */
+/* Between two tries at a full ring; each pause is twice the one before it, as each try counts as rejected. */
+#define PAUSE_FIRST_NS 1000000L
+#define PAUSE_LAST_NS 64000000L
+#define INPUT_MAX (256 << 20) /* bytes; no MQTT message is larger (3.1.1, 2.2.3), and some files never end */
 
 struct target {
     const struct tool_options *options;
@@ -29,12 +32,15 @@ static double now_s(void)
 /* Write one message, waiting for room. Returns an exit code. */
 static int put(struct target *target, const void *payload, size_t size)
 {
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    struct timespec pause = {.tv_nsec = PAUSE_FIRST_NS};
     double end = now_s() + target->wait_s;
     int rc;
 
-    while ((rc = shared_memory_writer_write(target->writer, payload, size)) == -EAGAIN && now_s() < end)
+    while ((rc = shared_memory_writer_write(target->writer, payload, size)) == -EAGAIN && now_s() < end) {
         nanosleep(&pause, NULL);
+        if (pause.tv_nsec < PAUSE_LAST_NS)
+            pause.tv_nsec *= 2;
+    }
     if (rc == 0) {
         target->written++;
         return TOOL_DONE;
@@ -51,6 +57,10 @@ static int slurp(const struct tool_options *options, FILE *stream, const char *n
     char *buffer = NULL;
 
     while (!feof(stream) && !ferror(stream)) {
+        if (length >= INPUT_MAX) {
+            free(buffer);
+            return tool_fail(options, "read %s: above %d MiB: no channel takes a message of that size", name, INPUT_MAX >> 20);
+        }
         if (length == room) {
             char *larger = realloc(buffer, room = room ? 2 * room : 65536);
 

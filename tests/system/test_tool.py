@@ -1,13 +1,24 @@
 """The shmgate command: its exit codes, formats and counts, as scripts rely on them."""
 from __future__ import annotations
 
+import json
 import re
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from harness import LIMIT, publish_channel, shared_memory_names, subscribe_channel
+from harness import LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel, wait_until
+
+
+@pytest.fixture
+def lonely(new_gateway):
+    """A gateway without a broker: what is written into its channel stays in the ring."""
+    def make(**keys):
+        return new_gateway(publish_channel(**keys), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}).start(link=False)
+    return make
 
 
 def test_read_ends_with_27_when_nothing_came(new_gateway, broker):
@@ -73,3 +84,155 @@ def test_stats_are_readable_by_people(new_gateway, broker):
     gateway.write("temperature", b"x")
     text = gateway.tool("stats").stdout.decode()
     assert "temperature" in text and "setpoint" in text, text
+
+
+@pytest.mark.parametrize("command", ["write", "read", "stats", "release"])
+def test_every_command_explains_itself(build, command):
+    """--help and --version are answers: exit code 0, on standard output."""
+    for argument, word in (("--help", command), ("--version", "shmgate")):
+        done = subprocess.run([str(build.shmgate), command, argument], capture_output=True, text=True, timeout=LIMIT)
+        assert done.returncode == 0 and word in done.stdout and not done.stderr, done
+
+
+def test_read_takes_what_is_there_without_waiting(lonely):
+    """-W 0 prints all that the ring holds and ends with 27."""
+    gateway = lonely()
+    gateway.tool("write", "out", "-l", input=b"one\ntwo\n")
+    done = gateway.tool("read", "out", "-W", "0")
+    assert (done.returncode, done.stdout) == (27, b"one\ntwo\n"), done
+
+
+def test_read_of_new_messages_hides_old_ones(lonely):
+    """-R: what was written before the call is not printed."""
+    gateway = lonely()
+    gateway.write("out", b"old")
+    reader = gateway.start_reader("out", "-R", "-C", "1")
+
+    def has_read() -> bool:
+        gateway.write("out", b"new")
+        return reader.poll() is not None
+
+    wait_until(has_read, "the reader to end")
+    assert (reader.returncode, reader.stdout.read()) == (0, b"new\n")
+
+
+def test_read_waits_for_a_gateway_that_starts_later(new_gateway, broker):
+    """Without -W a reader may come first; it says once what it waits for."""
+    gateway = new_gateway(publish_channel(), broker=broker)
+    reader = gateway.start_reader("out", "-C", "1")
+    assert gateway.segment in reader.stderr.readline().decode()
+    gateway.start()
+    gateway.write("out", b"late")
+    assert (reader.wait(LIMIT), reader.stdout.read(), reader.stderr.read()) == (0, b"late\n", b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_read_ends_quietly_by_a_signal(lonely, number):
+    """Ctrl-C and SIGTERM end a reader that waits: exit code 0, nothing said, and what it had is printed."""
+    gateway = lonely()
+    gateway.write("out", b"before")
+    reader = gateway.start_reader("out")
+    assert reader.stdout.readline() == b"before\n"
+    reader.send_signal(number)
+    assert (reader.wait(LIMIT), reader.stdout.read(), reader.stderr.read()) == (0, b"", b"")
+
+
+def test_read_ends_quietly_when_its_pipe_is_closed(lonely):
+    """Whoever reads our output goes away: exit code 0 at the next message, nothing said."""
+    gateway = lonely()
+    gateway.write("out", b"first")
+    reader = gateway.start_reader("out")
+    assert reader.stdout.readline() == b"first\n"
+    reader.stdout.close()
+    gateway.write("out", b"second")
+    assert (reader.wait(LIMIT), reader.stderr.read()) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [["read", "out", "-C", "1"], ["stats"], ["stats", "--json"]])
+def test_full_disk_at_the_output_is_an_error(lonely, build, arguments):
+    """Output that cannot be written: exit code 1 and one line."""
+    gateway = lonely()
+    gateway.write("out", b"x")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(build.shmgate), *arguments, "-S", gateway.segment], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT)
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1, done
+
+
+def test_closed_streams_do_not_reach_the_segment(lonely, build):
+    """Started without standard streams the tool fails; it does not take the segment for one, to print into or to read from."""
+    gateway = lonely()
+    gateway.write("out", b"x")
+    before = gateway.stats()
+    for command, closed in (("stats", ">&-"), ("stats --json", ">&-"), ("read out -C 1", ">&-"), ("read out -C 1", "0<&- >&- 2>&-"),
+                            ("write out -s", "<&-"), ("write out -l", "<&-")):
+        script = f'"$0" {command} -S "$1" {closed}'
+        done = subprocess.run(["sh", "-c", script, str(build.shmgate), gateway.segment], capture_output=True, timeout=LIMIT)
+        assert done.returncode == 1 and not done.stdout, (command, closed, done)
+    assert gateway.stats() == before
+
+
+def test_missed_messages_are_reported_once(lonely):
+    """A reader that was stopped while its ring was written over says on one line how many messages it has missed."""
+    gateway = lonely(slots=16, writers=1)
+    gateway.write("out", b"0")
+    reader = gateway.start_reader("out", "-C", "17")
+    assert reader.stdout.readline() == b"0\n"
+    reader.send_signal(signal.SIGSTOP)
+    wait_until(lambda: Path(f"/proc/{reader.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "the reader to stop")
+    gateway.tool("write", "out", "-l", input=b"".join(b"%d\n" % number for number in range(1, 101)))
+    reader.send_signal(signal.SIGCONT)
+    assert reader.wait(LIMIT) == 0
+    assert reader.stdout.read() == b"".join(b"%d\n" % number for number in range(85, 101))
+    error = reader.stderr.read()
+    assert error.count(b"\n") == 1 and b" missed 84 " in error, error
+
+
+def test_lines_keep_every_byte(lonely):
+    """write -l: NUL bytes stay, empty lines are messages, and a last line needs no newline."""
+    gateway = lonely()
+    assert gateway.tool("write", "out", "-l", input=b"a\0b\n\n\r\nlast").returncode == 0
+    assert gateway.read("out", 4) == [b"a\0b".hex(), "", b"\r".hex(), b"last".hex()]
+
+
+def test_line_that_is_too_large_ends_the_input(lonely):
+    """write -l: the error has both sizes and the number of messages written before; nothing of that line or after it is."""
+    gateway = lonely(max_payload=8)
+    done = gateway.tool("write", "out", "-l", input=b"one\ntwo\n" + b"x" * 9 + b"\nfour\n")
+    error = done.stderr.decode()
+    assert done.returncode == 1 and error.count("\n") == 1, done
+    assert "after 2 messages" in error and "9 bytes" in error and "max_payload is 8" in error, error
+    assert gateway.channel("out")["written"] == 2
+
+
+def test_input_without_an_end_is_refused(lonely):
+    """A file that never ends is an error, before it fills the memory."""
+    gateway = lonely()
+    done = gateway.tool("write", "out", "-f", "/dev/zero")
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and b"/dev/zero" in done.stderr, done
+    assert gateway.channel("out")["written"] == 0
+
+
+def test_lines_wait_for_room(new_gateway, broker, subscribe):
+    """write -l into a full ring with overflow = reject: it goes on when there is room, and nothing is lost."""
+    gateway = new_gateway(publish_channel(qos=1, overflow="reject", slots=4, writers=1), broker=broker).start()
+    subscriber = subscribe(broker, "test/out")
+    lines = [b"%d" % number for number in range(500)]
+    done = gateway.tool("write", "out", "-l", "-W", str(int(LIMIT)), input=b"\n".join(lines))
+    assert done.returncode == 0, done
+    subscriber.expect(len(lines))
+    assert subscriber.payloads() == lines
+
+
+def test_stats_as_json(lonely):
+    """The object and the keys that scripts rely on, with a topic that needs escapes; only reasons that occurred are in it."""
+    topic = 'a "quoted" \\ topic/wärme'
+    gateway = lonely(topic=topic, slots=4, writers=1)
+    gateway.tool("write", "out", "-l", input=b"1\n2\n3\n4\n5\n6\n")
+    stats = json.loads(gateway.tool("stats", "--json").stdout.decode("utf-8", "strict"))
+    assert stats["segment"] == gateway.segment and stats["gateway"] is True and stats["link"] == "down"
+    (channel,) = stats["channels"]
+    assert {key: channel[key] for key in ("name", "direction", "topic", "written", "delivered", "queued", "spooled", "dropped")} == {
+        "name": "out", "direction": "publish", "topic": topic, "written": 6, "delivered": 0, "queued": 4, "spooled": 0,
+        "dropped": {"overwritten": 2}}
+    gateway.stop()
+    assert json.loads(gateway.tool("stats", "--json").stdout)["gateway"] is False

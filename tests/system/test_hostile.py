@@ -1,0 +1,93 @@
+"""The segment's content is hostile: whatever a member of its group writes into it, nobody crashes, hangs or reads outside it."""
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import BUILD, LIMIT, publish_channel, subscribe_channel, wait_until
+
+SANITIZER_EXIT = 99
+# Writes and reads until it is told to stop; errors of the library are what is to be expected.
+PROGRAM = """
+import os, shmgate, sys
+name, stop = sys.argv[1:]
+done = errors = 0
+while not os.path.exists(stop):
+    try:
+        with shmgate.attach(name, timeout=0.1) as segment:
+            with segment.writer('out') as writer, segment.reader('in') as inward, segment.reader('out') as outward:
+                for _ in range(200):
+                    writer.write(b'x' * 40)
+                    for reader in (inward, outward):
+                        reader.latest()
+                        try:
+                            reader.read(0)
+                            with reader.peek(0) as peek: bytes(memoryview(peek))
+                        except (shmgate.TimeoutError, shmgate.StaleError): pass
+                    done += 1
+            segment.counters()
+    except (shmgate.Error, ValueError):
+        errors += 1
+print(done, errors)
+"""
+
+
+def resident_kib(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("rounds", [200_000, pytest.param(20_000_000, marks=pytest.mark.full)])
+def test_vandal_harms_nobody(new_gateway, broker, build, processes, tmp_path, rounds):
+    """Bits flipped and extreme values written all over a live segment: gateway, tool and Python program end in order, by an error at worst, and without
+    growing; removed and made anew, the segment works as ever."""
+    seed = int(os.environ.get("SHMGATE_TEST_SEED", random.randrange(2**32)))
+    print(f"seed={seed}")
+    gateway = new_gateway(publish_channel(max_payload=64, slots=16, writers=4), subscribe_channel(max_payload=64, slots=16),
+                          broker=broker).start()
+    stop = tmp_path / "stop"
+    python = processes.start([sys.executable, "-c", PROGRAM, gateway.segment, stop], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env={**os.environ, "PYTHONPATH": str(BUILD / "python")})
+    writer = processes.start([build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=build.environment())
+    readers = [processes.start([build.shmgate, "read", channel, "-S", gateway.segment], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               env=build.environment()) for channel in ("in", "out")]
+    publisher = processes.start(broker.client("mosquitto_pub", "-t", "test/in", "-l"), stdin=subprocess.PIPE)
+    before = resident_kib(gateway.pid)
+    for part in range(10):
+        vandal = processes.start([build.driver("vandal"), gateway.segment, str(rounds // 10), str(seed + part)], stdout=subprocess.PIPE)
+        for process in (writer, publisher):
+            try:
+                process.stdin.write(b"a line of text\n" * 50)
+                process.stdin.flush()
+            except BrokenPipeError:
+                pass
+        assert vandal.wait(4 * LIMIT) == 0
+        assert gateway.process.poll() is None, gateway.log()[-4000:]
+    # A sanitizer's memory grows by what it holds back.
+    assert resident_kib(gateway.pid) - before < (300_000 if build.sanitized else 3_000)
+    stop.touch()
+    out, err = python.communicate(timeout=LIMIT)
+    print(f"python: rounds and errors: {out.decode().strip()}")
+    assert python.returncode == 0, (python.returncode, err[-2000:])
+    for process in (writer, publisher):
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+    for process in (writer, *readers):
+        if process is not writer:
+            process.terminate()
+        assert process.wait(LIMIT) in (0, 1), (process.args, process.returncode, process.stderr.read()[-2000:])
+    gateway.stop()
+    gateway.check_log()
+    gateway.tool("release")
+    wait_until(lambda: not os.path.exists(f"/dev/shm{gateway.segment}") or gateway.tool("release"))
+    gateway.start()
+    gateway.write("out", b"as ever")
+    gateway.wait_for_delivery("out", 1)
