@@ -21,10 +21,26 @@
 #define SHM_DIRECTORY "/dev/shm"
 #define NANOSECONDS UINT64_C(1000000000)
 
+/* Move a descriptor out of the way of the standard streams: in a program that was started without them, its next line of output would go into
+ * the segment. Returns the descriptor, or -errno with none left open. */
+static int above_streams(int fd)
+{
+    int moved;
+
+    if (fd < 0)
+        return -errno;
+    if (fd > STDERR_FILENO)
+        return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    moved = moved < 0 ? -errno : moved;
+    close(fd);
+    return moved;
+}
+
 int platform_object_open(const char *name, int *fd)
 {
-    *fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
-    return *fd < 0 ? -errno : 0;
+    *fd = above_streams(shm_open(name, O_RDWR | O_CLOEXEC, 0));
+    return *fd < 0 ? *fd : 0;
 }
 
 int platform_object_permit(int fd, unsigned mode, long gid)
@@ -45,9 +61,9 @@ int platform_object_create(uint64_t size, unsigned mode, long gid, int *fd)
 {
     int rc;
 
-    *fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    *fd = above_streams(open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
     if (*fd < 0)
-        return -errno;
+        return *fd;
     rc = platform_object_permit(*fd, mode, gid);
     while (rc == 0) {
         rc = -posix_fallocate(*fd, 0, (off_t)size);

@@ -219,7 +219,7 @@ const struct explore_case cases_lane[] = {
     {.name = "take-over-long", .promise = GOES_ON, .begin = lanes_begin,
      .threads = {{"dead", killed_1, 0}, {"successor", next_long, 1}, {"reader", read_along, 0}}, .end = read_to_end, .full = 1},
     {.name = "take-over-twice-long", .promise = GOES_ON, .begin = lanes_begin,
-     .threads = {{"dead", killed_1, 0}, {"dead 2", killed_2, 1}, {"successor", next_3_long, 2}, {"reader", read_along, 0}},
+     .threads = {{"dead", killed_short, 0}, {"dead 2", killed_2, 1}, {"successor", next_3_long, 2}, {"reader", read_along, 0}},
      .end = read_to_end, .full = 1},
     {.name = "ledger", .promise = ONE_RECORD, .begin = ledger_begin, .threads = {{"gateway", ledger_store_2, 0}, {"reader", ledger_look, 0}},
      .end = ledger_end},

@@ -193,7 +193,6 @@ static void follow(int number, uint64_t count)
 static void follow_one_a(void) { follow(0, 1); }
 static void follow_one_b(void) { follow(1, 1); }
 static void follow_two_a(void) { follow(0, 2); }
-static void follow_two_b(void) { follow(1, 2); }
 
 static void all_awake(void)
 {
@@ -222,7 +221,5 @@ const struct explore_case cases_wake[] = {
      .end = all_awake},
     {.name = "wake-two", .promise = NO_NAP, .begin = wake_begin,
      .threads = {{"gateway", feed_one, 0}, {"reader a", follow_one_a, 0}, {"reader b", follow_one_b, 0}}, .end = all_awake},
-    {.name = "wake-two-again", .promise = NO_NAP, .begin = wake_begin,
-     .threads = {{"gateway", feed_two, 0}, {"reader a", follow_two_a, 0}, {"reader b", follow_two_b, 0}}, .end = all_awake, .full = 1},
     {0},
 };

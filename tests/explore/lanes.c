@@ -26,11 +26,18 @@ static void slot_begin(int lane, int slot)
         snprintf(names[lane][slot][i], sizeof(names[lane][slot][i]), "lane%d.slot%d.%s", lane, slot, members[i]);
         explore_name(addresses[i], names[lane][slot][i]);
     }
-    if (!lanes_full) {
-        explore_narrow(base + 8);
-        explore_narrow(base + 20);
-        explore_narrow(base + 22);
-    }
+}
+
+void lanes_narrow(void)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        for (int slot = 0; slot < SLOTS; slot++) {
+            const struct layout_slot *narrow = (const void *)(slots[lane] + slot * STRIDE);
+
+            explore_narrow(&narrow->time_ns);
+            explore_narrow(&narrow->topic_size);
+            explore_narrow(&narrow->flags);
+        }
 }
 
 void lanes_begin(void)
@@ -42,6 +49,8 @@ void lanes_begin(void)
         for (int slot = 0; slot < SLOTS; slot++)
             slot_begin(lane, slot);
     }
+    if (!lanes_full)
+        lanes_narrow();
     explore_name(&lanes_dirty, "dirty");
     explore_name(&lanes_doorbell, "doorbell");
     explore_name(&lanes_futex, "futex queue");

@@ -2,7 +2,7 @@
  *
  *      explore [--full] [--brief] [--patient] [NAME...]
  *
- * NAME: only cases whose name begins with it. --full: larger cases too, and every member of a slot. --brief: end at the first case that fails.
+ * NAME: only cases whose name begins with it; larger ones only by their whole name. --full: larger cases too, and every member of a slot. --brief: end at the first case that fails.
  * --patient: loads wait for stores of any thread, known to write or not: the same executions, slower; to check the explorer.
  * The last line is "N passed, N failed". */
 #include <stdio.h>
@@ -13,15 +13,16 @@
 
 static int is_wanted(const struct explore_case *test, int count, char **names)
 {
-    int named = 0, found = 0;
+    int named = 0, begins = 0, is = 0;
 
     for (int i = 1; i < count; i++) {
         if (names[i][0] == '-')
             continue;
         named = 1;
-        found |= strncmp(test->name, names[i], strlen(names[i])) == 0;
+        begins |= strncmp(test->name, names[i], strlen(names[i])) == 0;
+        is |= strcmp(test->name, names[i]) == 0;
     }
-    return named ? found : !test->full || lanes_full;
+    return is || ((begins || !named) && (!test->full || lanes_full));
 }
 
 int main(int argc, char **argv)
