@@ -62,6 +62,9 @@ static void lane_start(struct lane *lane, struct outward *outward, uint32_t numb
     lane->next = lane->ledger.tail;
     lane->bound = UINT64_MAX;
     flight_lane_init(&lane->flight);
+    /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow = reject and a full ring nothing would
+     * ever change again. */
+    ring_ledger_store(lane->ring.lane, &lane->ledger);
 }
 
 static int is_outward(const struct outward *outward, uint32_t lane)

@@ -16,6 +16,7 @@
 struct execution execution;
 uint64_t explore_state[128];
 int explore_patient;
+unsigned long long explore_total;
 
 /* How one execution ended. */
 enum outcome { OUTCOME_RUNNING, OUTCOME_COMPLETE, OUTCOME_KNOWN, OUTCOME_ABANDONED, OUTCOME_FAILED };
@@ -335,7 +336,8 @@ int explore_run(const struct explore_case *wanted)
         continue;
     if (!failure && test->executions != 0 && found[OUTCOME_COMPLETE] != test->executions)
         failure = "the number of executions is the known one";
-    printf("%-6s %-18s %9llu executions to the end, %9llu to a known state, %9llu given up, %3d choices deep\n", failure ? "FAILED" : "ok",
+    explore_total += found[OUTCOME_COMPLETE] + found[OUTCOME_KNOWN];
+    printf("%-6s %-20s %9llu executions to the end, %9llu to a known state, %9llu given up, %3d choices deep\n", failure ? "FAILED" : "ok",
            test->name, found[OUTCOME_COMPLETE], found[OUTCOME_KNOWN], found[OUTCOME_ABANDONED], choices.deepest);
     if (failure) {
         printf("  promise: %s\n  broken:  %s\n", test->promise, failure);

@@ -12,13 +12,19 @@
  *
  * NOT COVERED: load buffering (a load that takes its value from a store that depends on, or follows, it in its own thread; RC11 forbids it,
  * and C11 on 64-bit ARM or POWER may show it for relaxed accesses), mixed-size accesses, and more threads, messages or slots than a
- * case has. Plain memory is private to a thread, except in a case's `state`, which is for the case's own book-keeping.
+ * case has: one writer and two readers of a lane of two slots, up to five messages of two words; two lanes for the doorbell; one or two
+ * deaths. Plain memory is private to a thread, except explore_state, which is for a case's own book-keeping; the looks at a payload in its
+ * slot that a caller of ring_peek makes by plain loads are made by relaxed ones here. A thread that is killed hands its successor all it
+ * had seen and done, as the kernel's lock does. Without load buffering no value shows that a load comes before another thread's
+ * later store; explore_known asks for the order itself.
  *
  * HOW IT IS COMPLETE WITHOUT TRYING SCHEDULES: two schedules in which all loads take the same stores and the stores have the same order are
  * one execution. So there is one schedule: the first thread that can go on does. A load takes any store that is there and allowed, or
  * waits for one that is not there yet; a store offers itself to each load that waits. A wait that nothing comes for is thrown away,
  * because the same execution was found where the load did not wait. Waiting is tried only for objects that another unfinished
  * thread is known to write; when an execution shows a write that was not known, the exploration starts again with that knowledge.
+ * Where a thread ends in a state that was met before (by a hash of 64 bits), and there was no seq_cst operation, what follows is not
+ * explored again; readers, which leave nothing behind, are so explored one after the other and not in all combinations.
  * cases_model.c checks the number of executions against those known from the literature. */
 #ifndef EXPLORE_H
 #define EXPLORE_H
@@ -78,6 +84,9 @@ uint64_t explore_wait(void *object, uint64_t bound);
 
 /* 1: a load may wait for a store of any thread that has not ended, known to write the object or not. Slower, and finds the same. */
 extern int explore_patient;
+
+/* Executions of all cases so far, without those that were given up as none. */
+extern unsigned long long explore_total;
 
 /* Explore one case. Returns 1 when it holds; prints the result, and the execution when it does not. */
 int explore_run(const struct explore_case *test);

@@ -44,6 +44,7 @@ int main(int argc, char **argv)
             else
                 failed++;
         }
+    printf("%llu executions explored\n", explore_total);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0 || passed == 0;
 }

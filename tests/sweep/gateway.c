@@ -61,6 +61,8 @@ void gateway_begin(struct gateway *gateway, uint32_t writer)
         lane->ring = segment_ring(&gateway->segment, i);
         ring_ledger_load(lane->ring.lane, &lane->ledger);
         lane->next = lane->ledger.tail;
+        /* As the real one does: it may have been killed between the two stores of this. */
+        ring_ledger_store(lane->ring.lane, &lane->ledger);
     }
     ring = segment_ring(&gateway->segment, gateway_first_lane(INWARD));
     ring_writer_start(&gateway->inward, &ring, 0);
