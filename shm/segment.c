@@ -1,18 +1,16 @@
-/* segment.c: make, adopt, replace, attach and remove segments. See segment.h for what is under which name when. */
+/* segment.c: open a segment, check it, and give access to what is in it. See segment.h. */
 #include "segment.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "platform.h"
+#include "segment_open.h"
 
-#define NEXT_SUFFIX ".next"
-#define SERVE_TRIES 100 /* names that change hands while we look; each try is a whole open */
 
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size, const char *format, ...)
+int segment_fail(int rc, char *error, size_t error_size, const char *format, ...)
 {
     va_list arguments;
 
@@ -22,23 +20,14 @@ __attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_
     return rc;
 }
 
-/* The name of the place beside the segment where its successor is put and its predecessor waits. */
-static void next_name(char *next, size_t size, const char *name, unsigned place)
-{
-    if (place == 0)
-        snprintf(next, size, "%s" NEXT_SUFFIX, name);
-    else
-        snprintf(next, size, "%s" NEXT_SUFFIX "%u", name, place);
-}
-
-/* Whether a name is one that next_name makes. */
+/* Whether a name is one that next_name in segment_serve.c makes. */
 static int is_next_name(const char *name, size_t length)
 {
-    size_t suffix = strlen(NEXT_SUFFIX);
+    size_t suffix = strlen(SEGMENT_NEXT_SUFFIX);
 
     if (length > suffix + 1 && name[length - 1] >= '0' && name[length - 1] <= '9')
         length--;
-    return length > suffix && strncmp(name + length - suffix, NEXT_SUFFIX, suffix) == 0;
+    return length > suffix && strncmp(name + length - suffix, SEGMENT_NEXT_SUFFIX, suffix) == 0;
 }
 
 int segment_name_check(const char *name, char *error, size_t error_size)
@@ -48,13 +37,13 @@ int segment_name_check(const char *name, char *error, size_t error_size)
     if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
         is_next_name(name, length) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
-        return fail(-EINVAL, error, error_size,
-                    "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME or NAME" NEXT_SUFFIX ")",
+        return segment_fail(-EINVAL, error, error_size,
+                    "segment name: expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME or NAME" SEGMENT_NEXT_SUFFIX ")",
                     SEGMENT_NAME_MAX - 1);
     return 0;
 }
 
-static void segment_clear(struct segment *segment)
+void segment_clear(struct segment *segment)
 {
     memset(segment, 0, sizeof(*segment));
     segment->fd = -1;
@@ -71,45 +60,45 @@ void segment_close(struct segment *segment)
     segment_clear(segment);
 }
 
-static void set_pointers(struct segment *segment)
+void segment_set_pointers(struct segment *segment)
 {
     segment->header = (struct layout_header *)segment->base;
     segment->dirty = (_Atomic uint64_t *)(segment->base + segment->layout.dirty_offset);
 }
 
-static int explain_open(int rc, const char *name, char *error, size_t error_size)
+int segment_explain_open(int rc, const char *name, char *error, size_t error_size)
 {
     switch (rc) {
     case -ENOENT:
-        return fail(rc, error, error_size, "no segment %s: start shmgated, or check the segment's name", name);
+        return segment_fail(rc, error, error_size, "no segment %s: start shmgated, or check the segment's name", name);
     case -EACCES:
-        return fail(rc, error, error_size, "no permission on segment %s: run as its user, or as a member of its group", name);
+        return segment_fail(rc, error, error_size, "no permission on segment %s: run as its user, or as a member of its group", name);
     default:
-        return fail(rc, error, error_size, "open segment %s: %s", name, strerror(-rc));
+        return segment_fail(rc, error, error_size, "open segment %s: %s", name, strerror(-rc));
     }
 }
 
 /* Map what segment->fd is open on and check it. */
-static int map_and_load(struct segment *segment, char *error, size_t error_size)
+int segment_load(struct segment *segment, char *error, size_t error_size)
 {
     char reason[128] = "";
     void *base;
     int rc = platform_object_size(segment->fd, &segment->size);
 
     if (rc < 0)
-        return fail(rc, error, error_size, "segment %s: %s", segment->name, strerror(-rc));
+        return segment_fail(rc, error, error_size, "segment %s: %s", segment->name, strerror(-rc));
     if (segment->size < sizeof(struct layout_header) || segment->size > LAYOUT_SEGMENT_MAX)
-        return fail(-EPROTO, error, error_size, "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
+        return segment_fail(-EPROTO, error, error_size, "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
                     segment->name, segment->name);
     if ((rc = platform_map(segment->fd, segment->size, &base)) < 0)
-        return fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
+        return segment_fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
     segment->base = base;
     rc = layout_load(&segment->layout, base, segment->size, reason, sizeof(reason));
     if (rc == -ENOMEM)
-        return fail(rc, error, error_size, "segment %s: out of memory", segment->name);
+        return segment_fail(rc, error, error_size, "segment %s: out of memory", segment->name);
     if (rc < 0)
-        return fail(-EPROTO, error, error_size, "segment %s: %s", segment->name, reason[0] ? reason : "it is not ready");
-    set_pointers(segment);
+        return segment_fail(-EPROTO, error, error_size, "segment %s: %s", segment->name, reason[0] ? reason : "it is not ready");
+    segment_set_pointers(segment);
     return 0;
 }
 
@@ -122,9 +111,9 @@ static int open_object(struct segment *segment, const char *name, char *error, s
     snprintf(segment->name, sizeof(segment->name), "%s", name);
     if ((rc = platform_object_open(name, &segment->fd)) < 0) {
         segment->fd = -1;
-        return explain_open(rc, name, error, error_size);
+        return segment_explain_open(rc, name, error, error_size);
     }
-    if ((rc = map_and_load(segment, error, error_size)) < 0)
+    if ((rc = segment_load(segment, error, error_size)) < 0)
         segment_close(segment);
     return rc;
 }
@@ -138,322 +127,10 @@ int segment_attach(struct segment *out, const char *name, char *error, size_t er
         return rc;
     if ((rc = platform_doorbell_open(name, 0, 0, -1, &out->doorbell)) < 0) {
         segment_close(out);
-        return rc == -ENOENT ? fail(rc, error, error_size, "segment %s has no semaphore: restart shmgated, which makes it anew", name)
-                             : fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
+        return rc == -ENOENT ? segment_fail(rc, error, error_size, "segment %s has no semaphore: restart shmgated, which makes it anew", name)
+                             : segment_fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
     }
     return 0;
-}
-
-/* Make a complete, served segment that has no name yet. */
-static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial, char *error, size_t error_size)
-{
-    struct layout plan = *options->plan;
-    void *base;
-    int rc;
-
-    segment_clear(segment);
-    snprintf(segment->name, sizeof(segment->name), "%s", options->name);
-    rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
-    if (rc == -ENOSPC)
-        return fail(rc, error, error_size, "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
-                    options->name, (unsigned long long)(plan.segment_size / 1024));
-    if (rc < 0)
-        return fail(rc, error, error_size, "create segment %s: %s%s", options->name, strerror(-rc),
-                    rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
-    segment->size = plan.segment_size;
-    rc = platform_map(segment->fd, segment->size, &base);
-    if (rc == 0) {
-        segment->base = base;
-        rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY);
-    }
-    if (rc < 0) {
-        segment_close(segment);
-        return fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
-    }
-    plan.generation = platform_random();
-    plan.serial = serial;
-    layout_store(&plan, options->topics, base);
-    ring_publish_magic(base);
-    if ((rc = layout_load(&segment->layout, base, segment->size, error, error_size)) < 0) {
-        segment_close(segment);
-        return rc;
-    }
-    set_pointers(segment);
-    return 0;
-}
-
-/* Open what is under the name and become its gateway. -ENOENT nothing there; -EAGAIN the name changed meanwhile. */
-static int take_over(struct segment *segment, const char *name, char *error, size_t error_size)
-{
-    int rc;
-
-    segment_clear(segment);
-    snprintf(segment->name, sizeof(segment->name), "%s", name);
-    if ((rc = platform_object_open(name, &segment->fd)) < 0) {
-        segment->fd = -1;
-        return explain_open(rc, name, error, error_size);
-    }
-    if ((rc = platform_object_owned(segment->fd)) < 0) {
-        segment_close(segment);
-        return fail(rc, error, error_size, "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
-                    name, name);
-    }
-    if ((rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY)) < 0) {
-        rc = rc == -EAGAIN ? fail(-EBUSY, error, error_size,
-                                  "segment %s is served by another running gateway: stop that one, or give this one another segment", name)
-                           : fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
-        segment_close(segment);
-        return rc;
-    }
-    if (!platform_object_is(segment->fd, name)) {
-        segment_close(segment);
-        return -EAGAIN;
-    }
-    if ((rc = map_and_load(segment, error, error_size)) < 0)
-        segment_close(segment);
-    return rc;
-}
-
-/* Whether the segment has just the geometry and the topics of the plan. */
-static int as_planned(const struct segment *segment, const struct segment_options *options)
-{
-    if (!layout_same(&segment->layout, options->plan) || ring_retired(segment->header))
-        return 0;
-    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
-        if (memcmp(segment->base + segment->layout.channels[i].topic_offset, options->topics[i],
-                   segment->layout.channels[i].topic_size) != 0)
-            return 0;
-    return 1;
-}
-
-/* Send everybody who is attached to the segment that now has its name. */
-static void segment_retire(struct segment *segment)
-{
-    ring_retire(segment->header);
-    for (uint32_t i = 0; i < segment->layout.channel_count; i++)
-        segment_wake_readers(segment, i);
-}
-
-/* A place beside the segment that nothing has, with its name; -EBUSY when all are taken. */
-static int free_place(const char *name, char *next, size_t size)
-{
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        int fd, rc;
-
-        next_name(next, size, name, place);
-        rc = platform_object_open(next, &fd);
-        if (rc == -ENOENT)
-            return 0;
-        if (rc == 0)
-            platform_close(fd);
-    }
-    return -EBUSY;
-}
-
-/* Put a new segment in the place of `old`, which moves to a name beside it. */
-static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
-{
-    char next[SEGMENT_NAME_MAX + 8];
-    int rc;
-
-    if (free_place(options->name, next, sizeof(next)) < 0)
-        return fail(-EBUSY, error, error_size,
-                    "segment %s: %d former ones still have writers that have not written since: restart those, or go back to the former geometry",
-                    options->name, SEGMENT_OLD_MAX);
-    if ((rc = create_object(out, options, old->layout.serial + 1, error, error_size)) < 0)
-        return rc;
-    if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
-        platform_object_remove(next);
-    if (rc < 0) {
-        segment_close(out);
-        return fail(rc, error, error_size, "replace segment %s: %s", options->name, strerror(-rc));
-    }
-    snprintf(old->name, sizeof(old->name), "%s", next);
-    segment_retire(old);
-    return 0;
-}
-
-/* Take one former segment into the list, which is kept in the order of their making. */
-static void insert_old(struct segment *olds, const struct segment *old)
-{
-    int at = 0, end = 0;
-
-    while (end < SEGMENT_OLD_MAX - 1 && olds[end].base)
-        end++;
-    while (at < end && olds[at].layout.serial < old->layout.serial)
-        at++;
-    memmove(&olds[at + 1], &olds[at], (size_t)(end - at) * sizeof(olds[0]));
-    olds[at] = *old;
-}
-
-/* Find what former gateways have left beside the segment `present`. */
-static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, char *error, size_t error_size)
-{
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        char next[SEGMENT_NAME_MAX + 8];
-        struct segment old;
-        int rc;
-
-        next_name(next, sizeof(next), name, place);
-        rc = take_over(&old, next, error, error_size);
-        if (rc == -ENOENT)
-            continue;
-        if (rc < 0)
-            return rc;
-        if (old.layout.serial > present->layout.serial) {
-            /* Its gateway died before the exchange: nobody has ever used this one. */
-            platform_object_remove(next);
-            segment_close(&old);
-            continue;
-        }
-        segment_retire(&old);
-        insert_old(olds, &old);
-    }
-    return 0;
-}
-
-static void close_olds(struct segment *olds)
-{
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_close(&olds[i]);
-}
-
-/* One try to get hold of the name. */
-static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
-{
-    struct segment former;
-    int rc = take_over(out, options->name, error, error_size);
-
-    if (rc == -ENOENT) {
-        if ((rc = create_object(out, options, 1, error, error_size)) < 0)
-            return rc;
-        if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
-            segment_close(out);
-            return rc == -EEXIST ? -EAGAIN : fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
-        }
-        return SEGMENT_CREATED;
-    }
-    if (rc < 0)
-        return rc;
-    if ((rc = find_leftovers(olds, out, options->name, error, error_size)) < 0) {
-        segment_close(out);
-        return rc;
-    }
-    if (as_planned(out, options)) {
-        if ((rc = platform_object_permit(out->fd, options->mode, options->gid)) == 0)
-            return SEGMENT_ADOPTED;
-        segment_close(out);
-        return fail(rc, error, error_size, "segment %s: set mode and group: %s", options->name, strerror(-rc));
-    }
-    former = *out;
-    if ((rc = replace(out, &former, options, error, error_size)) < 0) {
-        segment_close(&former);
-        return rc;
-    }
-    insert_old(olds, &former);
-    return SEGMENT_REPLACED;
-}
-
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
-{
-    int origin = -EAGAIN, rc;
-
-    segment_clear(out);
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_clear(&olds[i]);
-    if ((rc = segment_name_check(options->name, error, error_size)) < 0)
-        return rc;
-    for (int i = 0; i < SERVE_TRIES && origin == -EAGAIN; i++) {
-        close_olds(olds);
-        origin = serve_once(out, olds, options, error, error_size);
-    }
-    if (origin == -EAGAIN)
-        origin = fail(-EBUSY, error, error_size, "segment %s keeps changing hands: is another gateway starting and stopping?", options->name);
-    if (origin < 0) {
-        close_olds(olds);
-        return origin;
-    }
-    if ((rc = platform_doorbell_open(options->name, 1, options->mode, options->gid, &out->doorbell)) < 0) {
-        if (origin == SEGMENT_CREATED)
-            platform_object_remove(options->name);
-        segment_close(out);
-        close_olds(olds);
-        return fail(rc, error, error_size, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
-                    options->name, strerror(-rc), options->name + 1);
-    }
-    out->serving = 1;
-    ring_set_gateway(out->header, platform_pid(), platform_time_ns());
-    return origin;
-}
-
-void segment_finish_old(struct segment *old)
-{
-    if (!old->base)
-        return;
-    platform_object_remove(old->name);
-    segment_close(old);
-}
-
-/* Tell whoever still has the removed object mapped that it is gone. */
-static void retire_removed(int fd, const char *name)
-{
-    struct segment segment;
-    char ignored[SEGMENT_ERROR_SIZE];
-
-    segment_clear(&segment);
-    snprintf(segment.name, sizeof(segment.name), "%s", name);
-    segment.fd = fd;
-    if (map_and_load(&segment, ignored, sizeof(ignored)) == 0)
-        segment_retire(&segment);
-    segment.fd = -1;
-    segment_close(&segment);
-}
-
-/* Remove one name, if no gateway holds the object behind it, and the semaphore of that name (NULL: none) before it: while the name stands and we hold
- * the gateway's lock, no gateway can start in between. */
-static int remove_object(const char *name, const char *semaphore, char *error, size_t error_size)
-{
-    int fd, rc = platform_object_open(name, &fd);
-
-    if (rc < 0)
-        return explain_open(rc, name, error, error_size);
-    if ((rc = platform_lock(fd, LAYOUT_LOCK_GATEWAY)) < 0) {
-        platform_close(fd);
-        return rc == -EAGAIN ? fail(-EBUSY, error, error_size, "segment %s is in use by a running gateway: stop shmgated first", name)
-                             : fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
-    }
-    /* Between the open and the lock the name may have come to mean another object. */
-    if (!platform_object_is(fd, name)) {
-        platform_close(fd);
-        return fail(-EBUSY, error, error_size, "segment %s was replaced meanwhile: another gateway has started", name);
-    }
-    rc = semaphore ? platform_doorbell_remove(semaphore) : 0;
-    if (rc == 0 || rc == -ENOENT)
-        rc = platform_object_remove(name);
-    if (rc == 0)
-        retire_removed(fd, name);
-    platform_close(fd);
-    return rc < 0 ? fail(rc, error, error_size, "remove segment %s: %s%s", name, strerror(-rc),
-                         rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
-                  : 0;
-}
-
-int segment_remove(const char *name, char *error, size_t error_size)
-{
-    char next[SEGMENT_NAME_MAX + 8], ignored[SEGMENT_ERROR_SIZE];
-    int rc;
-
-    if ((rc = segment_name_check(name, error, error_size)) < 0)
-        return rc;
-    rc = remove_object(name, name, error, error_size);
-    if (rc < 0 && rc != -ENOENT)
-        return rc;
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        next_name(next, sizeof(next), name, place);
-        remove_object(next, NULL, ignored, sizeof(ignored));
-    }
-    /* A semaphore alone is what a removal that was killed, or somebody's rm, left. */
-    return rc == -ENOENT && platform_doorbell_remove(name) == 0 ? 0 : rc;
 }
 
 int segment_find(const struct segment *segment, const char *channel)
