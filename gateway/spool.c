@@ -1,0 +1,600 @@
+/* spool.c: messages on disk: the batch, the state of the file, and what to do when it fails. See spool.h.
+ *
+ * The happy path of a batch:
+ *   1. spool_take begins a transaction and inserts; spool_done only remembers what was delivered
+ *   2. spool_commit deletes what was remembered, drops what is beyond the limits (spool_trim.c), writes the streams' counts, and commits
+ *   3. each touched stream's `batch` becomes its `ledger`
+ * What can go wrong:
+ *   - any statement fails: the transaction is rolled back, `batch` goes back to `ledger`, what was done with stays remembered
+ *   - the file is damaged: it is set aside, a new one is begun, what the old one held is counted as lost
+ *   - the commit fails in its sync: whether it happened is seen when the file is opened again, and the ledgers are read from it
+ */
+#include "spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform.h"
+#include "spool_file.h"
+#include "spool_parts.h"
+
+#define DONE_BATCH 512           /* delivered messages that are deleted at once: some 2 ms of work */
+#define DONE_MS 200              /* that long at most a delivered message stays on disk */
+#define TRIM_MS 1000             /* how often the ages are looked at */
+#define SEQUENCE_MAX (UINT64_C(1) << 62) /* SQLite's integers have a sign */
+
+__attribute__((format(printf, 3, 4))) static void tell(const struct spool *spool, int fault, const char *format, ...)
+{
+    char line[640];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    spool->report(spool->context, fault, line);
+}
+
+/* ---- Streams ---- */
+
+static void stream_free(struct spool_stream *stream)
+{
+    if (!stream)
+        return;
+    free((char *)stream->source.channel);
+    free((char *)stream->source.topic);
+    free((char *)stream->source.boot);
+    free(stream);
+}
+
+static struct spool_stream *stream_new(const struct spool_source *source)
+{
+    struct spool_stream *stream = calloc(1, sizeof(*stream));
+
+    if (!stream)
+        return NULL;
+    stream->source = *source;
+    stream->source.channel = strdup(source->channel);
+    stream->source.topic = strdup(source->topic);
+    stream->source.boot = strdup(source->boot);
+    if (stream->source.channel && stream->source.topic && stream->source.boot)
+        return stream;
+    stream_free(stream);
+    return NULL;
+}
+
+static int stream_add(struct spool *spool, struct spool_stream *stream)
+{
+    if (spool->stream_count == spool->stream_capacity) {
+        size_t capacity = spool->stream_capacity ? 2 * spool->stream_capacity : 16;
+        struct spool_stream **larger = realloc(spool->streams, capacity * sizeof(larger[0]));
+
+        if (!larger)
+            return -ENOMEM;
+        spool->streams = larger;
+        spool->stream_capacity = capacity;
+    }
+    spool->streams[spool->stream_count++] = stream;
+    if (stream->id > spool->last_id)
+        spool->last_id = stream->id;
+    return 0;
+}
+
+struct spool_stream *spool_stream_by_id(const struct spool *spool, int64_t id)
+{
+    for (size_t i = 0; i < spool->stream_count; i++)
+        if (spool->streams[i]->id == id)
+            return spool->streams[i];
+    return NULL;
+}
+
+/* Take a stream as the file has it. */
+static int load_stream(void *context, const struct spool_stream *from)
+{
+    struct spool *spool = context;
+    struct spool_stream *stream = spool_stream_by_id(spool, from->id);
+
+    if (!stream) {
+        stream = stream_new(&from->source);
+        if (!stream)
+            return -ENOMEM;
+        stream->id = from->id;
+        if (stream_add(spool, stream) < 0) {
+            stream_free(stream);
+            return -ENOMEM;
+        }
+    }
+    stream->ledger = stream->batch = from->ledger;
+    stream->touched = 0;
+    stream->in_file = 1;
+    return 0;
+}
+
+static void touch(struct spool_stream *stream)
+{
+    stream->touched = 1;
+}
+
+/* ---- The file ---- */
+
+static void close_file(struct spool *spool)
+{
+    spool_rows_close(&spool->rows);
+    sqlite3_close(spool->db);
+    spool->db = NULL;
+    spool->in_transaction = 0;
+    spool->used = 0;
+}
+
+/* Only one gateway may work with the file. The lock has a file of its own: closing the database's would drop SQLite's locks (fcntl(2)). */
+static int lock_file(struct spool *spool, char *error, size_t error_size)
+{
+    char path[PATH_MAX];
+    int rc = 0;
+
+    if (spool->lock_fd >= 0)
+        return 0;
+    if (snprintf(path, sizeof(path), "%s-lock", spool->options.path) >= (int)sizeof(path))
+        rc = -ENAMETOOLONG;
+    if (rc == 0 && (spool->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640)) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        snprintf(error, error_size, "%s", strerror(-rc));
+        return rc;
+    }
+    if ((rc = platform_lock(spool->lock_fd, 0)) < 0) {
+        close(spool->lock_fd);
+        spool->lock_fd = -1;
+        snprintf(error, error_size, "%s", rc == -EAGAIN ? "another gateway has it: give each a path of its own in [spool]" : strerror(-rc));
+        return rc == -EAGAIN ? -EBUSY : rc;
+    }
+    return 0;
+}
+
+/* The file has no row of some streams: what they held is lost, but for what was delivered and only not ticked off yet. */
+static void count_missing(struct spool *spool)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < spool->done_count; i++) {
+        const struct spool_done *done = &spool->done[i];
+
+        if (done->stream->in_file || done->stream->ledger.held == 0) {
+            spool->done[kept++] = *done;
+            continue;
+        }
+        done->stream->ledger.held--;
+        if (done->dropped < 0)
+            done->stream->ledger.delivered++;
+        else
+            done->stream->ledger.dropped[done->dropped]++;
+    }
+    spool->done_count = kept;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        struct spool_stream *stream = spool->streams[i];
+
+        if (stream->in_file || stream->ledger.taken == 0)
+            continue;
+        stream->ledger.dropped[SPOOL_DROP_LOST] += stream->ledger.held;
+        stream->ledger.held = stream->ledger.bytes = 0;
+        stream->batch = stream->ledger;
+        touch(stream);
+        spool->touched = 1;
+    }
+}
+
+/* Open the file and read the streams. What memory knows and the file does not is lost. */
+static int open_file(struct spool *spool, char *error, size_t error_size)
+{
+    int rc = lock_file(spool, error, error_size);
+
+    if (rc < 0 || (rc = spool_file_open(&spool->db, spool->options.path, error, error_size)) < 0)
+        return rc;
+    for (size_t i = 0; i < spool->stream_count; i++)
+        spool->streams[i]->in_file = 0;
+    rc = spool_rows_open(&spool->rows, spool->db);
+    if (rc == SQLITE_OK)
+        rc = spool_rows_streams(&spool->rows, load_stream, spool);
+    if (rc == SQLITE_OK)
+        rc = spool_rows_used(&spool->rows, &spool->used);
+    if (rc != SQLITE_OK) {
+        snprintf(error, error_size, "%s", rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
+        rc = spool_file_errno(spool->db, rc);
+        close_file(spool);
+        return rc;
+    }
+    count_missing(spool);
+    return 0;
+}
+
+/* What a person can do about each error. */
+static const char *advice(int rc)
+{
+    switch (rc) {
+    case -ENOENT:
+        return ": make its directory";
+    case -EACCES:
+    case -EROFS:
+        return ": let the gateway's user write there";
+    case -ENOSPC:
+    case -EDQUOT:
+        return ": make room on its disk";
+    default:
+        return "";
+    }
+}
+
+static void set_state(struct spool *spool, int rc, const char *reason)
+{
+    enum spool_state state = rc == 0 ? SPOOL_STATE_OK : rc == -ENOSPC || rc == -EDQUOT ? SPOOL_STATE_FULL : SPOOL_STATE_FAILED;
+
+    if (state == spool->state)
+        return;
+    if (rc < 0)
+        tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile", spool->options.path, reason, advice(rc));
+    else if (spool->state != SPOOL_STATE_OFF)
+        tell(spool, 0, "spool works again: path=%s", spool->options.path);
+    spool->state = state;
+}
+
+/* Give the file another name and begin a new one. `error` says why, and what happened. */
+static int replace_file(struct spool *spool, const char *why, char *error, size_t error_size)
+{
+    char aside[PATH_MAX];
+    size_t length = strlen(error);
+    int moved = spool_file_set_aside(spool->options.path, why, aside, sizeof(aside));
+
+    if (moved == 0) {
+        tell(spool, 1, "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s", spool->options.path, error,
+             aside, aside);
+        return open_file(spool, error, error_size);
+    }
+    if (moved == -EEXIST)
+        snprintf(error + length, error_size - length, "; %d earlier ones are set aside already: remove those", SPOOL_FILE_ASIDE_MAX);
+    else
+        snprintf(error + length, error_size - length, "; it cannot be set aside: %s", strerror(-moved));
+    return -EIO;
+}
+
+/* Open the file; one that is damaged or of another version makes way for a new one. */
+static int get_file(struct spool *spool)
+{
+    char error[300];
+    int rc = open_file(spool, error, sizeof(error));
+
+    if (rc == -EBADMSG || rc == -EPROTO)
+        rc = replace_file(spool, rc == -EPROTO ? "version" : "damaged", error, sizeof(error));
+    set_state(spool, rc, error);
+    return rc;
+}
+
+/* A statement has failed: undo the batch, and see to the file. Returns the result as -errno. */
+static int batch_failed(struct spool *spool, int result)
+{
+    char reason[300];
+    int rc = spool_file_errno(spool->db, result), replaced;
+
+    snprintf(reason, sizeof(reason), "%s", sqlite3_errmsg(spool->db));
+    spool_rows_done(&spool->rows);
+    spool_rows_rollback(&spool->rows);
+    spool->in_transaction = 0;
+    spool->trim_wanted = 0;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        /* A stream that has no row yet keeps wanting one. */
+        spool->streams[i]->batch = spool->streams[i]->ledger;
+        spool->streams[i]->touched = !spool->streams[i]->in_file && spool->streams[i]->ledger.taken > 0;
+    }
+    spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
+    spool->may_try = 0;
+    if (rc == -EBADMSG) {
+        close_file(spool);
+        replaced = replace_file(spool, "damaged", reason, sizeof(reason));
+        set_state(spool, replaced, reason);
+        spool->may_try = replaced == 0;
+        return rc;
+    }
+    set_state(spool, rc, reason);
+    /* After an error of the disk, what is really there is read anew. */
+    if (rc != -ENOSPC && rc != -EBUSY)
+        close_file(spool);
+    return rc;
+}
+
+static int begin(struct spool *spool, int durable)
+{
+    int result;
+
+    if (!spool->db || (spool->state != SPOOL_STATE_OK && !spool->may_try))
+        return -EAGAIN;
+    if (spool->in_transaction)
+        return 0;
+    result = spool_rows_begin(&spool->rows, durable);
+    if (result != SQLITE_OK)
+        return batch_failed(spool, result);
+    spool->in_transaction = 1;
+    spool->changes = sqlite3_total_changes64(spool->db);
+    return 0;
+}
+
+/* ---- Life ---- */
+
+int spool_open(struct spool **out, const struct spool_options *options, spool_report report, void *context)
+{
+    struct spool *spool = calloc(1, sizeof(*spool));
+
+    *out = NULL;
+    if (!spool)
+        return -ENOMEM;
+    spool->options = *options;
+    spool->report = report;
+    spool->context = context;
+    spool->lock_fd = -1;
+    spool->may_try = 1;
+    spool->done = calloc(SPOOL_DONE_MAX, sizeof(spool->done[0]));
+    if (!spool->done) {
+        spool_close(spool);
+        return -ENOMEM;
+    }
+    if (get_file(spool) < 0)
+        spool->may_try = 0;
+    spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
+    *out = spool;
+    return 0;
+}
+
+void spool_close(struct spool *spool)
+{
+    if (!spool)
+        return;
+    if (spool->done)
+        spool_commit(spool);
+    close_file(spool);
+    for (size_t i = 0; i < spool->stream_count; i++)
+        stream_free(spool->streams[i]);
+    if (spool->lock_fd >= 0)
+        close(spool->lock_fd);
+    free(spool->streams);
+    free(spool->done);
+    free(spool);
+}
+
+enum spool_state spool_state(const struct spool *spool)
+{
+    return spool->state;
+}
+
+uint64_t spool_bytes(const struct spool *spool)
+{
+    return spool->used;
+}
+
+uint64_t spool_held(const struct spool *spool)
+{
+    uint64_t held = 0;
+
+    for (size_t i = 0; i < spool->stream_count; i++)
+        held += spool->streams[i]->ledger.held;
+    return held;
+}
+
+size_t spool_stream_count(const struct spool *spool)
+{
+    return spool->stream_count;
+}
+
+struct spool_stream *spool_stream(const struct spool *spool, size_t index)
+{
+    return spool->streams[index];
+}
+
+struct spool_stream *spool_find(const struct spool *spool, uint64_t generation, uint32_t lane)
+{
+    for (size_t i = 0; i < spool->stream_count; i++)
+        if (spool->streams[i]->source.generation == generation && spool->streams[i]->source.lane == lane)
+            return spool->streams[i];
+    return NULL;
+}
+
+struct spool_stream *spool_stream_for(struct spool *spool, const struct spool_source *source)
+{
+    struct spool_stream *stream = spool_find(spool, source->generation, source->lane);
+
+    if (stream || !(stream = stream_new(source)))
+        return stream;
+    stream->id = spool->last_id + 1;
+    if (stream_add(spool, stream) == 0)
+        return stream;
+    stream_free(stream);
+    return NULL;
+}
+
+void spool_begin_anew(struct spool *spool)
+{
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        struct spool_stream *stream = spool->streams[i];
+        struct spool_ledger ledger = {.taken = stream->batch.held, .held = stream->batch.held, .bytes = stream->batch.bytes,
+                                      .next = stream->batch.next};
+
+        stream->batch = ledger;
+        touch(stream);
+    }
+    spool->touched = 1;
+    spool_commit(spool);
+}
+
+void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count)
+{
+    stream->batch.taken += count;
+    stream->batch.dropped[SPOOL_DROP_LOST] += count;
+    stream->ledger.taken += count;
+    stream->ledger.dropped[SPOOL_DROP_LOST] += count;
+    touch(stream);
+    spool->touched = 1;
+}
+
+/* ---- The batch ---- */
+
+int spool_take(struct spool *spool, struct spool_stream *stream, const struct spool_message *message, uint64_t now_ns)
+{
+    int rc;
+
+    if (message->sequence < stream->batch.next || message->sequence >= SEQUENCE_MAX)
+        return -EINVAL;
+    if ((rc = begin(spool, 1)) < 0)
+        return rc;
+    if ((rc = spool_rows_insert(&spool->rows, stream->id, message, now_ns)) != SQLITE_OK)
+        return batch_failed(spool, rc);
+    stream->batch.taken++;
+    stream->batch.held++;
+    stream->batch.bytes += message->size + SPOOL_MESSAGE_BYTES;
+    stream->batch.next = message->sequence + 1;
+    touch(stream);
+    spool->trim_wanted = 1;
+    return 0;
+}
+
+int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t sequence, struct spool_message *message)
+{
+    int rc;
+
+    if (!spool->db)
+        return -EAGAIN;
+    spool_rows_done(&spool->rows);
+    if (sequence >= SEQUENCE_MAX)
+        return -ENOENT;
+    rc = spool_rows_next(&spool->rows, stream->id, sequence, message);
+    return rc == SQLITE_OK ? 0 : rc == SQLITE_NOTFOUND ? -ENOENT : batch_failed(spool, rc);
+}
+
+int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+{
+    if (spool->done_count == SPOOL_DONE_MAX)
+        return -ENOBUFS;
+    if (spool->done_count == 0)
+        spool->done_ms = platform_monotonic_ns() / 1000000 + DONE_MS;
+    spool->done[spool->done_count++] = (struct spool_done){stream, sequence, dropped};
+    return 0;
+}
+
+int spool_has_room(const struct spool *spool, size_t in_flight)
+{
+    return spool->done_count + in_flight < SPOOL_DONE_MAX;
+}
+
+int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+{
+    uint64_t size;
+    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, &size);
+
+    if (rc != SQLITE_OK)
+        return rc == SQLITE_NOTFOUND ? SQLITE_OK : rc;
+    /* A file that disagrees with itself is not to make the counts run below zero. */
+    if (stream->batch.held == 0 || stream->batch.bytes < size + SPOOL_MESSAGE_BYTES)
+        return SQLITE_CORRUPT;
+    stream->batch.held--;
+    stream->batch.bytes -= size + SPOOL_MESSAGE_BYTES;
+    if (dropped < 0)
+        stream->batch.delivered++;
+    else
+        stream->batch.dropped[dropped]++;
+    touch(stream);
+    return SQLITE_OK;
+}
+
+/* Everything of a commit between the first change and the last. */
+static int finish_batch(struct spool *spool)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < spool->done_count; i++)
+        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].dropped);
+    if (rc == SQLITE_OK && spool->trim_wanted)
+        rc = spool_trim(spool, platform_time_ns());
+    for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
+        if (spool->streams[i]->touched)
+            rc = spool_rows_put_stream(&spool->rows, spool->streams[i]);
+    return rc == SQLITE_OK ? spool_rows_commit(&spool->rows) : rc;
+}
+
+int spool_commit(struct spool *spool)
+{
+    int rc;
+
+    if (!spool->in_transaction && spool->done_count == 0 && !spool->touched && !spool->trim_wanted)
+        return 0;
+    spool_rows_done(&spool->rows);
+    if ((rc = begin(spool, 0)) < 0)
+        return rc;
+    if ((rc = finish_batch(spool)) != SQLITE_OK)
+        return batch_failed(spool, rc);
+    spool->in_transaction = 0;
+    spool->done_count = 0;
+    spool->touched = 0;
+    spool->trim_wanted = spool->trim_more;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        struct spool_stream *stream = spool->streams[i];
+
+        if (!stream->touched)
+            continue;
+        stream->ledger = stream->batch;
+        stream->touched = 0;
+        stream->in_file = 1;
+    }
+    spool_rows_used(&spool->rows, &spool->used);
+    /* A batch that wrote nothing does not show that one can write. */
+    if (sqlite3_total_changes64(spool->db) != spool->changes)
+        set_state(spool, 0, "");
+    return 0;
+}
+
+/* An empty file that once held much gives the disk its space back. */
+static void shrink(struct spool *spool)
+{
+    if (!spool->db || spool->in_transaction || spool->touched || spool->done_count > 0 || spool_held(spool) > 0)
+        return;
+    spool_rows_done(&spool->rows);
+    if (spool_rows_shrink(&spool->rows) == SQLITE_OK)
+        spool_rows_used(&spool->rows, &spool->used);
+}
+
+int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)
+{
+    int worked = 0;
+
+    if (spool->state != SPOOL_STATE_OK && now_ms >= spool->retry_ms) {
+        spool->retry_ms = now_ms + SPOOL_RETRY_MS;
+        spool->may_try = 1;
+        if (!spool->db && get_file(spool) < 0)
+            spool->may_try = 0;
+        worked = 1;
+    }
+    if (spool->db && now_ms >= spool->trim_ms) {
+        spool->trim_ms = now_ms + TRIM_MS;
+        if (spool_trim_due(spool, now_ns))
+            spool->trim_wanted = 1;
+        shrink(spool);
+    }
+    if (spool->trim_wanted || spool->touched || spool->done_count >= DONE_BATCH || (spool->done_count > 0 && now_ms >= spool->done_ms))
+        worked |= spool_commit(spool) == 0;
+    return worked;
+}
+
+uint64_t spool_deadline_ms(const struct spool *spool)
+{
+    uint64_t deadline = UINT64_MAX;
+
+    if (spool->state != SPOOL_STATE_OK)
+        return spool->retry_ms;
+    if (spool->done_count > 0)
+        deadline = spool->done_ms;
+    if (spool->trim_wanted || spool->touched)
+        deadline = 0;
+    if (spool_held(spool) > 0 && spool->trim_ms < deadline)
+        deadline = spool->trim_ms;
+    return deadline;
+}

@@ -1,0 +1,304 @@
+/* spool_file.c: the spool's file. See spool_file.h. */
+#include "spool_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Bytes of a page. With 4 KiB a message up to some 4,000 bytes lies in one page, and a page is what flash and file systems write at once. */
+#define PAGE_SIZE "4096"
+/* KiB of pages kept in memory: the tops of the trees and the ends where messages come and go. What is held does not change it. */
+#define CACHE_KIB "256"
+/* Pages of the journal after which they are written into the file itself, and bytes of it that stay allocated afterwards. */
+#define CHECKPOINT_PAGES "256"
+#define JOURNAL_BYTES "1048576"
+
+/* Milliseconds that somebody who looks at the file may keep us waiting. */
+#define BUSY_MS 20
+#define READER_BUSY_MS 5000
+
+#define TEXT(number) TEXT_(number)
+#define TEXT_(number) #number
+
+static const char schema[] =
+    "PRAGMA page_size = " PAGE_SIZE ";"
+    "PRAGMA journal_mode = WAL;"
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE stream ("
+    " id INTEGER PRIMARY KEY,"
+    " channel TEXT NOT NULL, generation INTEGER NOT NULL, lane INTEGER NOT NULL, boot TEXT NOT NULL,"
+    " topic TEXT NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, source INTEGER NOT NULL,"
+    " next INTEGER NOT NULL," /* sequence number behind the last message that was taken */
+    " taken INTEGER NOT NULL, held INTEGER NOT NULL, bytes INTEGER NOT NULL, delivered INTEGER NOT NULL,"
+    " over_size INTEGER NOT NULL, too_old INTEGER NOT NULL, refused INTEGER NOT NULL, lost INTEGER NOT NULL);"
+    "CREATE TABLE message ("
+    " id INTEGER PRIMARY KEY,"
+    " stream INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " time_ns INTEGER NOT NULL,"    /* Unix time of the write into shared memory */
+    " spooled_ns INTEGER NOT NULL," /* Unix time when it came here */
+    " payload BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX message_place ON message (stream, sequence);"
+    "PRAGMA application_id = " TEXT(SPOOL_FILE_APPLICATION) ";"
+    "PRAGMA user_version = " TEXT(SPOOL_FILE_VERSION) ";"
+    "COMMIT;";
+
+static const char settings[] =
+    "PRAGMA cache_size = -" CACHE_KIB ";"
+    "PRAGMA mmap_size = 0;"
+    "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES ";"
+    "PRAGMA journal_size_limit = " JOURNAL_BYTES ";"
+    /* A file in which somebody has planted triggers or views must not make us run them. */
+    "PRAGMA trusted_schema = OFF;";
+
+int spool_file_errno(sqlite3 *db, int result)
+{
+    switch (result & 0xff) {
+    case SQLITE_OK:
+        return 0;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_MISMATCH:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_ERROR: /* a table or column that should be there is not */
+    case SQLITE_SCHEMA:
+        return -EBADMSG;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR: {
+        int number = db ? sqlite3_system_errno(db) : 0;
+
+        return number == ENOSPC || number == EDQUOT || number == EROFS || number == EACCES || number == ENOENT ? -number : -EIO;
+    }
+    default:
+        return -EIO;
+    }
+}
+
+static int integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(statement);
+        *value = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+        rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+    }
+    sqlite3_finalize(statement);
+    return rc;
+}
+
+/* Whether an open database is a spool of ours. `fresh` is 1 when it is empty. */
+static int look(sqlite3 *db, int *fresh, char *error, size_t error_size)
+{
+    sqlite3_int64 application = 0, version = 0, tables = 0;
+    int rc = integer(db, "PRAGMA application_id", &application);
+
+    if (rc == SQLITE_OK)
+        rc = integer(db, "PRAGMA user_version", &version);
+    if (rc == SQLITE_OK)
+        rc = integer(db, "SELECT count(*) FROM sqlite_master", &tables);
+    if (rc != SQLITE_OK) {
+        snprintf(error, error_size, "%s", sqlite3_errmsg(db));
+        return spool_file_errno(db, rc);
+    }
+    *fresh = tables == 0;
+    if (*fresh)
+        return 0;
+    if (application != SPOOL_FILE_APPLICATION) {
+        snprintf(error, error_size, "it is a database of another program");
+        return -EBADMSG;
+    }
+    if (version != SPOOL_FILE_VERSION) {
+        snprintf(error, error_size, "it is of version %lld, this program knows version %d", (long long)version, SPOOL_FILE_VERSION);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static int run(sqlite3 *db, const char *sql, char *error, size_t error_size)
+{
+    int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+    if (rc == SQLITE_OK)
+        return 0;
+    snprintf(error, error_size, "%s", sqlite3_errmsg(db));
+    return spool_file_errno(db, rc);
+}
+
+static int open_flags(sqlite3 **db, const char *path, int flags, char *error, size_t error_size)
+{
+    int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+
+    if (rc == SQLITE_OK)
+        return 0;
+    snprintf(error, error_size, "%s", *db ? sqlite3_errmsg(*db) : "out of memory");
+    rc = *db ? spool_file_errno(*db, rc) : -ENOMEM;
+    sqlite3_close(*db);
+    *db = NULL;
+    return rc;
+}
+
+int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_size)
+{
+    int fresh = 0, rc;
+    /* SQLite would make it readable for all; its other files take their mode from this one. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+
+    *db = NULL;
+    if (fd < 0) {
+        rc = -errno;
+        snprintf(error, error_size, "%s", strerror(-rc));
+        return rc == -EISDIR ? -EACCES : rc;
+    }
+    close(fd);
+    if ((rc = open_flags(db, path, SQLITE_OPEN_READWRITE, error, error_size)) < 0)
+        return rc;
+    sqlite3_busy_timeout(*db, BUSY_MS);
+    if ((rc = look(*db, &fresh, error, error_size)) == 0)
+        rc = run(*db, settings, error, error_size);
+    if (rc == 0 && fresh)
+        rc = run(*db, schema, error, error_size);
+    if (rc == 0)
+        return 0;
+    sqlite3_close(*db);
+    *db = NULL;
+    return rc;
+}
+
+int spool_file_open_to_read(sqlite3 **db, const char *path, char *error, size_t error_size)
+{
+    int fresh = 0, rc;
+
+    *db = NULL;
+    if (access(path, R_OK) < 0) {
+        rc = -errno;
+        snprintf(error, error_size, "%s", strerror(-rc));
+        return rc;
+    }
+    if ((rc = open_flags(db, path, SQLITE_OPEN_READONLY, error, error_size)) < 0)
+        return rc;
+    sqlite3_busy_timeout(*db, READER_BUSY_MS);
+    if ((rc = look(*db, &fresh, error, error_size)) == 0 && fresh) {
+        snprintf(error, error_size, "it is empty");
+        rc = -EBADMSG;
+    }
+    if (rc == 0)
+        rc = run(*db, settings, error, error_size);
+    if (rc == 0)
+        return 0;
+    sqlite3_close(*db);
+    *db = NULL;
+    return rc;
+}
+
+static int rename_suffix(const char *path, const char *name, const char *suffix)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+
+    if (snprintf(from, sizeof(from), "%s%s", path, suffix) >= (int)sizeof(from) ||
+        snprintf(to, sizeof(to), "%s%s", name, suffix) >= (int)sizeof(to))
+        return -ENAMETOOLONG;
+    return rename(from, to) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+/* How many files PATH.WHY-TIME there are already. */
+static size_t count_aside(const char *path)
+{
+    char pattern[PATH_MAX];
+    size_t used = 0, count;
+    glob_t found = {0};
+
+    for (; *path && used + 2 < sizeof(pattern) - 64; path++) {
+        if (strchr("*?[\\", *path))
+            pattern[used++] = '\\';
+        pattern[used++] = *path;
+    }
+    snprintf(pattern + used, sizeof(pattern) - used, ".*-[0-9]*T[0-9]*Z*");
+    count = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
+int spool_file_set_aside(const char *path, const char *why, char *name, size_t name_size)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    char stamp[32], index[PATH_MAX];
+    int rc;
+
+    if (count_aside(path) >= SPOOL_FILE_ASIDE_MAX)
+        return -EEXIST;
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+    for (int same = 0; same == 0 || access(name, F_OK) == 0; same++)
+        if (snprintf(name, name_size, same ? "%s.%s-%s-%d" : "%s.%s-%s", path, why, stamp, same) >= (int)name_size)
+            return -ENAMETOOLONG;
+    /* The journal first: without it the file is whole as of some time ago, but a new file must never find the old one's journal. */
+    if ((rc = rename_suffix(path, name, "-wal")) < 0 || (rc = rename_suffix(path, name, "")) < 0)
+        return rc;
+    /* The index of the journal is made anew from it. */
+    if (snprintf(index, sizeof(index), "%s-shm", path) < (int)sizeof(index))
+        unlink(index);
+    return 0;
+}
+
+/* Report each row that the query gives as one fault. */
+static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*report)(void *context, const char *line), void *context)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL), faults = 0;
+
+    if (rc != SQLITE_OK) {
+        report(context, sqlite3_errmsg(db));
+        return 1;
+    }
+    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+
+        if (fine && text && strcmp(text, fine) == 0)
+            continue;
+        report(context, text ? text : "out of memory");
+        faults++;
+    }
+    if (rc != SQLITE_DONE) {
+        report(context, sqlite3_errmsg(db));
+        faults++;
+    }
+    sqlite3_finalize(statement);
+    return faults;
+}
+
+int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context)
+{
+    return report_rows(db, "PRAGMA integrity_check(20)", "ok", report, context) +
+           report_rows(db,
+                       "SELECT 'channel ' || channel || ' lane ' || lane || ': taken ' || taken || ' is not held ' || held || ' + delivered ' ||"
+                       " delivered || ' + dropped ' || (over_size + too_old + refused + lost)"
+                       " FROM stream WHERE taken != held + delivered + over_size + too_old + refused + lost",
+                       NULL, report, context) +
+           report_rows(db,
+                       "SELECT 'channel ' || channel || ' lane ' || lane || ': held ' || held || ', but there are ' || count(message.id)"
+                       " FROM stream LEFT JOIN message ON message.stream = stream.id GROUP BY stream.id HAVING held != count(message.id)",
+                       NULL, report, context) +
+           report_rows(db, "SELECT 'message ' || id || ': of no stream' FROM message WHERE stream NOT IN (SELECT id FROM stream)", NULL, report,
+                       context);
+}

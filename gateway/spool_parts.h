@@ -1,0 +1,48 @@
+/* spool_parts.h: what spool.c and spool_trim.c share, and nobody else includes. */
+#ifndef SHMGATE_SPOOL_PARTS_H
+#define SHMGATE_SPOOL_PARTS_H
+
+#include "spool.h"
+#include "spool_rows.h"
+
+/* A message that was delivered, or will not be. */
+struct spool_done {
+    struct spool_stream *stream;
+    uint64_t sequence;
+    int dropped;
+};
+
+struct spool {
+    struct spool_options options;
+    spool_report report;
+    void *context;
+    sqlite3 *db;                   /* NULL: not open */
+    struct spool_rows rows;
+    int lock_fd;
+    enum spool_state state;
+    int may_try;                   /* 1: though the state is not OK, the next batch is a try */
+    uint64_t retry_ms, trim_ms, done_ms;
+    uint64_t used;                 /* bytes of pages */
+    struct spool_stream **streams;
+    size_t stream_count, stream_capacity;
+    int64_t last_id;
+    int in_transaction;
+    int64_t changes;               /* rows changed since the file was opened, when the transaction began */
+    int touched;                   /* 1: a stream's counts changed outside a transaction */
+    int trim_wanted, trim_more;    /* look at the limits with the next commit; there is more to drop than one commit does */
+    struct spool_done *done;
+    size_t done_count;
+};
+
+/* Take a message out of the open transaction; one that is not there is no error. Returns an SQLite result. */
+int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped);
+
+struct spool_stream *spool_stream_by_id(const struct spool *spool, int64_t id);
+
+/* Drop the oldest messages until all limits hold, a bounded number of them. Returns an SQLite result. */
+int spool_trim(struct spool *spool, uint64_t now_ns);
+
+/* Whether the oldest message is too old. Looks only. */
+int spool_trim_due(struct spool *spool, uint64_t now_ns);
+
+#endif
