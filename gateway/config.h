@@ -23,6 +23,10 @@ struct config_channel {
     enum layout_direction direction;
     enum layout_overflow overflow;   /* publish only */
     enum config_spool spool;         /* publish only */
+    int live_first;                  /* publish only: 1: new messages do not wait for spooled ones */
+    int source;                      /* publish only: 1: messages tell where they come from */
+    uint64_t spool_max_size;         /* bytes; 0 = no limit of its own */
+    uint64_t spool_max_age_ms;       /* 0 = no limit of its own */
     unsigned qos;                    /* 0, 1 or 2 */
     int retain;                      /* 1 or 0; publish only */
     uint32_t max_payload;            /* bytes */
@@ -47,6 +51,7 @@ struct config {
     char *spool_path;
     uint64_t spool_max_size;         /* bytes */
     uint64_t spool_max_age_ms;       /* 0 = no limit */
+    uint32_t spool_interval_ms;
     struct config_channel *channels;
     size_t channel_count;            /* at least 1 */
     char *path;                      /* the file this was read from */

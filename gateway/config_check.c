@@ -173,9 +173,6 @@ static void check_channel(const struct config *config, struct config_channel *ch
             set_topic_max(channel, line_of(origin, CONFIG_SECTION_CHANNEL, "topic_max"), faults);
     } else {
         channel->topic_max = 0;
-        if (channel->spool != CONFIG_SPOOL_OFF)
-            config_faults_add(faults, line_of(origin, CONFIG_SECTION_CHANNEL, "spool"),
-                              "spool is not available in this version: expected off");
     }
 }
 

@@ -34,6 +34,8 @@ static const struct config_value_choice spools[] = {
     { "off", CONFIG_SPOOL_OFF }, { "overflow", CONFIG_SPOOL_OVERFLOW }, { "always", CONFIG_SPOOL_ALWAYS }, { NULL,
             0 } };
 
+static const struct config_value_choice drains[] = { { "in-order", 0 }, { "live-first", 1 }, { NULL, 0 } };
+
 #define IN_CONFIG(member) offsetof(struct config, member)
 #define IN_CHANNEL(member) offsetof(struct config_channel, member)
 #define RANGE(low, high, type) { .min = (low), .max = (high), .width = sizeof(type) }
@@ -86,6 +88,7 @@ static const struct config_key keys[] = {
     { SPOOL, "max_size", "256M", 0, LIVE, SIZE, IN_CONFIG(spool_max_size), RANGE(MIB, TIB, uint64_t) },
     { SPOOL, "max_age", "7d", 0, LIVE, DURATION_MS, IN_CONFIG(spool_max_age_ms),
       ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
+    { SPOOL, "interval", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(spool_interval_ms), RANGE(100, DAY, uint32_t) },
 
     { CHANNEL, "direction", NULL, REQUIRED, SEGMENT, CHOICE, IN_CHANNEL(direction), ONE_OF(directions) },
     { CHANNEL, "topic", NULL, REQUIRED, SEGMENT, STRING, IN_CHANNEL(topic), BYTES(1, MQTT_STRING_MAX) },
@@ -98,6 +101,11 @@ static const struct config_key keys[] = {
     { CHANNEL, "writers", "4", PUBLISH, SEGMENT, COUNT, IN_CHANNEL(writers), RANGE(1, 256, uint32_t) },
     { CHANNEL, "overflow", "drop-oldest", PUBLISH, SEGMENT, CHOICE, IN_CHANNEL(overflow), ONE_OF(overflows) },
     { CHANNEL, "spool", "off", PUBLISH, LIVE, CHOICE, IN_CHANNEL(spool), ONE_OF(spools) },
+    { CHANNEL, "spool_max_size", "0", PUBLISH, LIVE, SIZE, IN_CHANNEL(spool_max_size), ZERO_OR(KIB, TIB, uint64_t) },
+    { CHANNEL, "spool_max_age", "0", PUBLISH, LIVE, DURATION_MS, IN_CHANNEL(spool_max_age_ms),
+      ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
+    { CHANNEL, "drain", "in-order", PUBLISH, LIVE, CHOICE, IN_CHANNEL(live_first), ONE_OF(drains) },
+    { CHANNEL, "source", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(source), ONE_OF(booleans) },
     { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
       RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
 };

@@ -16,9 +16,9 @@ void flight_init(struct flight *flight)
     flight->limit = FLIGHT_WINDOW;
 }
 
-void flight_lane_init(struct flight_lane *lane)
+void flight_lane_init(struct flight_lane *lane, void *owner, void (*answered)(struct flight_lane *lane))
 {
-    *lane = (struct flight_lane){.first = -1, .last = -1};
+    *lane = (struct flight_lane){.answered = answered, .owner = owner, .first = -1, .last = -1};
 }
 
 void flight_set_limit(struct flight *flight, unsigned limit)
@@ -31,7 +31,7 @@ int flight_has_room(const struct flight *flight)
     return flight->used < flight->limit;
 }
 
-uint64_t flight_add(struct flight *flight, struct flight_lane *lane, void *owner, uint64_t sequence)
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence)
 {
     int index = flight->free;
     struct flight_entry *entry;
@@ -40,7 +40,7 @@ uint64_t flight_add(struct flight *flight, struct flight_lane *lane, void *owner
     entry = &flight->entries[index];
     flight->free = entry->next;
     flight->used++;
-    entry->lane = owner;
+    entry->lane = lane;
     entry->sequence = sequence;
     entry->generation = (entry->generation + 1) & GENERATION_MASK;
     entry->answer = FLIGHT_WAITING;
@@ -78,22 +78,22 @@ void flight_cancel(struct flight *flight, struct flight_lane *lane)
     give_back(flight, index);
 }
 
-void *flight_answer(struct flight *flight, struct flight_lane *(*lane_of)(void *owner), uint64_t token, enum flight_answer answer)
+int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answer)
 {
     unsigned index = token & 0xff;
     struct flight_entry *entry;
-    struct flight_lane *lane;
 
     if (index >= FLIGHT_WINDOW)
-        return NULL;
+        return 0;
     entry = &flight->entries[index];
     if (!entry->lane || entry->generation != token >> 8 || entry->answer != FLIGHT_WAITING)
-        return NULL;
-    lane = lane_of(entry->lane);
+        return 0;
     entry->answer = answer;
-    lane->waiting--;
-    lane->failed |= answer == FLIGHT_FAILED;
-    return entry->lane;
+    entry->lane->waiting--;
+    entry->lane->failed |= answer == FLIGHT_FAILED;
+    if (entry->lane->answered)
+        entry->lane->answered(entry->lane);
+    return 1;
 }
 
 enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence)

@@ -19,15 +19,17 @@
 /* What the broker said to a message. */
 enum flight_answer { FLIGHT_WAITING, FLIGHT_DELIVERED, FLIGHT_REFUSED, FLIGHT_FAILED };
 
-/* A lane's messages in flight, oldest first, as a chain through the table. The caller keeps one a lane, zeroed by flight_lane_init. */
+/* A lane's messages in flight, oldest first, as a chain through the table. The caller keeps one for each lane of a ring and each stream of the spool. */
 struct flight_lane {
+    void (*answered)(struct flight_lane *lane);
+    void *owner;               /* the caller's */
     int first, last;           /* index into the table, or -1 */
     unsigned waiting;          /* without an answer */
     int failed;                /* 1: one has failed; nothing more is sent until the others are answered */
 };
 
 struct flight_entry {
-    void *lane;                /* the caller's */
+    struct flight_lane *lane;  /* NULL: the entry is free */
     uint64_t sequence;
     uint32_t generation;       /* tells this use of the entry from the one before */
     enum flight_answer answer;
@@ -41,7 +43,8 @@ struct flight {
 };
 
 void flight_init(struct flight *flight);
-void flight_lane_init(struct flight_lane *lane);
+/* `answered` is called by flight_answer for each answer to one of the lane's messages; it takes what it can with flight_take. */
+void flight_lane_init(struct flight_lane *lane, void *owner, void (*answered)(struct flight_lane *lane));
 
 /* Let at most `limit` messages fly (1 to FLIGHT_WINDOW; other values are brought into range). */
 void flight_set_limit(struct flight *flight, unsigned limit);
@@ -49,14 +52,14 @@ void flight_set_limit(struct flight *flight, unsigned limit);
 /* Whether another message may fly: 1 or 0. */
 int flight_has_room(const struct flight *flight);
 
-/* Put a message into the table; there must be room. `owner` comes back from flight_answer. Returns its token. */
-uint64_t flight_add(struct flight *flight, struct flight_lane *lane, void *owner, uint64_t sequence);
+/* Put a message into the table; there must be room. Returns its token. */
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence);
 
 /* Take the last message that was added to the lane out again: it could not be sent. */
 void flight_cancel(struct flight *flight, struct flight_lane *lane);
 
-/* Record an answer. Returns the owner given to flight_add, or NULL for a token that is not in flight (any more). */
-void *flight_answer(struct flight *flight, struct flight_lane *(*lane_of)(void *owner), uint64_t token, enum flight_answer answer);
+/* Record an answer and tell the lane. Returns 1, or 0 for a token that is not in flight (any more). */
+int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answer);
 
 /* Take the lane's oldest message if it can be accounted for. Returns FLIGHT_DELIVERED or FLIGHT_REFUSED with its sequence number;
  * FLIGHT_FAILED, when all of the lane's messages have been answered and this is the oldest that failed: the lane's chain is empty

@@ -21,7 +21,7 @@ struct former {
     const struct segment *present;
 };
 
-static int copy_channels(struct stage *stage)
+static int copy_channels(struct stage *stage, const struct segment *present, const struct outward_channel *now)
 {
     const struct layout *layout = &stage->segment->layout;
 
@@ -31,12 +31,19 @@ static int copy_channels(struct stage *stage)
         return -ENOMEM;
     for (uint32_t i = 0; i < layout->channel_count; i++) {
         const struct layout_channel_info *channel = &layout->channels[i];
+        int same;
 
         stage->topics[i] = malloc(channel->topic_size + (size_t)1);
         if (!stage->topics[i])
             return -ENOMEM;
         segment_topic(stage->segment, i, stage->topics[i]);
-        stage->channels[i] = (struct outward_channel){.topic = stage->topics[i], .qos = channel->qos, .retain = (int)channel->retain};
+        stage->channels[i] = (struct outward_channel){.name = channel->name, .topic = stage->topics[i], .qos = channel->qos,
+                                                      .retain = (int)channel->retain};
+        /* What no segment describes is as the channel of that name has it now. */
+        if ((same = segment_find(present, channel->name)) >= 0) {
+            stage->channels[i].spool = now[same].spool;
+            stage->channels[i].source = now[same].source;
+        }
     }
     return 0;
 }
@@ -51,8 +58,8 @@ static void stage_free(struct stage *stage)
     memset(stage, 0, sizeof(*stage));
 }
 
-int former_create(struct former **out, struct segment *olds, const struct segment *present, struct flight *flight, outward_send send,
-                  void *context)
+int former_create(struct former **out, struct segment *olds, const struct segment *present, const struct outward_channel *channels,
+                  struct flight *flight, struct backlog *backlog, outward_send send, void *context)
 {
     struct former *former;
     int rc = 0;
@@ -68,8 +75,8 @@ int former_create(struct former **out, struct segment *olds, const struct segmen
         struct stage *stage = &former->stages[former->count++];
 
         stage->segment = &olds[i];
-        if ((rc = copy_channels(stage)) == 0)
-            rc = outward_create(&stage->outward, &olds[i], stage->channels, flight, send, context);
+        if ((rc = copy_channels(stage, present, channels)) == 0)
+            rc = outward_create(&stage->outward, &olds[i], stage->channels, flight, backlog, send, context);
     }
     if (rc < 0) {
         former_destroy(former);
@@ -108,6 +115,23 @@ int former_pump(struct former *former)
     return sent;
 }
 
+int former_take(struct former *former)
+{
+    int taken = 0;
+
+    for (int i = former->first; i < former->count; i++) {
+        outward_take_all(former->stages[i].outward);
+        taken |= outward_take(former->stages[i].outward);
+    }
+    return taken;
+}
+
+void former_spool_changed(struct former *former)
+{
+    for (int i = former->first; i < former->count; i++)
+        outward_spool_changed(former->stages[i].outward);
+}
+
 int former_drained(const struct former *former)
 {
     for (int i = former->first; i < former->count; i++)
@@ -119,14 +143,9 @@ int former_drained(const struct former *former)
 /* The sums of the old channel, with what it carried itself. It is a replacement, not an addition: a gateway killed anywhere does it again. */
 static void carry(const struct segment *from, uint32_t index, const struct segment *to, uint32_t target)
 {
-    struct shared_memory_counters counters;
-    struct ring_carried carried = {0};
+    struct ring_carried carried;
 
-    counters_collect(from, index, &counters);
-    carried.written = counters.written;
-    carried.delivered = counters.delivered;
-    carried.rejected = counters.rejected;
-    memcpy(carried.dropped, counters.dropped, sizeof(counters.dropped));
+    counters_carry(from, index, &carried);
     ring_carried_store(segment_channel(to, target), &carried);
 }
 

@@ -3,34 +3,24 @@
  * One turn of the loop:
  *   1. take the events that the MQTT client's threads left in the mailbox: answers, the link's ups and downs
  *   2. take the lanes' word that they have news, wake their local readers
- *   3. send, as far as the window and the broker allow
- *   4. write the ledgers: slots become free, counters become visible
- *   5. do what is due: connect, publish the statistics, feed the watchdog
+ *   3. move to the spool what the rings cannot keep
+ *   4. send, as far as the window and the broker allow
+ *   5. write the ledgers: slots become free, counters become visible
+ *   6. do what is due: connect, publish the statistics, feed the watchdog
  * When a turn found nothing to do, the loop says that it sleeps, looks once more, and waits on the doorbell.
  */
 #include "loop.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "counters.h"
-#include "flight.h"
-#include "former.h"
-#include "inward.h"
-#include "link.h"
 #include "log.h"
-#include "losses.h"
-#include "mailbox.h"
+#include "loop_parts.h"
 #include "notify.h"
-#include "outward.h"
-#include "plan.h"
 #include "platform.h"
-#include "segment.h"
 
 #define EVENTS 32                /* taken from the mailbox at a time */
 #define STOP_MS 5000             /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
@@ -40,23 +30,6 @@
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
 static atomic_int stop_wanted, reload_wanted;
-
-struct loop {
-    const struct config *config;
-    struct plan plan;
-    struct segment segment, olds[SEGMENT_OLD_MAX];
-    int created;                    /* 1: this run made the segment */
-    struct mailbox *mailbox;
-    struct flight flight;
-    struct outward *outward;
-    struct former *former;          /* of `olds`; NULL: nothing to drain */
-    struct inward *inward;
-    struct link *link;
-    struct losses *losses;
-    char *stats;
-    size_t stats_size;
-    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms;
-};
 
 void loop_signal(int signal_number)
 {
@@ -82,121 +55,6 @@ static void report_loss(void *context, const char *line)
     log_write(LOG_LEVEL_WARNING, "%s", line);
 }
 
-static void ring_doorbell(void *context)
-{
-    segment_summon_gateway(context);
-}
-
-static int send_message(void *context, const struct outward_channel *channel, const void *payload, size_t size, uint64_t token)
-{
-    struct loop *loop = context;
-
-    return link_publish(loop->link, channel->topic, payload, size, channel->qos, channel->retain, token);
-}
-
-/* ---- Setting up and taking down ---- */
-
-/* The group's number, -1 when none is asked for. config_load has checked that it exists; it may have gone since. */
-static int find_group(const char *name, long *gid)
-{
-    struct group *group;
-
-    *gid = -1;
-    if (!name)
-        return 0;
-    errno = 0;
-    group = getgrnam(name);
-    if (!group)
-        return errno ? -errno : -ENOENT;
-    *gid = (long)group->gr_gid;
-    return 0;
-}
-
-static int open_segment(struct loop *loop)
-{
-    static const char *const origins[] = {[SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
-    struct segment_options options = {.name = loop->config->segment, .mode = loop->config->mode, .plan = &loop->plan.layout,
-                                      .topics = loop->plan.topics};
-    char error[SEGMENT_ERROR_SIZE];
-    int rc = find_group(loop->config->group, &options.gid);
-
-    if (rc < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
-        return rc;
-    }
-    rc = segment_serve(&loop->segment, loop->olds, &options, error, sizeof(error));
-    if (rc < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", error);
-        return rc;
-    }
-    loop->created = rc == SEGMENT_CREATED;
-    log_write(LOG_LEVEL_INFO, "segment %s %s: channels=%u lanes=%u size_kib=%llu", loop->config->segment, origins[rc],
-              loop->segment.layout.channel_count, loop->segment.layout.lane_count, (unsigned long long)(loop->segment.size / 1024));
-    return 0;
-}
-
-static int open_modules(struct loop *loop)
-{
-    /* One answer a message in flight, one a subscription, and the link's own few. */
-    size_t capacity = FLIGHT_WINDOW + loop->config->channel_count + 16;
-    char error[256] = "out of memory";
-    int rc;
-
-    flight_init(&loop->flight);
-    if ((rc = former_create(&loop->former, loop->olds, &loop->segment, &loop->flight, send_message, loop)) == 0 &&
-        (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
-        (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, send_message, loop)) == 0 &&
-        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.topics)) == 0 &&
-        (rc = losses_create(&loop->losses, &loop->segment)) == 0)
-        rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, inward_message, loop->inward, error, sizeof(error));
-    if (rc < 0)
-        log_write(LOG_LEVEL_ERROR, "could not start: %s", error);
-    return rc;
-}
-
-/* Whether the segment was made by this run and nobody has used it: then a failed start takes it away again. */
-static int unused(const struct loop *loop)
-{
-    if (!loop->created)
-        return 0;
-    for (uint32_t i = 0; i < loop->segment.layout.lane_count; i++) {
-        struct ring ring = segment_ring(&loop->segment, i);
-
-        if (ring_head(&ring) > 0 || segment_lane_locked(&loop->segment, i) != 0)
-            return 0;
-    }
-    return 1;
-}
-
-static void close_all(struct loop *loop, int failed)
-{
-    char error[SEGMENT_ERROR_SIZE];
-    int remove = failed && loop->segment.base && unused(loop);
-
-    atomic_store(&ringing, NULL);
-    link_destroy(loop->link);
-    if (loop->outward)
-        outward_settle(loop->outward);
-    if (loop->former)
-        former_settle(loop->former);
-    losses_destroy(loop->losses);
-    inward_destroy(loop->inward);
-    former_destroy(loop->former);
-    outward_destroy(loop->outward);
-    mailbox_destroy(loop->mailbox);
-    if (loop->segment.base) {
-        ring_wake(loop->segment.header);
-        ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
-    }
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_close(&loop->olds[i]);
-    segment_close(&loop->segment);
-    if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)
-        log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", error);
-    plan_destroy(&loop->plan);
-    free(loop->stats);
-}
-
 /* ---- One turn ---- */
 
 static enum flight_answer answer_of(enum mailbox_kind kind)
@@ -206,16 +64,11 @@ static enum flight_answer answer_of(enum mailbox_kind kind)
 
 static void handle_event(struct loop *loop, const struct mailbox_event *event)
 {
-    void *owner;
-
     switch (event->kind) {
     case MAILBOX_DELIVERED:
     case MAILBOX_FAILED:
     case MAILBOX_REFUSED:
-        owner = flight_answer(&loop->flight, outward_flight_lane, event->token, answer_of(event->kind));
-        if (owner)
-            outward_answered(owner);
-        else
+        if (!flight_answer(&loop->flight, event->token, answer_of(event->kind)))
             link_event(loop->link, event, loop->now_ms);
         break;
     default:
@@ -236,6 +89,57 @@ static int take_events(struct loop *loop)
     return count > 0;
 }
 
+/* The spool's counts have changed: they are part of the ledgers. */
+static void spool_changed(struct loop *loop)
+{
+    outward_spool_changed(loop->outward);
+    if (loop->former)
+        former_spool_changed(loop->former);
+    backlog_settle(loop->backlog);
+    losses_suspect(loop->losses);
+    if (spool_state(loop->spool) != loop->spool_state) {
+        loop->spool_state = spool_state(loop->spool);
+        loop->stats_ms = 0;
+    }
+    /* Lanes may have waited for it. */
+    outward_collect_all(loop->outward);
+}
+
+/* Move to the disk what the rings cannot keep. Returns whether there was anything to do. */
+static int spool_work(struct loop *loop)
+{
+    int worked;
+
+    if (!loop->spool)
+        return 0;
+    if (link_up(loop->link)) {
+        loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
+    } else if (loop->now_ms >= loop->outage_ms) {
+        /* In an outage the power may fail as well: what waits goes to the disk though the rings could hold it. */
+        loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
+        outward_take_all(loop->outward);
+        if (loop->former && former_take(loop->former))
+            loop->outage_ms = loop->now_ms;
+    }
+    worked = outward_take(loop->outward);
+    worked |= spool_step(loop->spool, loop->now_ms, platform_time_ns());
+    if (worked || spool_state(loop->spool) != loop->spool_state)
+        spool_changed(loop);
+    return worked;
+}
+
+/* Send from the spool, in the order of writing: what is in it comes before what is in the rings. `earlier`: only what was written into segments of before. */
+static int pump_backlog(struct loop *loop, int earlier)
+{
+    int rc = earlier ? backlog_pump_earlier(loop->backlog) : backlog_pump(loop->backlog);
+
+    if (rc == -EAGAIN)
+        loop->retry_ms = loop->now_ms + RETRY_MS;
+    if (rc > 0)
+        outward_collect_all(loop->outward);
+    return rc > 0;
+}
+
 /* Send what the broker will take. A replaced segment goes first: what a writer wrote there comes before what it writes here. */
 static int pump(struct loop *loop)
 {
@@ -246,10 +150,16 @@ static int pump(struct loop *loop)
     if (loop->former) {
         /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it by then. */
         outward_bound(loop->outward);
-        sent = former_pump(loop->former);
+        if (loop->backlog)
+            sent = pump_backlog(loop, 1);
+        if (loop->backlog && !backlog_earlier_sent(loop->backlog))
+            return sent;
+        sent |= former_pump(loop->former);
         if (!former_drained(loop->former))
             return sent > 0;
     }
+    if (loop->backlog)
+        sent |= pump_backlog(loop, 0);
     rc = outward_pump(loop->outward);
     if (rc == -EAGAIN)
         loop->retry_ms = loop->now_ms + RETRY_MS;
@@ -258,12 +168,7 @@ static int pump(struct loop *loop)
 
 static void settle(struct loop *loop)
 {
-    unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
-
-    if (loop->former)
-        former_settle(loop->former);
-    if (dropped)
-        losses_suspect(loop->losses);
+    loop_settle_ledgers(loop);
     losses_check(loop->losses, loop->now_ms, report_loss, NULL);
 }
 
@@ -329,6 +234,10 @@ static uint64_t next_deadline_ms(const struct loop *loop)
         deadline = earlier(deadline, loop->old_ms);
     if (loop->retry_ms > loop->now_ms)
         deadline = earlier(deadline, loop->retry_ms);
+    if (loop->spool)
+        deadline = earlier(deadline, spool_deadline_ms(loop->spool));
+    if (loop->spool && !link_up(loop->link))
+        deadline = earlier(deadline, loop->outage_ms);
     return deadline;
 }
 
@@ -340,6 +249,7 @@ static int turn(struct loop *loop)
     loop->now_ms = platform_monotonic_ns() / 1000000;
     worked = take_events(loop);
     worked |= outward_collect(loop->outward);
+    worked |= spool_work(loop);
     worked |= pump(loop);
     settle(loop);
     do_timers(loop);
@@ -399,6 +309,24 @@ static void finish(struct loop *loop)
     link_disconnect(loop->link, DISCONNECT_MS);
 }
 
+/* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the disk. */
+static void save_rings(struct loop *loop)
+{
+    int taken = 1;
+
+    if (!loop->spool)
+        return;
+    while (taken) {
+        outward_collect(loop->outward);
+        outward_take_all(loop->outward);
+        taken = outward_take(loop->outward);
+        if (loop->former)
+            taken |= former_take(loop->former);
+    }
+    spool_commit(loop->spool);
+    spool_changed(loop);
+}
+
 static enum loop_end serve(struct loop *loop, struct config *next)
 {
     for (;;) {
@@ -407,6 +335,7 @@ static enum loop_end serve(struct loop *loop, struct config *next)
         if (atomic_load(&stop_wanted)) {
             notify_stopping();
             finish(loop);
+            save_rings(loop);
             return LOOP_STOPPED;
         }
         if (atomic_load(&reload_wanted) && reload(loop, next)) {
@@ -424,23 +353,17 @@ enum loop_end loop_run(const struct config *config, struct config *next)
 {
     struct loop loop = {.config = config, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;
-    char error[256];
 
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
         loop.olds[i].fd = -1;
-    if (plan_create(&loop.plan, config, error, sizeof(error)) < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
-        return LOOP_UNABLE;
-    }
-    if (open_segment(&loop) == 0) {
+    if (loop_open(&loop) == 0) {
         atomic_store(&ringing, &loop.segment);
-        if (open_modules(&loop) == 0) {
-            loop.watchdog_interval_ms = notify_watchdog_interval_ms();
-            notify_ready("serving");
-            end = serve(&loop, next);
-        }
+        loop.watchdog_interval_ms = notify_watchdog_interval_ms();
+        notify_ready("serving");
+        end = serve(&loop, next);
     }
-    close_all(&loop, end == LOOP_FAILED || end == LOOP_UNABLE);
+    atomic_store(&ringing, NULL);
+    loop_close(&loop, end == LOOP_FAILED || end == LOOP_UNABLE);
     if (end == LOOP_STOPPED)
         log_write(LOG_LEVEL_INFO, "stopped: segment=%s stays for the next start", config->segment);
     return end;

@@ -68,9 +68,10 @@ static int install_signals(void)
     struct sigaction action = {.sa_handler = loop_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    /* No SA_RESTART: the wait on the doorbell is to end. SIGPIPE: a broker that goes away is an error code, not the end. */
+    /* No SA_RESTART: the wait on the doorbell is to end. SIGPIPE, SIGXFSZ: a broker that goes away or a spool that may not grow is an error code, not
+     * the end. */
     if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGHUP, &action, NULL) < 0 ||
-        sigaction(SIGPIPE, &ignore, NULL) < 0)
+        sigaction(SIGPIPE, &ignore, NULL) < 0 || sigaction(SIGXFSZ, &ignore, NULL) < 0)
         return -errno;
     return 0;
 }

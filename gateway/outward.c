@@ -3,10 +3,11 @@
  * The happy path of a message:
  *   1. its writer commits it and marks the lane dirty; outward_collect puts the lane into the ready queue
  *   2. outward_pump copies it out of the slot, checks that the copy is whole, and hands it to the MQTT client with a token
- *   3. the answer comes back by token; outward_answered takes the lane's answered messages off the flight table, in order
+ *   3. the answer comes back by token; `answered` takes the lane's answered messages off the flight table, in order
  *   4. outward_settle writes the ledger: the slots below its tail are the writer's again
  * What can go wrong:
  *   - overwritten before step 2: counted when the messages sent before it are accounted for (account)
+ *   - taken by the spool at any time (outward_take.c): from then on backlog.c sends it, and its answer, if it flew already, goes there
  *   - failed in step 3: sending begins again at that message when the lane's others are answered
  *   - the gateway is killed anywhere: the next one begins at the ledger's tail
  */
@@ -14,58 +15,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "platform.h"
+#include "outward_lane.h"
 
 /* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short enough that one busy
  * writer delays another by a fraction of the window. */
 #define BURST 16
-
-struct lane {
-    struct outward *outward;
-    struct ring ring;
-    uint32_t channel;
-    uint64_t next;                 /* sequence number to send next */
-    uint64_t bound;                /* send only below it */
-    struct ring_ledger ledger;
-    struct flight_lane flight;
-    unsigned char ready;           /* 1: in the ready queue */
-    unsigned char unsettled;       /* 1: in the list of lanes whose ledger has changed */
-};
-
-struct outward {
-    struct segment *segment;
-    const struct outward_channel *channels;
-    struct flight *flight;
-    outward_send send;
-    void *context;
-    struct lane *lanes;            /* all of the segment; those of subscribe channels stay unused */
-    uint32_t *ready;               /* a queue of lanes, lane_count long */
-    uint32_t ready_first, ready_count;
-    uint32_t *unsettled;           /* a list of lanes, lane_count long */
-    uint32_t unsettled_count;
-    unsigned dropped;              /* mask of reasons since the last settle */
-    void *buffer;                  /* of the largest max_payload */
-    size_t buffer_size;
-};
-
-static void lane_start(struct lane *lane, struct outward *outward, uint32_t number)
-{
-    lane->outward = outward;
-    lane->ring = segment_ring(outward->segment, number);
-    lane->channel = outward->segment->layout.lane_channel[number];
-    ring_ledger_load(lane->ring.lane, &lane->ledger);
-    /* A tail beyond the head is nothing a gateway writes: a damaged ledger must not make us wait for ever. */
-    if (lane->ledger.tail > ring_head(&lane->ring) + 1)
-        lane->ledger.tail = ring_head(&lane->ring);
-    lane->next = lane->ledger.tail;
-    lane->bound = UINT64_MAX;
-    flight_lane_init(&lane->flight);
-    /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow = reject and a full ring nothing would
-     * ever change again. */
-    ring_ledger_store(lane->ring.lane, &lane->ledger);
-}
 
 static int is_outward(const struct outward *outward, uint32_t lane)
 {
@@ -74,8 +29,10 @@ static int is_outward(const struct outward *outward, uint32_t lane)
     return layout->channels[layout->lane_channel[lane]].direction == LAYOUT_PUBLISH;
 }
 
+static void answered(struct flight_lane *flight);
+
 int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels, struct flight *flight,
-                   outward_send send, void *context)
+                   struct backlog *backlog, outward_send send, void *context)
 {
     struct outward *outward = calloc(1, sizeof(*outward));
     uint32_t count = segment->layout.lane_count;
@@ -86,6 +43,8 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
     outward->segment = segment;
     outward->channels = channels;
     outward->flight = flight;
+    outward->backlog = backlog;
+    outward->spool = backlog ? backlog_spool(backlog) : NULL;
     outward->send = send;
     outward->context = context;
     for (uint32_t i = 0; i < segment->layout.channel_count; i++)
@@ -94,14 +53,15 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
     outward->lanes = calloc(count, sizeof(outward->lanes[0]));
     outward->ready = calloc(count, sizeof(outward->ready[0]));
     outward->unsettled = calloc(count, sizeof(outward->unsettled[0]));
+    outward->news = calloc(count, sizeof(outward->news[0]));
     outward->buffer = malloc(outward->buffer_size);
-    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->buffer) {
+    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->buffer) {
         outward_destroy(outward);
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < count; i++)
         if (is_outward(outward, i))
-            lane_start(&outward->lanes[i], outward, i);
+            lane_start(&outward->lanes[i], outward, i, answered);
     outward_collect_all(outward);
     *out = outward;
     return 0;
@@ -114,12 +74,14 @@ void outward_destroy(struct outward *outward)
     free(outward->lanes);
     free(outward->ready);
     free(outward->unsettled);
+    free(outward->news);
     free(outward->buffer);
     free(outward);
 }
 
 static void make_ready(struct outward *outward, uint32_t number)
 {
+    lane_has_news(&outward->lanes[number]);
     if (outward->lanes[number].ready)
         return;
     outward->lanes[number].ready = 1;
@@ -165,29 +127,13 @@ void outward_collect_all(struct outward *outward)
             make_ready(outward, i);
 }
 
-static void changed(struct lane *lane)
-{
-    struct outward *outward = lane->outward;
-
-    if (lane->unsettled)
-        return;
-    lane->unsettled = 1;
-    outward->unsettled[outward->unsettled_count++] = (uint32_t)(lane - outward->lanes);
-}
-
-static void count_dropped(struct lane *lane, enum layout_drop reason, uint64_t count)
-{
-    lane->ledger.dropped[reason] += count;
-    lane->outward->dropped |= 1u << reason;
-}
-
 /* Move the lane's tail over message `sequence`. What lies between was overwritten before it could be sent. */
 static void account(struct lane *lane, uint64_t sequence)
 {
     if (sequence > lane->ledger.tail)
-        count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, sequence - lane->ledger.tail);
+        lane_count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, sequence - lane->ledger.tail);
     lane->ledger.tail = sequence + 1;
-    changed(lane);
+    lane_changed(lane);
 }
 
 /* Nothing is in flight: what was skipped so far is accounted for now. */
@@ -195,9 +141,9 @@ static void account_skipped(struct lane *lane)
 {
     if (lane->flight.first >= 0 || lane->next <= lane->ledger.tail)
         return;
-    count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, lane->next - lane->ledger.tail);
+    lane_count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, lane->next - lane->ledger.tail);
     lane->ledger.tail = lane->next;
-    changed(lane);
+    lane_changed(lane);
 }
 
 /* A message that cannot be sent, for another reason than an overwrite: only when all before it are accounted for. */
@@ -206,42 +152,49 @@ static int drop_next(struct lane *lane, enum layout_drop reason)
     account_skipped(lane);
     if (lane->flight.first >= 0)
         return -EBUSY;
-    count_dropped(lane, reason, 1);
+    lane_count_dropped(lane, reason, 1);
     lane->ledger.tail = ++lane->next;
-    changed(lane);
+    lane_changed(lane);
     return 0;
 }
 
-void outward_answered(void *owner)
+/* What is below the tail has gone to the spool while it flew: the spool is told. */
+static void settle_taken(struct lane *lane, uint64_t sequence, enum flight_answer answer)
 {
-    struct lane *lane = owner;
+    if (lane->stream)
+        backlog_answer(lane->outward->backlog, lane->stream, sequence, answer);
+}
+
+static void answered(struct flight_lane *flight)
+{
+    struct lane *lane = flight->owner;
     uint64_t sequence;
     enum flight_answer answer;
 
-    while ((answer = flight_take(lane->outward->flight, &lane->flight, &sequence)) != FLIGHT_WAITING) {
+    while ((answer = flight_take(lane->outward->flight, flight, &sequence)) != FLIGHT_WAITING) {
+        if (sequence < lane->ledger.tail)
+            settle_taken(lane, sequence, answer);
         if (answer == FLIGHT_FAILED) {
-            lane->next = sequence;
+            lane->next = sequence > lane->ledger.tail ? sequence : lane->ledger.tail;
             break;
         }
+        if (sequence < lane->ledger.tail)
+            continue;
         account(lane, sequence);
         if (answer == FLIGHT_DELIVERED)
             lane->ledger.delivered++;
         else
-            count_dropped(lane, LAYOUT_DROP_REFUSED, 1);
+            lane_count_dropped(lane, LAYOUT_DROP_REFUSED, 1);
     }
     account_skipped(lane);
-    make_ready(lane->outward, (uint32_t)(lane - lane->outward->lanes));
-}
-
-struct flight_lane *outward_flight_lane(void *owner)
-{
-    return &((struct lane *)owner)->flight;
+    make_ready(lane->outward, lane->number);
 }
 
 /* Send the lane's next message. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
 static int send_next(struct lane *lane)
 {
     struct outward *outward = lane->outward;
+    struct outward_message sent;
     struct ring_message message;
     uint64_t token;
     int rc = ring_read(&lane->ring, lane->next, &message, outward->buffer, outward->buffer_size, NULL);
@@ -251,7 +204,7 @@ static int send_next(struct lane *lane)
         if (rc == -ESTALE && lane->flight.first < 0) {
             /* Our place is beyond the head: the head was damaged and has been set right by its writer. */
             lane->next = lane->ledger.tail = ring_head(&lane->ring);
-            changed(lane);
+            lane_changed(lane);
             return 1;
         }
         return rc == -EBADMSG && drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
@@ -263,8 +216,10 @@ static int send_next(struct lane *lane)
     }
     if (rc < 0)
         return drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
-    token = flight_add(outward->flight, &lane->flight, lane, lane->next);
-    rc = outward->send(outward->context, &outward->channels[lane->channel], message.payload, message.size, token);
+    sent = (struct outward_message){.payload = message.payload, .size = message.size, .sequence = lane->next, .time_ns = message.time_ns,
+                                    .generation = outward->segment->layout.generation, .lane = lane->number};
+    token = flight_add(outward->flight, &lane->flight, lane->next);
+    rc = outward->send(outward->context, &outward->channels[lane->channel], &sent, token);
     if (rc == 0) {
         lane->next++;
         return 1;
@@ -280,6 +235,8 @@ static int pump_lane(struct lane *lane)
 {
     int steps = 0;
 
+    if (lane_waits_for_spool(lane))
+        return 0;
     while (steps < BURST && flight_has_room(lane->outward->flight) && !lane->flight.failed && lane->next < lane->bound) {
         int rc = send_next(lane);
 
@@ -295,7 +252,7 @@ static int pump_lane(struct lane *lane)
 /* Whether the lane has something for another turn. Lanes that wait for answers are made ready by them. */
 static int wants_more(const struct lane *lane)
 {
-    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next;
+    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next && !lane_waits_for_spool(lane);
 }
 
 int outward_pump(struct outward *outward)
@@ -318,12 +275,14 @@ int outward_pump(struct outward *outward)
 unsigned outward_settle(struct outward *outward)
 {
     unsigned dropped = outward->dropped;
+    struct ring_ledger ledger;
 
     for (uint32_t i = 0; i < outward->unsettled_count; i++) {
         struct lane *lane = &outward->lanes[outward->unsettled[i]];
 
         lane->unsettled = 0;
-        ring_ledger_store(lane->ring.lane, &lane->ledger);
+        lane_ledger(lane, &ledger);
+        ring_ledger_store(lane->ring.lane, &ledger);
     }
     outward->unsettled_count = 0;
     outward->dropped = 0;

@@ -1,6 +1,6 @@
 /* outward.h: from the lanes of a segment to the broker: which lane has news, what is sent next, and the ledger.
  *
- * Used by the loop's thread only. Nothing here waits.
+ * Used by the loop's thread only. Nothing here waits, but for the disk when messages are moved to the spool (outward_take).
  */
 #ifndef SHMGATE_OUTWARD_H
 #define SHMGATE_OUTWARD_H
@@ -11,23 +11,42 @@
 #include "flight.h"
 #include "segment.h"
 
+struct backlog;
+
+/* When a channel's messages go to disk: never; when the ring is filling up or in an outage; each of them. */
+enum outward_spool { OUTWARD_SPOOL_OFF, OUTWARD_SPOOL_OVERFLOW, OUTWARD_SPOOL_ALWAYS };
+
 /* How the messages of a channel are published. Strings are borrowed and must outlive the struct outward. */
 struct outward_channel {
-    const char *topic;
+    const char *name, *topic;
     unsigned qos;
     int retain;
+    enum outward_spool spool;
+    int live_first;                /* 1: new messages do not wait for those in the spool */
+    int source;                    /* 1: each message tells where it comes from */
+};
+
+/* One message to send; borrowed for the call. */
+struct outward_message {
+    const void *payload;
+    size_t size;
+    uint64_t sequence, time_ns;    /* of its lane; Unix time of the write */
+    uint64_t generation;           /* of the segment it was written into */
+    uint32_t lane;                 /* of that segment */
+    const char *boot;              /* of the machine, when it was written */
 };
 
 /* Hand one message to the MQTT client; the payload is copied before it returns. Returns 0; -EAGAIN not now; another -errno: this
  * message can never be sent. */
-typedef int (*outward_send)(void *context, const struct outward_channel *channel, const void *payload, size_t size, uint64_t token);
+typedef int (*outward_send)(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token);
 
 struct outward;
 
-/* Take up the lanes of `segment` where their ledgers say. `channels` has one element a channel of the segment; those of subscribe channels are
- * not looked at. On success *out must be given to outward_destroy. -ENOMEM. */
+/* Take up the lanes of `segment` where their ledgers, and the spool's, say. `channels` has one element a channel of the segment; those of subscribe
+ * channels are not looked at. `backlog` sends what is in the spool (NULL: there is none) and outlives the outward. On success *out must be given to
+ * outward_destroy. -ENOMEM. */
 int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels, struct flight *flight,
-                   outward_send send, void *context);
+                   struct backlog *backlog, outward_send send, void *context);
 void outward_destroy(struct outward *outward);
 
 /* Take the lanes' word that they have news, and wake the readers of their channels. Returns whether there was any. */
@@ -39,9 +58,15 @@ void outward_collect_all(struct outward *outward);
 /* Send what may be sent. Returns the number of messages handed over, or -EAGAIN when the client takes no more now. */
 int outward_pump(struct outward *outward);
 
-/* Record an answer; flight_answer has found `owner` in one of this process's outwards. */
-void outward_answered(void *owner);
-struct flight_lane *outward_flight_lane(void *owner);
+/* Move messages to the spool: of lanes whose ring is filling up, and of channels that always spool. A batch at a time; blocks on the disk until it
+ * holds them. Returns whether any was moved. */
+int outward_take(struct outward *outward);
+
+/* From now on move all that channels with a spool have waiting, however little: the link is down, or we are about to stop. */
+void outward_take_all(struct outward *outward);
+
+/* The counts of the spool have changed. */
+void outward_spool_changed(struct outward *outward);
 
 /* Write the changed ledgers into the segment. Returns a bit mask of the drop reasons that grew since the last call. */
 unsigned outward_settle(struct outward *outward);

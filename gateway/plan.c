@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF, [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
+                                            [CONFIG_SPOOL_ALWAYS] = OUTWARD_SPOOL_ALWAYS};
+
 int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size)
 {
     size_t count = config->channel_count;
@@ -15,7 +18,8 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
     memset(plan, 0, sizeof(*plan));
     plan->topics = calloc(count, sizeof(plan->topics[0]));
     plan->channels = calloc(count, sizeof(plan->channels[0]));
-    if (!requests || !plan->topics || !plan->channels) {
+    plan->limits = calloc(count, sizeof(plan->limits[0]));
+    if (!requests || !plan->topics || !plan->channels || !plan->limits) {
         snprintf(error, error_size, "out of memory");
         goto cleanup;
     }
@@ -23,7 +27,17 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
         const struct config_channel *channel = &config->channels[i];
 
         plan->topics[i] = channel->topic;
-        plan->channels[i] = (struct outward_channel){.topic = channel->topic, .qos = channel->qos, .retain = channel->retain};
+        plan->channels[i] = (struct outward_channel){
+            .name = channel->name,
+            .topic = channel->topic,
+            .qos = channel->qos,
+            .retain = channel->retain,
+            .spool = spools[channel->spool],
+            .live_first = channel->live_first,
+            .source = channel->source,
+        };
+        plan->spools |= channel->spool != CONFIG_SPOOL_OFF;
+        plan->limits[i] = (struct spool_limit){.channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,
@@ -50,5 +64,6 @@ void plan_destroy(struct plan *plan)
     layout_free(&plan->layout);
     free(plan->topics);
     free(plan->channels);
+    free(plan->limits);
     memset(plan, 0, sizeof(*plan));
 }

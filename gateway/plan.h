@@ -5,12 +5,15 @@
 #include "config.h"
 #include "layout.h"
 #include "outward.h"
+#include "spool.h"
 
 /* One element a channel, in the order of the configuration; all strings are borrowed from it. */
 struct plan {
     struct layout layout;
     const char **topics;
     struct outward_channel *channels;
+    struct spool_limit *limits;
+    int spools;                    /* 1: a channel asks for the spool */
 };
 
 /* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */

@@ -269,8 +269,24 @@ static int get_file(struct spool *spool)
 
     if (rc == -EBADMSG || rc == -EPROTO)
         rc = replace_file(spool, rc == -EPROTO ? "version" : "damaged", error, sizeof(error));
-    set_state(spool, rc, error);
+    /* A file that opens is not one that takes: after a failed batch only a batch shows that it works again. */
+    if (rc < 0 || !spool->batch_wanted)
+        set_state(spool, rc, error);
     return rc;
+}
+
+/* Undo the batch; what was done with stays remembered. */
+static void roll_back(struct spool *spool)
+{
+    spool_rows_done(&spool->rows);
+    spool_rows_rollback(&spool->rows);
+    spool->in_transaction = 0;
+    spool->trim_wanted = 0;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        spool->streams[i]->batch = spool->streams[i]->ledger;
+        /* A stream that has no row yet keeps wanting one. */
+        spool->streams[i]->touched = !spool->streams[i]->in_file && spool->streams[i]->ledger.taken > 0;
+    }
 }
 
 /* A statement has failed: undo the batch, and see to the file. Returns the result as -errno. */
@@ -280,24 +296,18 @@ static int batch_failed(struct spool *spool, int result)
     int rc = spool_file_errno(spool->db, result), replaced;
 
     snprintf(reason, sizeof(reason), "%s", sqlite3_errmsg(spool->db));
-    spool_rows_done(&spool->rows);
-    spool_rows_rollback(&spool->rows);
-    spool->in_transaction = 0;
-    spool->trim_wanted = 0;
-    for (size_t i = 0; i < spool->stream_count; i++) {
-        /* A stream that has no row yet keeps wanting one. */
-        spool->streams[i]->batch = spool->streams[i]->ledger;
-        spool->streams[i]->touched = !spool->streams[i]->in_file && spool->streams[i]->ledger.taken > 0;
-    }
+    roll_back(spool);
     spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
     spool->may_try = 0;
     if (rc == -EBADMSG) {
         close_file(spool);
         replaced = replace_file(spool, "damaged", reason, sizeof(reason));
+        spool->batch_wanted = 0;
         set_state(spool, replaced, reason);
         spool->may_try = replaced == 0;
         return rc;
     }
+    spool->batch_wanted |= spool->taking;
     set_state(spool, rc, reason);
     /* After an error of the disk, what is really there is read anew. */
     if (rc != -ENOSPC && rc != -EBUSY)
@@ -305,11 +315,22 @@ static int batch_failed(struct spool *spool, int result)
     return rc;
 }
 
+int spool_ready(const struct spool *spool)
+{
+    return spool->db && (spool->state == SPOOL_STATE_OK || spool->may_try);
+}
+
+void spool_abandon(struct spool *spool)
+{
+    if (spool->in_transaction)
+        roll_back(spool);
+}
+
 static int begin(struct spool *spool, int durable)
 {
     int result;
 
-    if (!spool->db || (spool->state != SPOOL_STATE_OK && !spool->may_try))
+    if (!spool_ready(spool))
         return -EAGAIN;
     if (spool->in_transaction)
         return 0;
@@ -317,6 +338,7 @@ static int begin(struct spool *spool, int durable)
     if (result != SQLITE_OK)
         return batch_failed(spool, result);
     spool->in_transaction = 1;
+    spool->taking = durable;
     spool->changes = sqlite3_total_changes64(spool->db);
     return 0;
 }
@@ -425,6 +447,22 @@ void spool_begin_anew(struct spool *spool)
     }
     spool->touched = 1;
     spool_commit(spool);
+}
+
+void spool_restore(struct spool *spool, struct spool_stream *stream, const struct spool_ledger *known, uint64_t next)
+{
+    if (known->taken == 0)
+        return;
+    stream->ledger = *known;
+    stream->ledger.dropped[SPOOL_DROP_LOST] += known->held;
+    stream->ledger.held = stream->ledger.bytes = 0;
+    stream->ledger.next = next;
+    stream->batch = stream->ledger;
+    touch(stream);
+    spool->touched = 1;
+    if (known->held > 0)
+        tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel, (unsigned long long)known->held,
+             spool->options.path);
 }
 
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count)
@@ -546,9 +584,11 @@ int spool_commit(struct spool *spool)
         stream->in_file = 1;
     }
     spool_rows_used(&spool->rows, &spool->used);
-    /* A batch that wrote nothing does not show that one can write. */
-    if (sqlite3_total_changes64(spool->db) != spool->changes)
+    /* A batch that wrote nothing, or less than the one that failed, does not show that it works again. */
+    if (sqlite3_total_changes64(spool->db) != spool->changes && (spool->taking || !spool->batch_wanted)) {
+        spool->batch_wanted = 0;
         set_state(spool, 0, "");
+    }
     return 0;
 }
 

@@ -109,6 +109,10 @@ struct spool_stream *spool_stream_for(struct spool *spool, const struct spool_so
 /* Forget everything but what is held: the segment whose counters these were is gone. */
 void spool_begin_anew(struct spool *spool);
 
+/* A stream that is new to the file, though the segment knows what became of its messages: take that over, with what was held as lost. `next` is behind the
+ * last message that was taken. */
+void spool_restore(struct spool *spool, struct spool_stream *stream, const struct spool_ledger *known, uint64_t next);
+
 /* Messages that were once taken from this source are not here (the file was lost): count them. */
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count);
 
@@ -126,6 +130,12 @@ int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequen
 
 /* Whether another message may be sent without spool_done failing for want of room; `in_flight` messages have been sent and not ticked off. */
 int spool_has_room(const struct spool *spool, size_t in_flight);
+
+/* Whether taking can be tried: it works, or it is time to see whether it does again. */
+int spool_ready(const struct spool *spool);
+
+/* Forget what the batch has taken. */
+void spool_abandon(struct spool *spool);
 
 /* End the batch. Returns 0, also when there was none; -errno: all its changes are undone. */
 int spool_commit(struct spool *spool);

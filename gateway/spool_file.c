@@ -57,6 +57,23 @@ static const char settings[] =
     /* A file in which somebody has planted triggers or views must not make us run them. */
     "PRAGMA trusted_schema = OFF;";
 
+/* What the system said to the last call on the file or its journal that failed; 0: nothing. */
+static int system_errno(sqlite3 *db)
+{
+    sqlite3_file *files[2] = {NULL, NULL};
+    int number = db ? sqlite3_system_errno(db) : 0;
+
+    if (!db || number != 0)
+        return number;
+    /* It remembers that of an open only; the files remember their own. */
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &files[0]);
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &files[1]);
+    for (int i = 0; i < 2 && number == 0; i++)
+        if (files[i] && files[i]->pMethods)
+            files[i]->pMethods->xFileControl(files[i], SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
 int spool_file_errno(sqlite3 *db, int result)
 {
     switch (result & 0xff) {
@@ -83,8 +100,11 @@ int spool_file_errno(sqlite3 *db, int result)
         return -ENOMEM;
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR: {
-        int number = db ? sqlite3_system_errno(db) : 0;
+        int number = system_errno(db);
 
+        /* A file as large as the process may have (setrlimit(2)) is as good as a full disk. */
+        if (number == EFBIG)
+            return -ENOSPC;
         return number == ENOSPC || number == EDQUOT || number == EROFS || number == EACCES || number == ENOENT ? -number : -EIO;
     }
     default:

@@ -20,6 +20,8 @@ struct spool {
     struct spool_rows rows;
     int lock_fd;
     enum spool_state state;
+    int taking;                    /* 1: the open transaction takes messages */
+    int batch_wanted;              /* 1: a batch that took messages has failed, and none has succeeded since */
     int may_try;                   /* 1: though the state is not OK, the next batch is a try */
     uint64_t retry_ms, trim_ms, done_ms;
     uint64_t used;                 /* bytes of pages */

@@ -61,7 +61,7 @@ static void add_carried(const struct segment *segment, uint32_t channel, struct 
     uint64_t done;
 
     ring_carried_load(segment_channel(segment, channel), &carried);
-    done = carried.delivered;
+    done = carried.delivered + carried.taken;
     for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++) {
         counters->dropped[i] += carried.dropped[i];
         done += carried.dropped[i];
@@ -70,6 +70,54 @@ static void add_carried(const struct segment *segment, uint32_t channel, struct 
     counters->delivered += carried.delivered;
     counters->rejected += carried.rejected;
     counters->queued += carried.written > done ? carried.written - done : 0;
+}
+
+/* What was moved to the spool from the segments before this one. */
+static void add_spooled(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters)
+{
+    struct ring_spooled spooled;
+
+    ring_spooled_load(segment_channel(segment, channel), &spooled);
+    counters->spooled += spooled.held;
+    counters->delivered += spooled.delivered;
+    for (unsigned i = 0; i < LAYOUT_SPOOL_DROPS; i++)
+        counters->dropped[counters_spool_drop(i)] += spooled.dropped[i];
+}
+
+enum layout_drop counters_spool_drop(unsigned kind)
+{
+    static const enum layout_drop reasons[LAYOUT_SPOOL_DROPS] = {LAYOUT_DROP_SPOOL_SIZE, LAYOUT_DROP_SPOOL_AGE, LAYOUT_DROP_REFUSED,
+                                                                  LAYOUT_DROP_SPOOL_FAILED};
+
+    return reasons[kind];
+}
+
+void counters_carry(const struct segment *segment, uint32_t channel, struct ring_carried *carried)
+{
+    const struct layout_channel_info *info = &segment->layout.channels[channel];
+
+    ring_carried_load(segment_channel(segment, channel), carried);
+    for (uint32_t i = 0; i < info->lane_count; i++) {
+        struct shared_memory_counters lane = {0};
+        struct ring_ledger ledger;
+
+        if (info->direction == LAYOUT_SUBSCRIBE)
+            add_inward(segment, info->lane_first + i, &lane);
+        else
+            add_lane(segment, info->lane_first + i, &lane);
+        ring_ledger_load(segment_ring(segment, info->lane_first + i).lane, &ledger);
+        carried->written += lane.written;
+        carried->delivered += lane.delivered - ledger.spool_delivered;
+        carried->rejected += lane.rejected;
+        carried->taken += ledger.taken;
+        for (unsigned reason = 0; reason < LAYOUT_DROP_REASONS; reason++)
+            carried->dropped[reason] += lane.dropped[reason];
+        /* What happened in the spool is told by the spool. */
+        carried->dropped[LAYOUT_DROP_SPOOL_SIZE] -= ledger.dropped[LAYOUT_DROP_SPOOL_SIZE];
+        carried->dropped[LAYOUT_DROP_SPOOL_AGE] -= ledger.dropped[LAYOUT_DROP_SPOOL_AGE];
+        carried->dropped[LAYOUT_DROP_SPOOL_FAILED] -= ledger.dropped[LAYOUT_DROP_SPOOL_FAILED];
+        carried->dropped[LAYOUT_DROP_REFUSED] -= ledger.spool_refused;
+    }
 }
 
 void counters_collect(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters)
@@ -81,6 +129,7 @@ void counters_collect(const struct segment *segment, uint32_t channel, struct sh
     counters->is_subscribe = info->direction == LAYOUT_SUBSCRIBE;
     counters->lanes = info->lane_count;
     add_carried(segment, channel, counters);
+    add_spooled(segment, channel, counters);
     if (counters->is_subscribe) {
         add_inward(segment, info->lane_first, counters);
         return;

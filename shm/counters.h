@@ -8,8 +8,14 @@
 /* Add up the lanes of a channel (index below layout.channel_count). counters->topic is left NULL. Never fails. */
 void counters_collect(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters);
 
+/* What the next segment is to carry of this channel: its rings' part of the counters. What was moved to the spool is only counted as taken. */
+void counters_carry(const struct segment *segment, uint32_t channel, struct ring_carried *carried);
+
+/* The reason in the ledger for one of the LAYOUT_SPOOL_DROPS kinds of loss in the spool: size, age, refused, failed. */
+enum layout_drop counters_spool_drop(unsigned kind);
+
 /* Write the ledger of all channels as one JSON object, NUL-terminated:
- *   {"segment": "/shmgate", "gateway": true, "link": "up", "channels": [{"name": ..., "direction": "publish", "topic": ..., "lanes": 4,
+ *   {"segment": "/shmgate", "gateway": true, "link": "up", "spool": {"state": "ok", "bytes": 0}, "channels": [{"name": ..., "direction": "publish", "topic": ..., "lanes": 4,
  *    "written": 5, "delivered": 3, "queued": 2, "spooled": 0, "rejected": 0, "dropped": {"overwritten": 1}}, ...]}
  * "dropped" has the reasons that occurred. The text is always valid UTF-8 and JSON, whatever the segment holds.
  * Returns its length without the NUL; when that is not below `size` the text was cut: come again with more room. */

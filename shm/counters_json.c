@@ -89,12 +89,17 @@ static void text_add_channel(struct text *text, const struct segment *segment, u
 
 size_t counters_json(const struct segment *segment, const char *name, char *buffer, size_t size)
 {
+    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off", [LAYOUT_SPOOL_OK] = "ok", [LAYOUT_SPOOL_FULL] = "full",
+                                         [LAYOUT_SPOOL_FAILED] = "failed"};
     struct text text = {.buffer = buffer, .size = size};
+    uint64_t bytes;
+    enum layout_spool spool = ring_spool(segment->header, &bytes);
 
     text_add(&text, "{\"segment\": ");
     text_add_string(&text, name, strlen(name));
-    text_add(&text, ", \"gateway\": %s, \"link\": \"%s\", \"channels\": [", segment_served(segment) == 1 || segment->serving ? "true" : "false",
-             ring_link(segment->header) ? "up" : "down");
+    text_add(&text, ", \"gateway\": %s, \"link\": \"%s\", \"spool\": {\"state\": \"%s\", \"bytes\": %llu}, \"channels\": [",
+             segment_served(segment) == 1 || segment->serving ? "true" : "false",
+             ring_link(segment->header) ? "up" : "down", states[spool], (unsigned long long)bytes);
     for (uint32_t i = 0; i < segment->layout.channel_count; i++) {
         text_add(&text, "%s", i > 0 ? ", " : "");
         text_add_channel(&text, segment, i);

@@ -54,6 +54,7 @@ enum layout_direction { LAYOUT_PUBLISH = 1, LAYOUT_SUBSCRIBE = 2 };
 enum layout_overflow { LAYOUT_DROP_OLDEST = 1, LAYOUT_REJECT = 2 };
 enum layout_state { LAYOUT_LIVE = 1, LAYOUT_RETIRED = 2 };
 enum layout_link { LAYOUT_LINK_DOWN = 0, LAYOUT_LINK_UP = 1 };
+enum layout_spool { LAYOUT_SPOOL_OFF = 0, LAYOUT_SPOOL_OK = 1, LAYOUT_SPOOL_FULL = 2, LAYOUT_SPOOL_FAILED = 3 };
 
 /* Why a message was not delivered; the index into layout_ledger.dropped. */
 enum layout_drop {
@@ -64,12 +65,13 @@ enum layout_drop {
     LAYOUT_DROP_CORRUPT = 4,                /* the slot failed its checks */
     LAYOUT_DROP_SPOOL_SIZE = 5,             /* spool above its max_size */
     LAYOUT_DROP_SPOOL_AGE = 6,              /* spooled longer than max_age */
-    LAYOUT_DROP_SPOOL_FAILED = 7,           /* the spool could not take it */
+    LAYOUT_DROP_SPOOL_FAILED = 7,           /* it was in a spool that is damaged or gone */
     LAYOUT_DROP_EXPIRED = 8,                /* inwards: older than the channel's max_age */
     LAYOUT_DROP_RATE = 9,                   /* inwards: above the channel's rate limit */
     LAYOUT_DROP_REASONS = 10,
     LAYOUT_DROP_SPACE = 16                  /* room in the segment, so that a reason can be added */
 };
+#define LAYOUT_SPOOL_DROPS 4                /* those of them that happen to spooled messages */
 
 /* Offset 0. */
 struct layout_header {
@@ -99,7 +101,10 @@ struct layout_header {
     _Atomic uint32_t link;                  /* 388 changes: enum layout_link */
     _Atomic uint64_t gateway_start_ns;      /* 392 changes: Unix time of the gateway's start */
     _Atomic uint64_t link_change_ns;        /* 400 changes: Unix time of the link's last change */
-    uint32_t reserved3[26];
+    _Atomic uint32_t spool_state;           /* 408 changes: enum layout_spool */
+    uint32_t reserved5;                     /* 412 */
+    _Atomic uint64_t spool_bytes;           /* 416 changes: of the spool's file that are in use */
+    uint32_t reserved3[22];                 /* 424 */
 };
 
 /* At channel_offset + n * channel_stride. */
@@ -125,9 +130,13 @@ struct layout_channel {
     _Atomic uint64_t carried_written;       /* 256 */
     _Atomic uint64_t carried_delivered;     /* 264 */
     _Atomic uint64_t carried_rejected;      /* 272 */
-    _Atomic uint64_t reserved2;             /* 280 */
+    _Atomic uint64_t carried_taken;         /* 280 moved to the spool */
     _Atomic uint64_t carried_dropped[LAYOUT_DROP_SPACE]; /* 288 by enum layout_drop */
-    uint64_t reserved3[12];                 /* 416 */
+    /* What is in the spool of the segments before this one, and what became of it. */
+    _Atomic uint64_t spool_held;            /* 416 */
+    _Atomic uint64_t spool_delivered;       /* 424 */
+    _Atomic uint64_t spool_dropped[LAYOUT_SPOOL_DROPS]; /* 432 size, age, refused, failed */
+    uint64_t reserved3[6];                  /* 464 */
 };
 
 /* What has become of a lane's messages, as one record: written whole, then made current by ledger_turn. */
@@ -135,9 +144,11 @@ struct layout_ledger {
     _Atomic uint64_t tail;                  /*   0 all messages below this sequence number are accounted for */
     _Atomic uint64_t delivered;             /*   8 acknowledged by the broker, or handed to the socket (QoS 0) */
     _Atomic uint64_t spooled;               /*  16 in the spool now */
-    _Atomic uint64_t reserved;              /*  24 */
+    _Atomic uint64_t taken;                 /*  24 moved to the spool, ever */
     _Atomic uint64_t dropped[LAYOUT_DROP_SPACE]; /*  32 by enum layout_drop */
-    uint64_t padding[12];                   /* 160 */
+    _Atomic uint64_t spool_delivered;       /* 160 of delivered: from the spool */
+    _Atomic uint64_t spool_refused;         /* 168 of dropped: refused when sent from the spool */
+    uint64_t padding[10];                   /* 176 */
 };
 
 /* At lane_offset + n * lane_stride. */

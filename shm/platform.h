@@ -85,6 +85,11 @@ uint64_t platform_monotonic_ns(void);
 void platform_sleep_ms(unsigned ms);   /* returns early on a signal */
 uint64_t platform_random(void);
 uint32_t platform_pid(void);
+
+/* What tells this boot of the machine from any other, as text; "unknown" when the system does not say. */
+#define PLATFORM_BOOT_ID_SIZE 40
+void platform_boot_id(char *id);
+
 unsigned platform_fork_count(void);    /* grows in the child at each fork; no system call */
 
 #endif

@@ -349,6 +349,20 @@ uint64_t platform_random(void)
     return value;
 }
 
+void platform_boot_id(char *id)
+{
+    /* proc_sys_kernel(5): random/boot_id. */
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, id, PLATFORM_BOOT_ID_SIZE - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    id[length > 0 ? length : 0] = '\0';
+    id[strspn(id, "0123456789abcdef-")] = '\0';
+    if (!id[0])
+        memcpy(id, "unknown", sizeof("unknown"));
+}
+
 uint32_t platform_pid(void)
 {
     return (uint32_t)getpid();

@@ -230,6 +230,9 @@ void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger
         ledger->tail = atomic_load_explicit(&cell->tail, RELAXED);
         ledger->delivered = atomic_load_explicit(&cell->delivered, RELAXED);
         ledger->spooled = atomic_load_explicit(&cell->spooled, RELAXED);
+        ledger->taken = atomic_load_explicit(&cell->taken, RELAXED);
+        ledger->spool_delivered = atomic_load_explicit(&cell->spool_delivered, RELAXED);
+        ledger->spool_refused = atomic_load_explicit(&cell->spool_refused, RELAXED);
         for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
             ledger->dropped[reason] = atomic_load_explicit(&cell->dropped[reason], RELAXED);
         /* The fence keeps the loads above in front of the second look (pairs with the fence below). */
@@ -250,6 +253,9 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
     atomic_store_explicit(&cell->tail, ledger->tail, RELAXED);
     atomic_store_explicit(&cell->delivered, ledger->delivered, RELAXED);
     atomic_store_explicit(&cell->spooled, ledger->spooled, RELAXED);
+    atomic_store_explicit(&cell->taken, ledger->taken, RELAXED);
+    atomic_store_explicit(&cell->spool_delivered, ledger->spool_delivered, RELAXED);
+    atomic_store_explicit(&cell->spool_refused, ledger->spool_refused, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&cell->dropped[reason], ledger->dropped[reason], RELAXED);
     /* Release: the record becomes current as a whole (pairs with the acquire in ring_ledger_load). */
@@ -263,6 +269,7 @@ void ring_carried_load(const struct layout_channel *channel, struct ring_carried
     carried->written = atomic_load_explicit(&channel->carried_written, RELAXED);
     carried->delivered = atomic_load_explicit(&channel->carried_delivered, RELAXED);
     carried->rejected = atomic_load_explicit(&channel->carried_rejected, RELAXED);
+    carried->taken = atomic_load_explicit(&channel->carried_taken, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         carried->dropped[reason] = atomic_load_explicit(&channel->carried_dropped[reason], RELAXED);
 }
@@ -272,8 +279,25 @@ void ring_carried_store(struct layout_channel *channel, const struct ring_carrie
     atomic_store_explicit(&channel->carried_written, carried->written, RELAXED);
     atomic_store_explicit(&channel->carried_delivered, carried->delivered, RELAXED);
     atomic_store_explicit(&channel->carried_rejected, carried->rejected, RELAXED);
+    atomic_store_explicit(&channel->carried_taken, carried->taken, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&channel->carried_dropped[reason], carried->dropped[reason], RELAXED);
+}
+
+void ring_spooled_load(const struct layout_channel *channel, struct ring_spooled *spooled)
+{
+    spooled->held = atomic_load_explicit(&channel->spool_held, RELAXED);
+    spooled->delivered = atomic_load_explicit(&channel->spool_delivered, RELAXED);
+    for (int i = 0; i < LAYOUT_SPOOL_DROPS; i++)
+        spooled->dropped[i] = atomic_load_explicit(&channel->spool_dropped[i], RELAXED);
+}
+
+void ring_spooled_store(struct layout_channel *channel, const struct ring_spooled *spooled)
+{
+    atomic_store_explicit(&channel->spool_held, spooled->held, RELAXED);
+    atomic_store_explicit(&channel->spool_delivered, spooled->delivered, RELAXED);
+    for (int i = 0; i < LAYOUT_SPOOL_DROPS; i++)
+        atomic_store_explicit(&channel->spool_dropped[i], spooled->dropped[i], RELAXED);
 }
 
 uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane)
@@ -398,4 +422,18 @@ void ring_set_link(struct layout_header *header, enum layout_link link, uint64_t
 int ring_link(const struct layout_header *header)
 {
     return atomic_load_explicit(&header->link, RELAXED) == LAYOUT_LINK_UP;
+}
+
+void ring_set_spool(struct layout_header *header, enum layout_spool state, uint64_t bytes)
+{
+    atomic_store_explicit(&header->spool_state, (uint32_t)state, RELAXED);
+    atomic_store_explicit(&header->spool_bytes, bytes, RELAXED);
+}
+
+enum layout_spool ring_spool(const struct layout_header *header, uint64_t *bytes)
+{
+    uint32_t state = atomic_load_explicit(&header->spool_state, RELAXED);
+
+    *bytes = atomic_load_explicit(&header->spool_bytes, RELAXED);
+    return state <= LAYOUT_SPOOL_FAILED ? (enum layout_spool)state : LAYOUT_SPOOL_FAILED;
 }

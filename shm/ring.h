@@ -47,9 +47,10 @@ struct ring_message {
     uint64_t time_ns;      /* Unix time of the write */
 };
 
-/* What has become of a lane's messages. */
+/* What has become of a lane's messages: tail = delivered + spooled + sum of dropped. `taken` and the two below it are the part of the spool in it. */
 struct ring_ledger {
     uint64_t tail, delivered, spooled;
+    uint64_t taken, spool_delivered, spool_refused;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
 
@@ -98,9 +99,17 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
 
 /* What happened to a channel's messages in the segments before this one. */
 struct ring_carried {
-    uint64_t written, delivered, rejected;
+    uint64_t written, delivered, rejected, taken;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
+
+/* What the spool holds of a channel's messages from the segments before this one, and what became of them. */
+struct ring_spooled {
+    uint64_t held, delivered;
+    uint64_t dropped[LAYOUT_SPOOL_DROPS];
+};
+void ring_spooled_load(const struct layout_channel *channel, struct ring_spooled *spooled);
+void ring_spooled_store(struct layout_channel *channel, const struct ring_spooled *spooled);
 
 /* Read or replace a channel's record of its former segments. Single fields are whole; the record as such may be between two states while the
  * gateway replaces it. */
@@ -146,5 +155,7 @@ void ring_set_gateway(struct layout_header *header, uint32_t pid, uint64_t start
 uint32_t ring_gateway_pid(const struct layout_header *header);
 void ring_set_link(struct layout_header *header, enum layout_link link, uint64_t now_ns);
 int ring_link(const struct layout_header *header);
+void ring_set_spool(struct layout_header *header, enum layout_spool state, uint64_t bytes);
+enum layout_spool ring_spool(const struct layout_header *header, uint64_t *bytes);
 
 #endif

@@ -176,7 +176,7 @@ SHARED_MEMORY_API int shared_memory_channel_count(struct shared_memory *shm);
 SHARED_MEMORY_API int shared_memory_channel_counters(struct shared_memory *shm, int index, struct shared_memory_counters *counters);
 
 /* Write the ledger of all channels into `buffer` as one JSON object with a NUL, the same that the gateway publishes on its stats topic:
- * {"segment": ..., "gateway": true|false, "link": "up"|"down", "channels": [{"name", "direction", "topic", "lanes", "written",
+ * {"segment": ..., "gateway": true|false, "link": "up"|"down", "spool": {"state": "off"|"ok"|"full"|"failed", "bytes": n}, "channels": [{"name", "direction", "topic", "lanes", "written",
  * "delivered", "queued", "spooled", "rejected", "dropped": {REASON: n, ...}}, ...]}; "dropped" has the reasons that occurred.
  * Returns the length without the NUL; when that is not below `size` the text was cut: call again with a larger buffer. */
 SHARED_MEMORY_API ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t size);

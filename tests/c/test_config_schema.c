@@ -106,7 +106,7 @@ static void test_shipped_defaults_are_the_defaults(void)
     static const char *const keys[] = { "version", "keepalive", "connect_timeout", "stats_interval", "segment", "mode",
                                         "path", "max_size",
                                         "max_age", "qos", "retain", "max_payload", "slots", "writers", "overflow",
-                                            "spool", "topic_max" };
+                                            "spool", "spool_max_size", "spool_max_age", "interval", "drain", "source", "topic_max" };
     char shipped[1024], *text = read_shipped_file(shipped);
     struct config given = { 0 };
     unsigned taken = 0;
@@ -125,12 +125,15 @@ static void test_shipped_defaults_are_the_defaults(void)
     int same = given.keepalive_s == config.keepalive_s && given.connect_timeout_ms == config.connect_timeout_ms &&
                given.stats_interval_ms == config.stats_interval_ms && given.mode == config.mode &&
                given.spool_max_size == config.spool_max_size && given.spool_max_age_ms == config.spool_max_age_ms &&
+               given.spool_interval_ms == config.spool_interval_ms &&
                given.mqtt_version == config.mqtt_version && strcmp(given.segment, config.segment) == 0;
     for (size_t i = 0; i < 2; i++) {
         const struct config_channel *a = &given.channels[i], *b = &config.channels[i];
         same &= a->qos == b->qos && a->retain == b->retain && a->max_payload == b->max_payload &&
             a->slots == b->slots &&
                 a->writers == b->writers && a->overflow == b->overflow && a->spool == b->spool &&
+                a->spool_max_size == b->spool_max_size && a->spool_max_age_ms == b->spool_max_age_ms && a->live_first == b->live_first &&
+                    a->source == b->source &&
                     a->topic_max == b->topic_max;
     }
     config_free(&given);

@@ -8,12 +8,11 @@ static struct outward_channel channels[FIXTURE_USUAL];
 static uint64_t tokens[64];
 static int sent, refuse;
 
-static int keep_token(void *context, const struct outward_channel *channel, const void *payload, size_t size, uint64_t token)
+static int keep_token(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
 {
     (void)context;
     (void)channel;
-    (void)payload;
-    (void)size;
+    (void)message;
     if (refuse)
         return refuse;
     tokens[sent++ % 64] = token;
@@ -22,10 +21,7 @@ static int keep_token(void *context, const struct outward_channel *channel, cons
 
 static void answer(uint64_t token, enum flight_answer with)
 {
-    void *owner = flight_answer(&flight, outward_flight_lane, token, with);
-
-    if (owner)
-        outward_answered(owner);
+    flight_answer(&flight, token, with);
 }
 
 /* Serve the usual channels and take up their lanes. */
@@ -38,7 +34,7 @@ static struct outward *begin(void)
     refuse = 0;
     flight_init(&flight);
     if (fixture_serve_usual() == SEGMENT_CREATED && shared_memory_init(fixture_name, 0) == 0)
-        outward_create(&outward, &fixture_segment, channels, &flight, keep_token, NULL);
+        outward_create(&outward, &fixture_segment, channels, &flight, NULL, keep_token, NULL);
     return outward;
 }
 
@@ -79,7 +75,7 @@ static void test_slots_of_a_killed_gateway_are_released(void)
     ring_ledger_store(ring.lane, &ledger);
     ring.lane->tail = 0;
     CHECK_EQUAL(shared_memory_write("strict", "x", 1), -EAGAIN);
-    CHECK_EQUAL(outward_create(&outward, &fixture_segment, channels, &flight, keep_token, NULL), 0);
+    CHECK_EQUAL(outward_create(&outward, &fixture_segment, channels, &flight, NULL, keep_token, NULL), 0);
     CHECK_EQUAL(shared_memory_write("strict", "x", 1), 0);
     CHECK_EQUAL(outward_pump(outward), 1);
     outward_destroy(outward);

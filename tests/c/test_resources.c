@@ -316,12 +316,11 @@ static void ring_nothing(void *unused)
     (void)unused;
 }
 
-static int send_nothing(void *context, const struct outward_channel *channel, const void *payload, size_t size, uint64_t token)
+static int send_nothing(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
 {
     (void)context;
     (void)channel;
-    (void)payload;
-    (void)size;
+    (void)message;
     (void)token;
     return -EAGAIN;
 }
@@ -342,9 +341,9 @@ static int make_modules(void)
     flight_init(&flight);
     olds[0] = fixture_segment;
     if (rc == 0)
-        rc = outward_create(&outward, &fixture_segment, channels, &flight, send_nothing, NULL);
+        rc = outward_create(&outward, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
     if (rc == 0)
-        rc = former_create(&former, olds, &fixture_segment, &flight, send_nothing, NULL);
+        rc = former_create(&former, olds, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
     if (rc == 0)
         rc = inward_create(&inward, &fixture_segment, filters);
     if (rc == 0)

@@ -109,10 +109,10 @@ def new_gateway(processes: Processes, build: Build, tmp_path: Path, segment: str
     made: list[Gateway] = []
 
     def make(*channels: dict[str, Any], broker: Broker | None = None, mqtt: dict[str, Any] | None = None,
-             shm: dict[str, Any] | None = None, name: str | None = None) -> Gateway:
+             shm: dict[str, Any] | None = None, spool: dict[str, Any] | None = None, name: str | None = None) -> Gateway:
         settings: dict[str, Any] = {} if broker is None else {"uri": broker.uri}
         settings.update(mqtt or {})
-        made.append(Gateway(processes, build, tmp_path, name or segment, list(channels), settings, shm or {}))
+        made.append(Gateway(processes, build, tmp_path, name or segment, list(channels), settings, shm or {}, spool))
         return made[-1]
 
     yield make

@@ -259,7 +259,7 @@ class Gateway:
     """One shmgated with its configuration, its segment and its log."""
 
     def __init__(self, processes: Processes, build: Build, folder: Path, segment: str, channels: list[dict[str, Any]],
-                 mqtt: dict[str, Any], shm: dict[str, Any]) -> None:
+                 mqtt: dict[str, Any], shm: dict[str, Any], spool: dict[str, Any] | None = None) -> None:
         self.processes = processes
         self.build = build
         self.folder = folder
@@ -270,11 +270,14 @@ class Gateway:
         self.process: subprocess.Popen[bytes] | None = None
         self.notified: list[str] = []
         self.mqtt, self.shm, self.channels = mqtt, {"segment": segment, **shm}, channels
+        # Never the machine's own spool, which may be there.
+        self.spool_path = folder / f"{segment.lstrip('/')}.spool"
+        self.spool = {"path": self.spool_path, **(spool or {})}
         self.write_config()
 
     def write_config(self) -> None:
-        """Write gateway.ini from `mqtt`, `shm` and `channels` as they are now."""
-        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm}
+        """Write gateway.ini from `mqtt`, `shm`, `spool` and `channels` as they are now."""
+        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool}
         for channel in self.channels:
             keys = dict(channel)
             sections[f"channel {keys.pop('name')}"] = keys
@@ -410,6 +413,20 @@ class Gateway:
         if self.segment.lstrip("/") in shared_memory_names():
             done = self.tool("release")
             assert done.returncode == 0, done.stderr.decode()
+
+
+def without_duplicates(numbers: list[int]) -> list[int]:
+    """The first of each, in the order they came."""
+    return list(dict.fromkeys(numbers))
+
+
+def by_writer(payloads: list[bytes]) -> dict[str, list[int]]:
+    """The numbers that flood_writer has put into its messages, for each writer in the order they came."""
+    numbers: dict[str, list[int]] = {}
+    for payload in payloads:
+        writer, number, _ = payload.split(b" ", 2)
+        numbers.setdefault(writer.decode(), []).append(int(number))
+    return numbers
 
 
 def check_ledger(channel: dict[str, Any]) -> None:

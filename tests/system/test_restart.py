@@ -7,15 +7,10 @@ import subprocess
 
 import pytest
 
-from harness import LIMIT, check_ledger, publish_channel, shared_memory_names, subscribe_channel, wait_until
+from harness import LIMIT, by_writer, check_ledger, publish_channel, shared_memory_names, subscribe_channel, wait_until, without_duplicates
 
 WRITERS = 4
 WINDOW = 64
-
-
-def without_duplicates(numbers: list[int]) -> list[int]:
-    """The first of each, in the order they came."""
-    return list(dict.fromkeys(numbers))
 
 
 @pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.full)])
@@ -55,11 +50,9 @@ def test_killed_gateway_is_not_noticed(new_gateway, new_broker, subscribe, build
     gateway.wait_for_delivery("out", total, 4 * LIMIT)
     assert publisher.wait(LIMIT) == 0
 
-    numbers: dict[bytes, list[int]] = {b"%d" % writer: [] for writer in range(WRITERS)}
     wait_until(lambda: len(set(subscriber.payloads())) >= total, lambda: f"{len(set(subscriber.payloads()))} of {total}")
-    for payload in subscriber.payloads():
-        writer, number, _ = payload.split(b" ", 2)
-        numbers[writer].append(int(number))
+    numbers = by_writer(subscriber.payloads())
+    assert len(numbers) == WRITERS
     for writer, got in numbers.items():
         assert without_duplicates(got) == list(range(each)), f"writer {writer!r}"
     duplicates = sum(map(len, numbers.values())) - total

@@ -1,0 +1,48 @@
+/* loop_parts.h: the gateway's parts, as loop_setup.c puts them together and loop.c runs them. Nobody else includes this. */
+#ifndef SHMGATE_LOOP_PARTS_H
+#define SHMGATE_LOOP_PARTS_H
+
+#include "backlog.h"
+#include "config.h"
+#include "flight.h"
+#include "former.h"
+#include "inward.h"
+#include "link.h"
+#include "losses.h"
+#include "mailbox.h"
+#include "outward.h"
+#include "plan.h"
+#include "segment.h"
+#include "spool.h"
+
+struct loop {
+    const struct config *config;
+    struct plan plan;
+    struct segment segment, olds[SEGMENT_OLD_MAX];
+    int created;                    /* 1: this run made the segment */
+    struct mailbox *mailbox;
+    struct flight flight;
+    struct spool *spool;            /* NULL: no channel asks for it and there is no file */
+    struct backlog *backlog;        /* of the spool; NULL without one */
+    struct outward *outward;
+    struct former *former;          /* of `olds`; NULL: nothing to drain */
+    struct inward *inward;
+    struct link *link;
+    struct losses *losses;
+    char *stats;
+    size_t stats_size;
+    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms;
+    enum spool_state spool_state;   /* when last looked at */
+};
+
+/* Lay out and serve the segment, and start everything that works on it, in the order of dependence. Logs. Returns 0 or -errno; in both cases *loop, which
+ * begins as all zero but for `config` and closed segments, must be given to loop_close. */
+int loop_open(struct loop *loop);
+
+/* Take everything down, in the reverse order. `failed`: a segment that this run has made and nobody has used goes, too. */
+void loop_close(struct loop *loop, int failed);
+
+/* Bring the segment's ledgers up to what the modules know; also at the very end. */
+void loop_settle_ledgers(struct loop *loop);
+
+#endif

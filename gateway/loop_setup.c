@@ -1,0 +1,181 @@
+/* loop_setup.c: put the gateway's parts together, and take them apart. See loop_parts.h. */
+#include "loop_parts.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "platform.h"
+
+static void ring_doorbell(void *context)
+{
+    segment_summon_gateway(context);
+}
+
+static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
+{
+    struct loop *loop = context;
+
+    return link_publish(loop->link, channel->topic, message->payload, message->size, channel->qos, channel->retain, token);
+}
+
+static void report_spool(void *context, int fault, const char *line)
+{
+    (void)context;
+    log_write(fault ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "%s", line);
+}
+
+/* The group's number, -1 when none is asked for. config_load has checked that it exists; it may have gone since. */
+static int find_group(const char *name, long *gid)
+{
+    struct group *group;
+
+    *gid = -1;
+    if (!name)
+        return 0;
+    errno = 0;
+    group = getgrnam(name);
+    if (!group)
+        return errno ? -errno : -ENOENT;
+    *gid = (long)group->gr_gid;
+    return 0;
+}
+
+static int open_segment(struct loop *loop)
+{
+    static const char *const origins[] = {[SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
+    struct segment_options options = {.name = loop->config->segment, .mode = loop->config->mode, .plan = &loop->plan.layout,
+                                      .topics = loop->plan.topics};
+    char error[SEGMENT_ERROR_SIZE];
+    int rc = find_group(loop->config->group, &options.gid);
+
+    if (rc < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
+        return rc;
+    }
+    rc = segment_serve(&loop->segment, loop->olds, &options, error, sizeof(error));
+    if (rc < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", error);
+        return rc;
+    }
+    loop->created = rc == SEGMENT_CREATED;
+    log_write(LOG_LEVEL_INFO, "segment %s %s: channels=%u lanes=%u size_kib=%llu", loop->config->segment, origins[rc],
+              loop->segment.layout.channel_count, loop->segment.layout.lane_count, (unsigned long long)(loop->segment.size / 1024));
+    return 0;
+}
+
+/* Open the spool, if a channel asks for it or an earlier configuration has left one with messages in it. */
+static int open_spool(struct loop *loop)
+{
+    const struct config *config = loop->config;
+    struct spool_options options = {.path = config->spool_path, .max_bytes = config->spool_max_size, .max_age_ms = config->spool_max_age_ms,
+                                    .limits = loop->plan.limits, .limit_count = config->channel_count};
+    int rc;
+
+    ring_set_spool(loop->segment.header, LAYOUT_SPOOL_OFF, 0);
+    if (!loop->plan.spools && access(config->spool_path, F_OK) < 0)
+        return 0;
+    if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0 ||
+        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, &loop->flight, send_message, loop)) < 0)
+        return rc;
+    backlog_agree(loop->backlog, loop->olds, loop->created);
+    loop->spool_state = spool_state(loop->spool);
+    if (spool_held(loop->spool) > 0)
+        log_write(LOG_LEVEL_INFO, "spool has a backlog: path=%s messages=%llu", config->spool_path, (unsigned long long)spool_held(loop->spool));
+    return 0;
+}
+
+static int open_modules(struct loop *loop)
+{
+    /* One answer a message in flight, one a subscription, and the link's own few. */
+    size_t capacity = FLIGHT_WINDOW + loop->config->channel_count + 16;
+    char error[256] = "out of memory";
+    int rc;
+
+    flight_init(&loop->flight);
+    if ((rc = open_spool(loop)) == 0 &&
+        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
+        (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
+        (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
+        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.topics)) == 0 &&
+        (rc = losses_create(&loop->losses, &loop->segment)) == 0)
+        rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, inward_message, loop->inward, error, sizeof(error));
+    if (rc < 0)
+        log_write(LOG_LEVEL_ERROR, "could not start: %s", error);
+    return rc;
+}
+
+/* Whether the segment was made by this run and nobody has used it: then a failed start takes it away again. */
+static int unused(const struct loop *loop)
+{
+    if (!loop->created)
+        return 0;
+    for (uint32_t i = 0; i < loop->segment.layout.lane_count; i++) {
+        struct ring ring = segment_ring(&loop->segment, i);
+
+        if (ring_head(&ring) > 0 || segment_lane_locked(&loop->segment, i) != 0)
+            return 0;
+    }
+    return 1;
+}
+
+int loop_open(struct loop *loop)
+{
+    char error[256];
+    int rc = plan_create(&loop->plan, loop->config, error, sizeof(error));
+
+    if (rc < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
+        return rc;
+    }
+    if ((rc = open_segment(loop)) == 0)
+        rc = open_modules(loop);
+    if (rc < 0)
+        return rc;
+    loop_settle_ledgers(loop);
+    if (loop->backlog)
+        backlog_settle(loop->backlog);
+    return 0;
+}
+
+void loop_settle_ledgers(struct loop *loop)
+{
+    unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
+
+    if (loop->former)
+        former_settle(loop->former);
+    if (dropped)
+        losses_suspect(loop->losses);
+}
+
+void loop_close(struct loop *loop, int failed)
+{
+    char error[SEGMENT_ERROR_SIZE];
+    int remove = failed && loop->segment.base && unused(loop);
+
+    link_destroy(loop->link);
+    if (loop->losses)
+        loop_settle_ledgers(loop);
+    losses_destroy(loop->losses);
+    inward_destroy(loop->inward);
+    former_destroy(loop->former);
+    outward_destroy(loop->outward);
+    backlog_destroy(loop->backlog);
+    spool_close(loop->spool);
+    mailbox_destroy(loop->mailbox);
+    if (loop->segment.base) {
+        ring_wake(loop->segment.header);
+        ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
+    }
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        segment_close(&loop->olds[i]);
+    segment_close(&loop->segment);
+    if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)
+        log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", error);
+    plan_destroy(&loop->plan);
+    free(loop->stats);
+}

@@ -1,0 +1,304 @@
+"""The spool: what the broker cannot take now is kept on disk, over outages, kills and reboots, and every message is accounted for."""
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import LIMIT, by_writer, check_ledger, publish_channel, wait_until, without_duplicates
+
+WRITERS = 4
+WINDOW = 64
+
+
+@pytest.fixture
+def lasting_broker(new_broker, subscribe):
+    """A broker that remembers a subscriber over restarts, and that subscriber."""
+    broker = new_broker("persistence true", "max_inflight_messages 0", "autosave_interval 1")
+
+    def start(*topics: str):
+        # The folder of the broker's database is the current one unless it is told.
+        return subscribe(broker, *topics, qos=1, session=f"lasting-{os.urandom(4).hex()}")
+
+    broker.stop()
+    broker.lines.append(f"persistence_location {broker.folder}/")
+    broker.start()
+    return broker, start
+
+
+def anonymous_kib(pid: int) -> int:
+    """Memory of the process that is its own: neither the segment nor programs."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1])
+    raise AssertionError("no RssAnon")
+
+
+def start_floods(processes, build, gateway, count: int, channel: str = "out") -> list[subprocess.Popen[bytes]]:
+    return [processes.start([build.driver("flood_writer"), gateway.segment, channel, str(count), str(writer)], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT) for writer in range(WRITERS)]
+
+
+def flood(processes, build, gateway, count: int, channel: str = "out") -> None:
+    """Let the writers write `count` messages each."""
+    for writer in start_floods(processes, build, gateway, count, channel):
+        output, _ = writer.communicate(timeout=4 * LIMIT)
+        assert writer.returncode == 0, output.decode() + gateway.log()[-2000:]
+
+
+def expect_all(subscriber, gateway, count: int, writers: int = WRITERS, ordered: bool = True) -> int:
+    """Wait until `count` messages of each writer have come: all of them, and, if `ordered`, in order once duplicates are removed. Returns the number
+    of duplicates."""
+    wait_until(lambda: len(set(subscriber.payloads())) >= count * writers,
+               lambda: f"{len(set(subscriber.payloads()))} of {count * writers}\n{gateway.stats()}\n{gateway.log()[-2000:]}", 4 * LIMIT, 0.1)
+    numbers = by_writer(subscriber.payloads())
+    for writer, got in numbers.items():
+        got = without_duplicates(got)
+        assert (got if ordered else sorted(got)) == list(range(count)), f"writer {writer}"
+    assert len(numbers) == writers
+    return sum(map(len, numbers.values())) - count * writers
+
+
+def spooled(gateway, channel: str = "out") -> int:
+    return gateway.channel(channel)["spooled"]
+
+
+@pytest.mark.parametrize("drain", ["in-order", "live-first"])
+def test_outage_with_a_kill_in_the_middle(new_gateway, lasting_broker, processes, build, drain):
+    """100,000 messages while the broker is away, the gateway killed with -9 in the middle: none is missing, in order per writer unless
+    new ones may overtake, and the gateway's memory stays within 2 MB of what it was."""
+    each = 25_000
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=1024, overflow="reject", spool="overflow", drain=drain),
+                          broker=broker).start()
+    subscriber = subscribe("test/out")
+    broker.stop()
+    gateway.wait_for_link("down")
+    before = anonymous_kib(gateway.pid)
+    floods = start_floods(processes, build, gateway, each)
+    wait_until(lambda: spooled(gateway) > each, gateway.log)
+    middle = anonymous_kib(gateway.pid)
+    gateway.kill()
+    gateway.start(link=False)
+    for writer in floods:
+        output, _ = writer.communicate(timeout=4 * LIMIT)
+        assert writer.returncode == 0, output.decode() + gateway.log()[-2000:]
+    wait_until(lambda: spooled(gateway) > 3 * each, gateway.log)
+    after = anonymous_kib(gateway.pid)
+    check_ledger(gateway.channel("out"))
+    print(f"memory in KiB: before={before} middle={middle} after={after}")
+    assert middle - before < 2048 and after - before < 2048
+    broker.start()
+    gateway.wait_for_link()
+    duplicates = expect_all(subscriber, gateway, each, ordered=drain == "in-order")
+    ledger = gateway.wait_for_delivery("out", WRITERS * each, 4 * LIMIT)
+    wait_until(lambda: spooled(gateway) == 0)
+    assert ledger["dropped"] == {}
+    assert duplicates <= 2 * WINDOW
+
+
+@pytest.mark.sanitized
+def test_stop_and_reboot_in_an_outage(new_gateway, lasting_broker, processes, build):
+    """The gateway is stopped in an outage, and the shared memory is gone with the machine: all that was written arrives after the next start, what was
+    spooled first, and the new segment's ledger accounts for it."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker).start()
+    subscriber = subscribe("test/out")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, 500)
+    gateway.stop()
+    gateway.remove_segment()
+    gateway.start(link=False)
+    assert spooled(gateway) == 500 * WRITERS
+    gateway.write("out", b"9 0 after")
+    check_ledger(gateway.channel("out"))
+    broker.start()
+    expect_all_but_last = lambda: len(subscriber.poll()) >= 500 * WRITERS + 1  # noqa: E731
+    wait_until(expect_all_but_last, gateway.log)
+    numbers = by_writer(subscriber.payloads())
+    assert subscriber.payloads()[-1] == b"9 0 after"
+    assert all(without_duplicates(numbers[str(writer)]) == list(range(500)) for writer in range(WRITERS))
+    ledger = gateway.wait_for_delivery("out", 500 * WRITERS + 1)
+    assert ledger["written"] == 500 * WRITERS + 1 and ledger["dropped"] == {}
+
+
+def test_low_rate_channel_is_on_disk_after_the_interval(new_gateway, lasting_broker):
+    """One message in an outage is moved to disk though the ring is nearly empty: a power cut costs no more than the interval."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(spool="overflow"), broker=broker, spool={"interval": "100ms"}).start()
+    subscriber = subscribe("test/out")
+    broker.stop()
+    gateway.wait_for_link("down")
+    gateway.write("out", b"alone")
+    wait_until(lambda: spooled(gateway) == 1, gateway.log)
+    gateway.kill()
+    gateway.remove_segment()
+    gateway.start(link=False)
+    broker.start()
+    subscriber.expect(1)
+    assert subscriber.payloads() == [b"alone"]
+
+
+@pytest.mark.sanitized
+def test_always_puts_each_message_on_disk_first(new_gateway, broker, subscribe, processes, build):
+    """spool = always with the broker at hand: everything arrives in order, once, and the spool is empty again."""
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="always"), broker=broker).start()
+    subscriber = subscribe(broker, "test/out")
+    flood(processes, build, gateway, 3000)
+    assert expect_all(subscriber, gateway, 3000) == 0
+    ledger = gateway.wait_for_delivery("out", 3000 * WRITERS)
+    assert ledger["dropped"] == {} and ledger["spooled"] == 0
+    assert gateway.stats()["spool"]["state"] == "ok"
+
+
+def test_live_first_does_not_wait_for_the_backlog(new_gateway, lasting_broker, processes, build):
+    """After an outage a live-first channel's new message, and that of a channel without a backlog, overtake what is spooled; an in-order channel's does not."""
+    broker, subscribe = lasting_broker
+    each = 5000
+    settings = {"max_payload": 64, "writers": 5, "slots": 256, "overflow": "reject", "spool": "overflow"}
+    gateway = new_gateway(publish_channel("eager", drain="live-first", **settings), publish_channel("patient", **settings),
+                          publish_channel("other"), broker=broker).start()
+    subscriber = subscribe("test/#")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, each, "eager")
+    flood(processes, build, gateway, each, "patient")
+    for name in ("eager", "patient"):
+        wait_until(lambda name=name: spooled(gateway, name) > 3 * each, gateway.log)
+        gateway.write(name, b"9 0 live")
+    gateway.write("other", b"9 0 live")
+    broker.start()
+    wait_until(lambda: len(subscriber.poll()) >= 2 * WRITERS * each + 3, lambda: f"{len(subscriber.messages)}\n{gateway.log()}", 4 * LIMIT)
+    order = [message.topic for message in subscriber.messages if message.payload == b"9 0 live"]
+    last = len(subscriber.messages) - 1
+    at = {message.topic: number for number, message in enumerate(subscriber.messages) if message.payload == b"9 0 live"}
+    assert set(order) == {"test/eager", "test/patient", "test/other"}
+    assert at["test/other"] < last // 4 and at["test/eager"] < last // 2, (at, last)
+    patient = [message.payload for message in subscriber.messages if message.topic == "test/patient"]
+    assert b"9 0 live" not in patient[:each]
+
+
+def test_limits_drop_what_the_ledger_says(new_gateway, lasting_broker, processes, build):
+    """With max_size and max_age, what arrives and what was dropped by reason make up what was written, to the message."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="overflow"),
+                          publish_channel("aged", spool="overflow", spool_max_age="1s", writers=1), broker=broker,
+                          spool={"max_size": "1M", "max_age": "1h", "interval": "100ms"}).start()
+    subscriber = subscribe("test/#")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, 8000)
+    wait_until(lambda: gateway.channel("out")["queued"] == 0, gateway.log)
+    for number in range(5):
+        gateway.write("aged", b"old %d" % number)
+    wait_until(lambda: gateway.channel("aged")["dropped"].get("spool_age") == 5, gateway.log)
+    gateway.wait_for_log("channel aged loses messages: reason=spool_age count=5")
+    broker.start()
+    wait_until(lambda: gateway.channel("out")["queued"] + spooled(gateway) == 0, gateway.log, 4 * LIMIT)
+    ledger = gateway.channel("out")
+    check_ledger(ledger)
+    assert ledger["written"] == 8000 * WRITERS and set(ledger["dropped"]) == {"spool_size"}
+    assert ledger["dropped"]["spool_size"] > 8000
+    got = lambda: {message.payload for message in subscriber.poll() if message.topic == "test/out"}  # noqa: E731
+    wait_until(lambda: len(got()) == ledger["delivered"], lambda: f"{len(got())} {ledger}")
+    assert subscriber.payloads("test/aged") == []
+
+
+@pytest.mark.sanitized
+def test_full_disk_and_room_again(new_gateway, lasting_broker, processes, build):
+    """The disk fills up in an outage: channels without a spool are not touched by it, what is lost is counted to the message, and when there is
+    room again the spool goes on by itself."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="drop-oldest", spool="overflow"),
+                          publish_channel("live"), broker=broker).start()
+    subscriber = subscribe("test/#")
+    broker.stop()
+    gateway.wait_for_link("down")
+    # A file as large as the process may have is as good as a full disk, and needs no disk of our own.
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+    flood(processes, build, gateway, 8000)
+    wait_until(lambda: gateway.stats()["spool"]["state"] == "full", gateway.log)
+    assert "make room on its disk" in gateway.log()
+    broker.start()
+    gateway.wait_for_link()
+    gateway.write("live", b"live")
+    wait_until(lambda: b"live" in subscriber.payloads("test/live"), gateway.log)
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    wait_until(lambda: gateway.channel("out")["queued"] + spooled(gateway) == 0, lambda: f"{gateway.stats()}\n{gateway.log()}", 4 * LIMIT)
+    ledger = gateway.channel("out")
+    check_ledger(ledger)
+    assert ledger["written"] == 8000 * WRITERS and set(ledger["dropped"]) == {"overwritten"} and ledger["dropped"]["overwritten"] > 0
+    got = lambda: set(subscriber.payloads("test/out"))  # noqa: E731
+    wait_until(lambda: len(got()) == ledger["delivered"], lambda: f"{len(got())} {ledger}")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, 500)
+    wait_until(lambda: gateway.stats()["spool"]["state"] == "ok" and spooled(gateway) > 0, gateway.log)
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "directory"])
+def test_damaged_spool_does_not_stop_live_traffic(new_gateway, broker, subscribe, damage):
+    """Whatever lies where the spool should be: messages flow, and the log says what was done."""
+    gateway = new_gateway(publish_channel(spool="always"), broker=broker)
+    if damage == "garbage":
+        gateway.spool_path.write_bytes(os.urandom(100_000))
+    elif damage == "directory":
+        gateway.spool_path.mkdir()
+    else:
+        gateway.start(link=True)
+        gateway.stop()
+        gateway.spool_path.write_bytes(gateway.spool_path.read_bytes()[:5000])
+    gateway.start()
+    subscriber = subscribe(broker, "test/out")
+    gateway.write("out", b"alive")
+    subscriber.expect(1)
+    assert gateway.stats()["spool"]["state"] == ("failed" if damage == "directory" else "ok")
+    assert ("could not use spool" if damage == "directory" else "spool set aside") in gateway.log()
+
+
+def test_removed_spool_is_counted(new_gateway, lasting_broker, processes, build):
+    """Somebody removes the file while the gateway is stopped: what it held is lost, said and counted."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker).start()
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, 100)
+    gateway.stop()
+    for path in gateway.folder.glob(f"{gateway.spool_path.name}*"):
+        path.unlink()
+    gateway.start(link=False)
+    ledger = gateway.channel("out")
+    check_ledger(ledger)
+    assert ledger["dropped"] == {"spool_failed": 100 * WRITERS}
+    assert "spooled messages are gone" in gateway.log()
+
+
+@pytest.mark.sanitized
+def test_spool_survives_a_change_of_geometry(new_gateway, lasting_broker, processes, build):
+    """The ring's size and the topic change in an outage: what was spooled before is published first, on the topic of then."""
+    broker, subscribe = lasting_broker
+    channel = {"max_payload": 64, "writers": 1, "overflow": "reject", "spool": "overflow"}
+    gateway = new_gateway(publish_channel(slots=64, **channel), broker=broker).start()
+    subscriber = subscribe("test/#")
+    broker.stop()
+    gateway.wait_for_link("down")
+    for number in range(100):
+        gateway.write("out", b"%d" % number)
+    gateway.channels[:] = [publish_channel(slots=128, **{**channel, "topic": "test/new"})]
+    gateway.write_config()
+    gateway.process.send_signal(1)
+    gateway.wait_for_log("replaced: ")
+    for number in range(100, 300):
+        gateway.write("out", b"%d" % number)
+    check_ledger(gateway.channel("out"))
+    broker.start()
+    wait_until(lambda: len(set(subscriber.payloads())) == 300, lambda: f"{gateway.stats()} {gateway.log()}")
+    assert without_duplicates([int(payload) for payload in subscriber.payloads()]) == list(range(300))
+    topics = [message.topic for message in subscriber.poll()]
+    assert topics[0] == "test/out" and topics[-1] == "test/new"
+    ledger = gateway.wait_for_delivery("out", 300)
+    assert ledger["written"] == 300 and ledger["dropped"] == {}
