@@ -173,6 +173,9 @@ static void check_channel(const struct config *config, struct config_channel *ch
             set_topic_max(channel, line_of(origin, CONFIG_SECTION_CHANNEL, "topic_max"), faults);
     } else {
         channel->topic_max = 0;
+        if (channel->source && config->mqtt_version < 5)
+            config_faults_add(faults, line_of(origin, CONFIG_SECTION_CHANNEL, "source"),
+                              "source = yes: only MQTT 5 has user properties: set version = 5 in [mqtt]");
     }
 }
 

@@ -159,6 +159,13 @@ static void subscribe_all(struct link *link)
     }
 }
 
+static int publish_status(struct link *link, const char *status, uint64_t token)
+{
+    const struct mqtt_outgoing message = {.topic = link->status_topic, .payload = status, .size = strlen(status), .qos = 1, .retain = 1};
+
+    return mqtt_publish(link->mqtt, &message, token);
+}
+
 static void connected(struct link *link, const struct mailbox_event *event, uint64_t now_ms)
 {
     unsigned granted = link->own_window;
@@ -174,7 +181,7 @@ static void connected(struct link *link, const struct mailbox_event *event, uint
     log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri], link->config->client_id,
               event->session_present ? "resumed" : "new", link->window);
     subscribe_all(link);
-    rc = mqtt_publish(link->mqtt, link->status_topic, "online", strlen("online"), 1, 1, TOKEN_STATUS);
+    rc = publish_status(link, "online", TOKEN_STATUS);
     if (rc < 0)
         log_write(LOG_LEVEL_WARNING, "could not publish status: topic=%s: %s", link->status_topic, strerror(-rc));
 }
@@ -250,14 +257,15 @@ unsigned link_window(const struct link *link)
     return link->window;
 }
 
-int link_publish(struct link *link, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
+int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_t token)
 {
-    return mqtt_publish(link->mqtt, topic, payload, size, qos, retain, token);
+    return mqtt_publish(link->mqtt, message, token);
 }
 
 void link_publish_stats(struct link *link, const char *json, size_t size)
 {
-    int rc = mqtt_publish(link->mqtt, link->stats_topic, json, size, 0, 0, TOKEN_STATS);
+    const struct mqtt_outgoing message = {.topic = link->stats_topic, .payload = json, .size = size};
+    int rc = mqtt_publish(link->mqtt, &message, TOKEN_STATS);
 
     if (rc < 0 && rc != -EAGAIN)
         log_write(LOG_LEVEL_WARNING, "could not publish statistics: topic=%s: %s", link->stats_topic, strerror(-rc));
@@ -265,7 +273,7 @@ void link_publish_stats(struct link *link, const char *json, size_t size)
 
 void link_say_offline(struct link *link)
 {
-    link->closing = mqtt_publish(link->mqtt, link->status_topic, "offline", strlen("offline"), 1, 1, TOKEN_OFFLINE) == 0;
+    link->closing = publish_status(link, "offline", TOKEN_OFFLINE) == 0;
 }
 
 int link_closing(const struct link *link)

@@ -43,7 +43,8 @@ int link_refused(const struct link *link);
 unsigned link_window(const struct link *link);
 
 /* Publish a message of a channel; see mqtt_publish. */
-int link_publish(struct link *link, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token);
+struct mqtt_outgoing;
+int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_t token);
 
 /* Publish the ledger on the stats topic; best effort. */
 void link_publish_stats(struct link *link, const char *json, size_t size);

@@ -12,6 +12,7 @@
 #include "mailbox.h"
 #include "outward.h"
 #include "plan.h"
+#include "platform.h"
 #include "segment.h"
 #include "spool.h"
 
@@ -29,6 +30,7 @@ struct loop {
     struct inward *inward;
     struct link *link;
     struct losses *losses;
+    char boot[PLATFORM_BOOT_ID_SIZE]; /* of the machine */
     char *stats;
     size_t stats_size;
     uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms;

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "mqtt.h"
+#include "origin.h"
 #include "platform.h"
 
 static void ring_doorbell(void *context)
@@ -19,8 +21,16 @@ static void ring_doorbell(void *context)
 static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
 {
     struct loop *loop = context;
+    struct mqtt_outgoing outgoing = {.topic = channel->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
+                                     .retain = channel->retain};
+    struct origin origin;
 
-    return link_publish(loop->link, channel->topic, message->payload, message->size, channel->qos, channel->retain, token);
+    if (channel->source) {
+        origin_describe(&origin, message, loop->boot);
+        outgoing.properties = origin.properties;
+        outgoing.property_count = ORIGIN_PROPERTIES;
+    }
+    return link_publish(loop->link, &outgoing, token);
 }
 
 static void report_spool(void *context, int fault, const char *line)
@@ -97,6 +107,7 @@ static int open_modules(struct loop *loop)
     int rc;
 
     flight_init(&loop->flight);
+    platform_boot_id(loop->boot);
     if ((rc = open_spool(loop)) == 0 &&
         (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
         (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&

@@ -443,11 +443,30 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }
 
-int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
+static int add_user_properties(MQTTProperties *to, const struct mqtt_outgoing *message)
+{
+    for (size_t i = 0; i < message->property_count; i++) {
+        const struct mqtt_property *property = &message->properties[i];
+        MQTTProperty user = {.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
+
+        /* Paho copies both strings. */
+        user.value.data = (MQTTLenString){.len = (int)strlen(property->name), .data = (char *)property->name};
+        user.value.value = (MQTTLenString){.len = (int)strlen(property->value), .data = (char *)property->value};
+        if (MQTTProperties_add(to, &user) != 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
+    int rc = MQTTASYNC_FAILURE;
 
-    switch (MQTTAsync_send(mqtt->client, topic, (int)size, payload, (int)qos, retain, &response)) {
+    if (mqtt->options.version < 5 || add_user_properties(&response.properties, message) == 0)
+        rc = MQTTAsync_send(mqtt->client, message->topic, (int)message->size, message->payload, (int)message->qos, message->retain, &response);
+    MQTTProperties_free(&response.properties);
+    switch (rc) {
     case MQTTASYNC_SUCCESS:
         return 0;
     case MQTTASYNC_BAD_UTF8_STRING:

@@ -62,9 +62,25 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token);
 
-/* Publish; topic and payload are copied. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
+/* A user property (MQTT 5, 3.3.2.3.7). */
+struct mqtt_property {
+    const char *name, *value;
+};
+
+/* A message to publish; everything is borrowed for the call and copied. */
+struct mqtt_outgoing {
+    const char *topic;
+    const void *payload;
+    size_t size;
+    unsigned qos;
+    int retain;
+    const struct mqtt_property *properties; /* MQTT 5 only */
+    size_t property_count;
+};
+
+/* Publish. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */
-int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token);
+int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token);
 
 /* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight with FAILED, before it
  * tries. Without this Paho, when the broker has lost our session, sends what it had queued before we can send again what was in flight, and the order

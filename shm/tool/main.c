@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct tool_options *options);
-    } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"release", release_run}};
+    } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"release", release_run},
+                  {"spool", spool_run}};
     struct tool_options options;
     int rc;
 

@@ -15,6 +15,7 @@ static const char general_usage[] =
     "  read CHANNEL     print the messages of a channel\n"
     "  stats            print what became of the messages of all channels\n"
     "  release          remove the segment of a gateway that is gone\n"
+    "  spool ACTION     look at the messages that are on disk: list, show, export or check\n"
     "\n"
     "shmgate COMMAND --help tells more; shmgate --version prints the version.\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage, 27 time ran out (read -W).\n";
@@ -59,6 +60,20 @@ static const char release_usage[] =
     "\n"
     "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
+static const char spool_usage[] =
+    "Usage: shmgate spool (list | show | export) [CHANNEL] [-C COUNT] [-F FORMAT] [-f FILE]\n"
+    "       shmgate spool check [-f FILE]\n"
+    "\n"
+    "Looks at the spool without changing it; the gateway may be at work.\n"
+    "\n"
+    "  list        how many messages of which channel and lane wait, and since when\n"
+    "  show        print the messages, the oldest first, as read does\n"
+    "  export      print each message as a line of JSON, the payload in hex; also what can be read of a damaged file\n"
+    "  check       look at every page and every count: exit status 1 and a line for every fault\n"
+    "  -C COUNT    stop after COUNT messages\n"
+    "  -F FORMAT   for show; see shmgate read --help\n"
+    "  -f FILE     the spool (default " TOOL_SPOOL_PATH ")\n";
+
 static const char version[] = "shmgate " SHMGATE_VERSION "\n";
 
 struct command {
@@ -71,6 +86,7 @@ static const struct command commands[] = {
     {"read", read_usage, "C:W:F:RS:", 1},
     {"stats", stats_usage, "S:", 0},
     {"release", release_usage, "S:", 0},
+    {"spool", spool_usage, "C:F:f:", 0},
 };
 
 static int usage_error(const char *command, const char *what, const char *value)
@@ -161,6 +177,23 @@ static int take(struct tool_options *options, const struct command *command, int
     }
 }
 
+/* spool ACTION [CHANNEL]. Returns 0, or an exit code plus 1. */
+static int take_action(struct tool_options *options, const char *name, int count, char **words)
+{
+    static const char *const actions[] = {"list", "show", "export", "check"};
+
+    if (count == 0)
+        return usage_error(name, "do what? Give one of list, show, export, check", "");
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        if (strcmp(words[0], actions[i]) == 0)
+            options->action = actions[i];
+    if (!options->action)
+        return usage_error(name, "expected list, show, export or check, not ", words[0]);
+    if (count > 1)
+        options->channel = words[1];
+    return count > 2 || (count > 1 && strcmp(options->action, "check") == 0) ? usage_error(name, "too many arguments", "") : 0;
+}
+
 /* What only all options together can get wrong. */
 static int check(const struct tool_options *options, const struct command *command, int rest)
 {
@@ -198,6 +231,8 @@ int options_parse(struct tool_options *options, int argc, char **argv)
         if ((rc = take(options, command, letter, optarg)) != 0)
             return rc;
     optind++; /* counted without the command */
+    if (strcmp(command->name, "spool") == 0)
+        return take_action(options, command->name, argc - optind, argv + optind);
     if (command->has_channel && optind < argc)
         options->channel = argv[optind++];
     return check(options, command, argc - optind);

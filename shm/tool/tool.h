@@ -8,11 +8,12 @@ enum tool_exit { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_TIMEOUT = 
 
 /* What the command line says. Strings are borrowed from argv. */
 struct tool_options {
-    const char *command;           /* write, read, stats or release */
+    const char *command;           /* write, read, stats, release or spool */
+    const char *action;            /* spool: list, show, export or check */
     const char *channel;
     const char *segment;           /* NULL: the default */
     const char *message;           /* write -m */
-    const char *file;              /* write -f */
+    const char *file;              /* write -f; spool -f, NULL: the default */
     int lines, whole, empty;       /* write -l, -s, -n */
     long count;                    /* read -C; 0: no limit */
     double seconds;                /* -W; below 0: no limit */
@@ -32,6 +33,10 @@ int write_run(const struct tool_options *options);
 int read_run(const struct tool_options *options);
 int stats_run(const struct tool_options *options);
 int release_run(const struct tool_options *options);
+int spool_run(const struct tool_options *options);
+
+/* Where gateway.ini puts the spool unless told otherwise. */
+#define TOOL_SPOOL_PATH "/var/lib/shmgate/spool.db"
 
 /* Print one message of a read; `format` has been checked by format_check. */
 struct shared_memory_message;

@@ -302,6 +302,8 @@ static void test_keys_of_the_other_direction(void)
     CHECK(told("6: topic_max is only for direction = subscribe"));
     CHECK_EQUAL(load_channel("spool", "always"), 0);
     CHECK_EQUAL(config.channels[0].spool, CONFIG_SPOOL_ALWAYS);
+    CHECK_EQUAL(load("[mqtt]\nuri = mqtt://h\nversion = 3.1.1\n" CHANNEL "source = yes\n"), -EINVAL);
+    CHECK(strstr(faults, "source = yes: only MQTT 5 has user properties: set version = 5 in [mqtt]"));
 }
 
 /* The room for topics follows from the filter unless it is given, and cannot be too small for a topic without

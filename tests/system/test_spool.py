@@ -1,14 +1,18 @@
 """The spool: what the broker cannot take now is kept on disk, over outages, kills and reboots, and every message is accounted for."""
 from __future__ import annotations
 
+import json
 import os
+import random
 import resource
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from harness import LIMIT, by_writer, check_ledger, publish_channel, wait_until, without_duplicates
+from harness import LIMIT, ROOT, by_writer, check_ledger, publish_channel, wait_until, without_duplicates
 
 WRITERS = 4
 WINDOW = 64
@@ -275,6 +279,103 @@ def test_removed_spool_is_counted(new_gateway, lasting_broker, processes, build)
     check_ledger(ledger)
     assert ledger["dropped"] == {"spool_failed": 100 * WRITERS}
     assert "spooled messages are gone" in gateway.log()
+
+
+def test_source_properties_tell_duplicates(new_gateway, lasting_broker, processes, build):
+    """source = yes: after an outage, a reboot and kills a subscriber removes duplicates and sorts by what each message says of its origin."""
+    sys.path.insert(0, str(ROOT / "python"))
+    from shmgate.client import make_client
+    from shmgate.origin import DuplicateFilter, origin
+    from shmgate.settings import Settings
+
+    broker, _ = lasting_broker
+    each = 300
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow", source="yes",
+                                          drain="live-first"), broker=broker).start()
+    messages: list = []
+    client = make_client(Settings(uris=[broker.uri], version="5"))
+    client.on_connect = lambda client, *_: client.subscribe("test/out", 1)
+    client.on_subscribe = lambda *_: messages.append(None)
+    client.on_message = lambda client, userdata, message: messages.append(message)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    try:
+        wait_until(lambda: messages)
+        floods = start_floods(processes, build, gateway, each)
+        for _ in range(3):
+            gateway.kill()
+            gateway.start()
+        for writer in floods:
+            writer.communicate(timeout=4 * LIMIT)
+        wait_until(lambda: len({message.payload for message in messages[1:]}) == each * WRITERS, lambda: f"{len(messages)}\n{gateway.log()}")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    duplicates = DuplicateFilter()
+    kept = [message for message in messages[1:] if duplicates.is_new(origin(message))]
+    assert len(kept) == each * WRITERS
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert {origin(message).boot for message in kept} == {boot}
+    numbers = by_writer([message.payload for message in sorted(kept, key=origin)])
+    assert all(got == list(range(each)) for got in numbers.values())
+    now = time.time()
+    assert all(now - 600 < origin(message).time <= now for message in kept)
+
+
+def test_duplicate_filter_takes_numbers_in_any_order():
+    """Each number of a stream is new once, whatever the order; streams are apart; memory is bounded."""
+    sys.path.insert(0, str(ROOT / "python"))
+    from shmgate.origin import DuplicateFilter, Origin
+
+    dice = random.Random(7)
+    wanted = [Origin("b", stream, number, 0.0) for stream in "xy" for number in range(200) for _ in range(2)]
+    dice.shuffle(wanted)
+    duplicates = DuplicateFilter()
+    assert sorted(one for one in wanted if duplicates.is_new(one)) == sorted(set(wanted))
+    small = DuplicateFilter(streams=2, gaps=3)
+    assert all(small.is_new(Origin("b", "x", 2 * number, 0.0)) for number in range(100))
+    assert len(small._ranges["x"]) <= 4
+    for stream in "yz":
+        assert small.is_new(Origin("b", stream, 0, 0.0))
+    assert set(small._ranges) == {"y", "z"}
+
+
+def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
+    """shmgate spool list, show, export and check, with the gateway at work and without it, and on a damaged file."""
+    broker, _ = lasting_broker
+    gateway = new_gateway(publish_channel(spool="overflow", writers=1), publish_channel("other", spool="overflow", writers=1), broker=broker,
+                          spool={"interval": "100ms"}).start()
+    broker.stop()
+    gateway.wait_for_link("down")
+    for payload in (b"one", b'two "2"', b"\xff\x00"):
+        gateway.write("out", payload)
+    gateway.write("other", b"elsewhere")
+    wait_until(lambda: spooled(gateway) == 3 and spooled(gateway, "other") == 1, gateway.log)
+
+    def spool(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([gateway.build.shmgate, "spool", *arguments, "-f", gateway.spool_path], capture_output=True, timeout=LIMIT)
+
+    listed = spool("list").stdout.decode().splitlines()
+    assert [line.split()[:4] for line in listed[1:]] == [["out", "0", "3", str(12 + 3 * 58)], ["other", "1", "1", str(9 + 58)]]
+    assert spool("show", "out").stdout == b'one\ntwo "2"\n\xff\x00\n'
+    assert spool("show", "out", "-C", "1", "-F", "%t %n %x").stdout == b"test/out 0 6f6e65\n"
+    exported = [json.loads(line) for line in spool("export").stdout.splitlines()]
+    assert [(line["channel"], bytes.fromhex(line["payload_hex"]), line["sequence"]) for line in exported] == [
+        ("out", b"one", 0), ("out", b'two "2"', 1), ("out", b"\xff\x00", 2), ("other", b"elsewhere", 0)]
+    assert exported[0]["qos"] == 1 and exported[0]["topic"] == "test/out"
+    checked = spool("check")
+    assert checked.returncode == 0 and b"ok: 4 messages in 2 streams" in checked.stdout
+    gateway.stop()
+    assert spool("check").returncode == 0
+    data = bytearray(gateway.spool_path.read_bytes())
+    data[4096 * 3:4096 * 3 + 64] = b"x" * 64
+    gateway.spool_path.write_bytes(data)
+    damaged = spool("check")
+    assert damaged.returncode == 1 and damaged.stdout
+    missing = subprocess.run([gateway.build.shmgate, "spool", "list", "-f", "/nonexistent"], capture_output=True, timeout=LIMIT)
+    assert missing.returncode == 1 and b"could not open /nonexistent: No such file" in missing.stderr
+    for wrong in (["spool"], ["spool", "lst"], ["spool", "check", "a", "b"]):
+        assert subprocess.run([gateway.build.shmgate, *wrong], capture_output=True, timeout=LIMIT).returncode == 2
 
 
 @pytest.mark.sanitized
