@@ -208,7 +208,7 @@ static int send_next(struct line *line)
     }
     message = (struct outward_message){.payload = stored.payload, .size = stored.size, .sequence = stored.sequence, .time_ns = stored.time_ns,
                                        .generation = source->generation, .lane = source->lane, .boot = source->boot};
-    token = flight_add(backlog->flight, &line->flight, stored.sequence);
+    token = flight_add(backlog->flight, &line->flight, stored.sequence, 0);
     rc = backlog->send(backlog->context, &line->channel, &message, token);
     if (rc < 0) {
         flight_cancel(backlog->flight, &line->flight);

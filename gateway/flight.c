@@ -31,7 +31,7 @@ int flight_has_room(const struct flight *flight)
     return flight->used < flight->limit;
 }
 
-uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence)
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint64_t now_ns)
 {
     int index = flight->free;
     struct flight_entry *entry;
@@ -42,6 +42,7 @@ uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t se
     flight->used++;
     entry->lane = lane;
     entry->sequence = sequence;
+    entry->sent_ns = now_ns;
     entry->generation = (entry->generation + 1) & GENERATION_MASK;
     entry->answer = FLIGHT_WAITING;
     entry->next = -1;
@@ -78,7 +79,7 @@ void flight_cancel(struct flight *flight, struct flight_lane *lane)
     give_back(flight, index);
 }
 
-int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answer)
+int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answer, uint64_t now_ns)
 {
     unsigned index = token & 0xff;
     struct flight_entry *entry;
@@ -89,6 +90,8 @@ int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answ
     if (!entry->lane || entry->generation != token >> 8 || entry->answer != FLIGHT_WAITING)
         return 0;
     entry->answer = answer;
+    if (answer == FLIGHT_DELIVERED && entry->lane->latency)
+        latency_add(entry->lane->latency, (int64_t)(now_ns - entry->sent_ns));
     entry->lane->waiting--;
     entry->lane->failed |= answer == FLIGHT_FAILED;
     if (entry->lane->answered)

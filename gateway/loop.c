@@ -25,6 +25,8 @@
 #define EVENTS 32                /* taken from the mailbox at a time */
 #define STOP_MS 5000             /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
 #define OLD_CHECK_MS 200         /* how often to look whether the writers have left a replaced segment */
+#define LATENCY_SHOW_MS 1000
+#define LATENCY_WINDOW_MS 60000   /* latencies are those of the present window, or of the last one that had messages */
 #define RETRY_MS 20              /* when the MQTT client takes no more for reasons of its own */
 #define DISCONNECT_MS 1000
 
@@ -68,7 +70,7 @@ static void handle_event(struct loop *loop, const struct mailbox_event *event)
     case MAILBOX_DELIVERED:
     case MAILBOX_FAILED:
     case MAILBOX_REFUSED:
-        if (!flight_answer(&loop->flight, event->token, answer_of(event->kind)))
+        if (!flight_answer(&loop->flight, event->token, answer_of(event->kind), event->time_ns))
             link_event(loop->link, event, loop->now_ms);
         break;
     default:
@@ -203,8 +205,23 @@ static void publish_stats(struct loop *loop)
         link_publish_stats(loop->link, loop->stats, length);
 }
 
+/* Show how long messages take, once a second while there are any, over windows of a minute. */
+static void show_latency(struct loop *loop)
+{
+    int clear = loop->now_ms >= loop->latency_window_ms;
+
+    if (loop->now_ms < loop->latency_ms)
+        return;
+    loop->latency_ms = loop->now_ms + LATENCY_SHOW_MS;
+    loop->latency_stale = 0;
+    outward_show_latency(loop->outward, clear);
+    if (clear)
+        loop->latency_window_ms = loop->now_ms + LATENCY_WINDOW_MS;
+}
+
 static void do_timers(struct loop *loop)
 {
+    show_latency(loop);
     link_step(loop->link, loop->now_ms);
     check_former(loop);
     if (loop->config->stats_interval_ms > 0 && link_up(loop->link) && loop->now_ms >= loop->stats_ms) {
@@ -234,6 +251,8 @@ static uint64_t next_deadline_ms(const struct loop *loop)
         deadline = earlier(deadline, loop->old_ms);
     if (loop->retry_ms > loop->now_ms)
         deadline = earlier(deadline, loop->retry_ms);
+    if (loop->latency_stale)
+        deadline = earlier(deadline, loop->latency_ms);
     if (loop->spool)
         deadline = earlier(deadline, spool_deadline_ms(loop->spool));
     if (loop->spool && !link_up(loop->link))
@@ -251,6 +270,7 @@ static int turn(struct loop *loop)
     worked |= outward_collect(loop->outward);
     worked |= spool_work(loop);
     worked |= pump(loop);
+    loop->latency_stale |= worked;
     settle(loop);
     do_timers(loop);
     return worked;

@@ -33,7 +33,8 @@ struct loop {
     char boot[PLATFORM_BOOT_ID_SIZE]; /* of the machine */
     char *stats;
     size_t stats_size;
-    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms;
+    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms, latency_ms, latency_window_ms;
+    int latency_stale;              /* 1: messages have moved since the latencies were shown */
     enum spool_state spool_state;   /* when last looked at */
 };
 

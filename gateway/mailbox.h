@@ -25,6 +25,7 @@ enum mailbox_kind {
 struct mailbox_event {
     enum mailbox_kind kind;
     uint64_t token;            /* of a publish or a subscribe */
+    uint64_t time_ns;          /* monotonic; when it happened */
     int reason;                /* MQTT reason or return code, or Paho's negative code */
     int permanent;             /* CONNECT_FAILED: trying again as we are will not help */
     int session_present;       /* CONNECTED: 1 or 0 */

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "mqtt_text.h"
+#include "platform.h"
 #include "tls_files.h"
 #include "write_guard.h"
 
@@ -59,7 +60,7 @@ static void *context_of(uint64_t token)
 
 static void answer(enum mailbox_kind kind, void *context, int reason, const char *text)
 {
-    struct mailbox_event event = {.kind = kind, .token = token_of(context), .reason = reason};
+    struct mailbox_event event = {.kind = kind, .token = token_of(context), .time_ns = platform_monotonic_ns(), .reason = reason};
 
     snprintf(event.text, sizeof(event.text), "%s", text);
     put(&event);

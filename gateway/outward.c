@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "outward_lane.h"
+#include "platform.h"
 
 /* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short enough that one busy
  * writer delays another by a fraction of the window. */
@@ -54,8 +55,9 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
     outward->ready = calloc(count, sizeof(outward->ready[0]));
     outward->unsettled = calloc(count, sizeof(outward->unsettled[0]));
     outward->news = calloc(count, sizeof(outward->news[0]));
+    outward->latencies = calloc(segment->layout.channel_count, sizeof(outward->latencies[0]));
     outward->buffer = malloc(outward->buffer_size);
-    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->buffer) {
+    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->latencies || !outward->buffer) {
         outward_destroy(outward);
         return -ENOMEM;
     }
@@ -75,6 +77,7 @@ void outward_destroy(struct outward *outward)
     free(outward->ready);
     free(outward->unsettled);
     free(outward->news);
+    free(outward->latencies);
     free(outward->buffer);
     free(outward);
 }
@@ -196,7 +199,7 @@ static int send_next(struct lane *lane)
     struct outward *outward = lane->outward;
     struct outward_message sent;
     struct ring_message message;
-    uint64_t token;
+    uint64_t token, now_ns;
     int rc = ring_read(&lane->ring, lane->next, &message, outward->buffer, outward->buffer_size, NULL);
 
     if (rc == -EAGAIN) {
@@ -218,9 +221,11 @@ static int send_next(struct lane *lane)
         return drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
     sent = (struct outward_message){.payload = message.payload, .size = message.size, .sequence = lane->next, .time_ns = message.time_ns,
                                     .generation = outward->segment->layout.generation, .lane = lane->number};
-    token = flight_add(outward->flight, &lane->flight, lane->next);
+    now_ns = platform_monotonic_ns();
+    token = flight_add(outward->flight, &lane->flight, lane->next, now_ns);
     rc = outward->send(outward->context, &outward->channels[lane->channel], &sent, token);
     if (rc == 0) {
+        latency_add(&outward->latencies[lane->channel].to_send, (int64_t)(platform_time_ns() - message.time_ns));
         lane->next++;
         return 1;
     }
@@ -270,6 +275,27 @@ int outward_pump(struct outward *outward)
         sent += rc;
     }
     return sent;
+}
+
+void outward_show_latency(struct outward *outward, int clear)
+{
+    for (uint32_t i = 0; i < outward->segment->layout.channel_count; i++) {
+        struct outward_latency *latency = &outward->latencies[i];
+        struct latency_summary send, acknowledge;
+
+        if (latency->to_send.total + latency->to_acknowledge.total == latency->shown && !clear)
+            continue;
+        latency_summarise(&latency->to_send, &send);
+        latency_summarise(&latency->to_acknowledge, &acknowledge);
+        ring_set_latency(segment_channel(outward->segment, i),
+                         (const uint32_t[]){send.p50_us, send.p99_us, send.p999_us, send.max_us, acknowledge.p50_us, acknowledge.p99_us,
+                                            acknowledge.p999_us, acknowledge.max_us});
+        if (clear) {
+            latency_clear(&latency->to_send);
+            latency_clear(&latency->to_acknowledge);
+        }
+        latency->shown = latency->to_send.total + latency->to_acknowledge.total;
+    }
 }
 
 unsigned outward_settle(struct outward *outward)

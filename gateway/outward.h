@@ -26,6 +26,12 @@ struct outward_channel {
     int source;                    /* 1: each message tells where it comes from */
 };
 
+/* How long a channel's messages take: from the write to the MQTT client, and from there to the broker's acknowledgement. */
+struct outward_latency {
+    struct latency to_send, to_acknowledge;
+    uint64_t shown;                /* durations that were counted when it was last shown */
+};
+
 /* One message to send; borrowed for the call. */
 struct outward_message {
     const void *payload;
@@ -67,6 +73,9 @@ void outward_take_all(struct outward *outward);
 
 /* The counts of the spool have changed. */
 void outward_spool_changed(struct outward *outward);
+
+/* Show the latencies in the segment; `clear`: begin to count anew afterwards. */
+void outward_show_latency(struct outward *outward, int clear);
 
 /* Write the changed ledgers into the segment. Returns a bit mask of the drop reasons that grew since the last call. */
 unsigned outward_settle(struct outward *outward);

@@ -44,6 +44,7 @@ struct outward {
     uint32_t ready_first, ready_count;
     uint32_t *unsettled, *news;    /* lists of lanes, lane_count long */
     uint32_t unsettled_count, news_count;
+    struct outward_latency *latencies; /* one a channel */
     unsigned dropped;              /* mask of reasons since the last settle */
     void *buffer;                  /* of the largest max_payload */
     size_t buffer_size;

@@ -138,6 +138,13 @@ void counters_collect(const struct segment *segment, uint32_t channel, struct sh
         add_lane(segment, info->lane_first + i, counters);
 }
 
+void counters_collect_lane(const struct segment *segment, uint32_t lane, struct shared_memory_counters *counters)
+{
+    memset(counters, 0, sizeof(*counters));
+    counters->lanes = 1;
+    add_lane(segment, lane, counters);
+}
+
 /* Follow the gateway to its present segment. */
 static int follow(struct shared_memory *shm, struct holding **holding)
 {

@@ -64,27 +64,73 @@ static void text_add_string(struct text *text, const char *string, size_t size)
     text_add(text, "\"");
 }
 
+static void text_add_counts(struct text *text, const struct shared_memory_counters *counters)
+{
+    const char *separator = "";
+
+    text_add(text, "\"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"rejected\": %llu, \"dropped\": {",
+             (unsigned long long)counters->written, (unsigned long long)counters->delivered, (unsigned long long)counters->queued,
+             (unsigned long long)counters->spooled, (unsigned long long)counters->rejected);
+    for (unsigned i = 0; i < SHARED_MEMORY_DROP_REASONS; i++) {
+        if (counters->dropped[i] == 0)
+            continue;
+        text_add(text, "%s\"%s\": %llu", separator, shared_memory_drop_name(i), (unsigned long long)counters->dropped[i]);
+        separator = ", ";
+    }
+    text_add(text, "}");
+}
+
+static void text_add_latency(struct text *text, const struct segment *segment, uint32_t channel)
+{
+    static const char *const ways[2] = {"write_to_send", "send_to_ack"};
+    uint32_t us[LAYOUT_LATENCIES];
+
+    ring_latency(segment_channel(segment, channel), us);
+    /* An answer takes some microseconds at least: maxima of 0 mean that there was no message. */
+    if (us[3] == 0 && us[7] == 0)
+        return;
+    text_add(text, ", \"latency_us\": {");
+    for (int way = 0; way < 2; way++)
+        text_add(text, "%s\"%s\": {\"p50\": %u, \"p99\": %u, \"p99.9\": %u, \"max\": %u}", way > 0 ? ", " : "", ways[way], us[4 * way], us[4 * way + 1], us[4 * way + 2],
+                 us[4 * way + 3]);
+    text_add(text, "}");
+}
+
+static void text_add_lanes(struct text *text, const struct segment *segment, const struct layout_channel_info *info)
+{
+    struct shared_memory_counters counters;
+    const char *separator = "";
+
+    text_add(text, ", \"by_lane\": [");
+    for (uint32_t i = 0; i < info->lane_count; i++) {
+        counters_collect_lane(segment, info->lane_first + i, &counters);
+        if (counters.written == 0 && counters.rejected == 0)
+            continue;
+        text_add(text, "%s{\"lane\": %u, ", separator, i);
+        text_add_counts(text, &counters);
+        text_add(text, "}");
+        separator = ", ";
+    }
+    text_add(text, "]");
+}
+
 static void text_add_channel(struct text *text, const struct segment *segment, uint32_t channel)
 {
     const struct layout_channel_info *info = &segment->layout.channels[channel];
     struct shared_memory_counters counters;
-    const char *separator = "";
 
     counters_collect(segment, channel, &counters);
     text_add(text, "{\"name\": ");
     text_add_string(text, counters.name, strlen(counters.name));
     text_add(text, ", \"direction\": \"%s\", \"topic\": ", counters.is_subscribe ? "subscribe" : "publish");
     text_add_string(text, (const char *)segment->base + info->topic_offset, info->topic_size);
-    text_add(text, ", \"lanes\": %u, \"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"rejected\": %llu, \"dropped\": {",
-             counters.lanes, (unsigned long long)counters.written, (unsigned long long)counters.delivered,
-             (unsigned long long)counters.queued, (unsigned long long)counters.spooled, (unsigned long long)counters.rejected);
-    for (unsigned i = 0; i < SHARED_MEMORY_DROP_REASONS; i++) {
-        if (counters.dropped[i] == 0)
-            continue;
-        text_add(text, "%s\"%s\": %llu", separator, shared_memory_drop_name(i), (unsigned long long)counters.dropped[i]);
-        separator = ", ";
+    text_add(text, ", \"lanes\": %u, ", counters.lanes);
+    text_add_counts(text, &counters);
+    if (!counters.is_subscribe) {
+        text_add_latency(text, segment, channel);
+        text_add_lanes(text, segment, info);
     }
-    text_add(text, "}}");
+    text_add(text, "}");
 }
 
 size_t counters_json(const struct segment *segment, const char *name, char *buffer, size_t size)

@@ -107,6 +107,8 @@ struct layout_header {
     uint32_t reserved3[22];                 /* 424 */
 };
 
+#define LAYOUT_LATENCIES 8
+
 /* At channel_offset + n * channel_stride. */
 struct layout_channel {
     char name[LAYOUT_NAME_SIZE];            /*   0 padded with NUL */
@@ -136,7 +138,8 @@ struct layout_channel {
     _Atomic uint64_t spool_held;            /* 416 */
     _Atomic uint64_t spool_delivered;       /* 424 */
     _Atomic uint64_t spool_dropped[LAYOUT_SPOOL_DROPS]; /* 432 size, age, refused, failed */
-    uint64_t reserved3[6];                  /* 464 */
+    _Atomic uint32_t latency_us[LAYOUT_LATENCIES]; /* 464 write to send: p50, p99, p99.9, max; send to acknowledgement: the same */
+    uint64_t reserved3[2];                  /* 496 */
 };
 
 /* What has become of a lane's messages, as one record: written whole, then made current by ledger_turn. */

@@ -437,3 +437,15 @@ enum layout_spool ring_spool(const struct layout_header *header, uint64_t *bytes
     *bytes = atomic_load_explicit(&header->spool_bytes, RELAXED);
     return state <= LAYOUT_SPOOL_FAILED ? (enum layout_spool)state : LAYOUT_SPOOL_FAILED;
 }
+
+void ring_set_latency(struct layout_channel *channel, const uint32_t *latency_us)
+{
+    for (int i = 0; i < LAYOUT_LATENCIES; i++)
+        atomic_store_explicit(&channel->latency_us[i], latency_us[i], RELAXED);
+}
+
+void ring_latency(const struct layout_channel *channel, uint32_t *latency_us)
+{
+    for (int i = 0; i < LAYOUT_LATENCIES; i++)
+        latency_us[i] = atomic_load_explicit(&channel->latency_us[i], RELAXED);
+}

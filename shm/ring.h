@@ -111,6 +111,10 @@ struct ring_spooled {
 void ring_spooled_load(const struct layout_channel *channel, struct ring_spooled *spooled);
 void ring_spooled_store(struct layout_channel *channel, const struct ring_spooled *spooled);
 
+/* Latencies of the last minute or so, in microseconds, in the order of layout_channel.latency_us. */
+void ring_set_latency(struct layout_channel *channel, const uint32_t *latency_us);
+void ring_latency(const struct layout_channel *channel, uint32_t *latency_us);
+
 /* Read or replace a channel's record of its former segments. Single fields are whole; the record as such may be between two states while the
  * gateway replaces it. */
 void ring_carried_load(const struct layout_channel *channel, struct ring_carried *carried);

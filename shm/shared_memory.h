@@ -177,7 +177,9 @@ SHARED_MEMORY_API int shared_memory_channel_counters(struct shared_memory *shm, 
 
 /* Write the ledger of all channels into `buffer` as one JSON object with a NUL, the same that the gateway publishes on its stats topic:
  * {"segment": ..., "gateway": true|false, "link": "up"|"down", "spool": {"state": "off"|"ok"|"full"|"failed", "bytes": n}, "channels": [{"name", "direction", "topic", "lanes", "written",
- * "delivered", "queued", "spooled", "rejected", "dropped": {REASON: n, ...}}, ...]}; "dropped" has the reasons that occurred.
+ * "delivered", "queued", "spooled", "rejected", "dropped": {REASON: n, ...}, "latency_us", "by_lane"}, ...]}; "dropped" has the reasons that occurred. Of publish channels,
+ * "by_lane" has the same counts for each lane of this segment that was ever written to, and "latency_us", when messages have flown in the last minute or so,
+ * {"write_to_send": {"p50", "p99", "p99.9", "max"}, "send_to_ack": likewise}, in microseconds.
  * Returns the length without the NUL; when that is not below `size` the text was cut: call again with a larger buffer. */
 SHARED_MEMORY_API ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t size);
 

@@ -14,12 +14,12 @@ static void setup(void)
 
 static uint64_t add(struct flight_lane *to, uint64_t sequence)
 {
-    return flight_add(&flight, to, sequence);
+    return flight_add(&flight, to, sequence, 0);
 }
 
 static void answer(uint64_t token, enum flight_answer with)
 {
-    flight_answer(&flight, token, with);
+    flight_answer(&flight, token, with, 0);
 }
 
 /* Messages are accounted for in the order they were sent, whatever the order of the answers. */
@@ -85,12 +85,12 @@ static void test_flight_ignores_stale_and_strange_tokens(void)
 
     setup();
     token = add(&lane, 1);
-    CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED) == 1);
-    CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED) == 0);
+    CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED, 0) == 1);
+    CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED, 0) == 0);
     flight_take(&flight, &lane, &sequence);
     add(&lane, 2);
-    CHECK(flight_answer(&flight, token, FLIGHT_FAILED) == 0);
-    CHECK(flight_answer(&flight, UINT64_MAX, FLIGHT_FAILED) == 0);
+    CHECK(flight_answer(&flight, token, FLIGHT_FAILED, 0) == 0);
+    CHECK(flight_answer(&flight, UINT64_MAX, FLIGHT_FAILED, 0) == 0);
     CHECK_EQUAL(lane.waiting, 1);
 }
 

@@ -21,7 +21,7 @@ static int keep_token(void *context, const struct outward_channel *channel, cons
 
 static void answer(uint64_t token, enum flight_answer with)
 {
-    flight_answer(&flight, token, with);
+    flight_answer(&flight, token, with, 0);
 }
 
 /* Serve the usual channels and take up their lanes. */

@@ -1,11 +1,13 @@
 """What the gateway says about itself on the broker."""
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 
 import pytest
 
-from harness import check_ledger, publish_channel, subscribe_channel, wait_until
+from harness import LIMIT, check_ledger, publish_channel, subscribe_channel, wait_until
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
@@ -76,3 +78,28 @@ def test_service_manager_is_told(new_gateway, broker):
     gateway.process.terminate()
     assert gateway.process.wait(60) == 0
     assert any("STOPPING=1" in text for text in notify()), gateway.notified
+
+
+def test_stats_tell_lanes_and_latencies(new_gateway, broker, subscribe):
+    """Each lane that was written to has its own line in the ledger, and a channel says how long its messages took to the socket and to the PUBACK."""
+    gateway = new_gateway(publish_channel(writers=3, qos=1), broker=broker).start()
+    with contextlib.ExitStack() as stack:
+        writers = []
+        for number in range(2):
+            writer = gateway.processes.start([gateway.build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE)
+            stack.callback(writer.stdin.close)
+            writer.stdin.write(b"x\n" * (10 + number))
+            writer.stdin.flush()
+            wait_until(lambda number=number: len(gateway.channel("out")["by_lane"]) == number + 1)
+            writers.append(writer)
+        gateway.wait_for_delivery("out", 21)
+        wait_until(lambda: gateway.channel("out").get("latency_us", {}).get("send_to_ack", {}).get("max"), gateway.stats)
+    channel = gateway.channel("out")
+    assert [lane["lane"] for lane in channel["by_lane"]] == [0, 1]
+    assert sorted(lane["written"] for lane in channel["by_lane"]) == [10, 11]
+    for lane in channel["by_lane"]:
+        check_ledger(lane)
+    for way in ("write_to_send", "send_to_ack"):
+        times = channel["latency_us"][way]
+        assert 0 <= times["p50"] <= times["p99"] <= times["p99.9"] <= times["max"] < LIMIT * 1e6
+    assert channel["latency_us"]["send_to_ack"]["p50"] > 0
