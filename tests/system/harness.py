@@ -112,6 +112,8 @@ class Broker:
         self.port = port or free_port()
         self.tls = tls
         self.process: subprocess.Popen[bytes] | None = None
+        # No queue limits: the tests count every message.
+        self.standard_lines = ["max_queued_messages 0"]
 
     @property
     def uri(self) -> str:
@@ -119,8 +121,8 @@ class Broker:
 
     def start(self) -> "Broker":
         config = self.folder / f"mosquitto-{self.port}.conf"
-        # No queue limits: the tests count every message. As root, mosquitto would become a user that cannot read our folder.
-        standard = [f"listener {self.port} 127.0.0.1", "max_queued_messages 0", "log_type all"]
+        standard = [f"listener {self.port} 127.0.0.1", "log_type all", *self.standard_lines]
+        # As root, mosquitto would become a user that cannot read our folder.
         if os.geteuid() == 0:
             standard.append("user root")
         if not any(line.startswith("allow_anonymous") for line in self.lines):
