@@ -124,11 +124,19 @@ static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
         answer(MAILBOX_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
 }
 
-static void report_connected(int session_present, unsigned receive_maximum)
+/* Paho's interval for a keep-alive. It sends a ping after one interval without sending or without receiving, and gives up one and a half
+ * intervals after that, and its clock adds a tenth of the interval (at most 5 s) twice, and a second. With nearly half of the
+ * keep-alive that makes less than 1.5 of them: 6.5 s for 5 s (an interval of 2 s), 80 s for 60 s. */
+static unsigned paho_interval_s(unsigned keepalive_s)
+{
+    return keepalive_s > 2 ? (keepalive_s - 1) / 2 : 1;
+}
+
+static void report_connected(const struct mqtt *mqtt, int session_present, unsigned receive_maximum)
 {
     struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .receive_maximum = receive_maximum};
 
-    write_guard_new_connection();
+    write_guard_new_connection(mqtt->options.keepalive_s * 1000);
     put(&event);
 }
 
@@ -137,7 +145,7 @@ static void on_connect_success(void *context, MQTTAsync_successData *data)
     struct mqtt *mqtt = context;
 
     mqtt->connected_once = 1;
-    report_connected(data->alt.connect.sessionPresent, 0);
+    report_connected(mqtt, data->alt.connect.sessionPresent, 0);
 }
 
 static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
@@ -150,7 +158,7 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
                         MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) == 1;
     if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
         maximum = (int)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
-    report_connected(data->alt.connect.sessionPresent, maximum > 0 ? (unsigned)maximum : 0);
+    report_connected(mqtt, data->alt.connect.sessionPresent, maximum > 0 ? (unsigned)maximum : 0);
 }
 
 static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
@@ -178,7 +186,7 @@ static void on_lost(void *context, char *cause)
     struct mailbox_event event = {.kind = MAILBOX_LOST};
 
     (void)context;
-    snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it");
+    snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it, or the broker does not answer");
     put(&event);
 }
 
@@ -377,7 +385,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
         connect.onFailure = on_connect_failure;
     }
     connect.context = mqtt;
-    connect.keepAliveInterval = (int)options->keepalive_s;
+    connect.keepAliveInterval = (int)paho_interval_s(options->keepalive_s);
     connect.connectTimeout = (int)((options->connect_timeout_ms + 999) / 1000);
     connect.maxInflight = (int)options->window;
     connect.username = options->username;

@@ -37,7 +37,8 @@ struct mqtt_options {
     int version;                   /* 4: MQTT 3.1.1, 5: MQTT 5 */
     const char *username;          /* NULL: none */
     const char *ca_file, *cert_file, *key_file; /* PEM; NULL: the system's authorities, no client certificate */
-    unsigned keepalive_s, connect_timeout_ms;
+    unsigned keepalive_s;          /* a connection without answers is lost within 1.5 times this; at least 5 */
+    unsigned connect_timeout_ms;
     int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */

@@ -32,6 +32,7 @@ static struct openssl openssl;
 static pthread_once_t openssl_once = PTHREAD_ONCE_INIT;
 static _Thread_local int failed;
 static atomic_int prepared_fd = -1;
+static atomic_uint user_timeout_ms;
 
 int write_guard_take_failure(void)
 {
@@ -41,8 +42,9 @@ int write_guard_take_failure(void)
     return was;
 }
 
-void write_guard_new_connection(void)
+void write_guard_new_connection(unsigned silence_ms)
 {
+    atomic_store(&user_timeout_ms, silence_ms);
     atomic_store(&prepared_fd, -1);
 }
 
@@ -63,10 +65,13 @@ static int is_socket(int fd)
 /* Once a connection; an error means that it is no TCP socket, which then needs nothing. */
 static void prepare(int fd)
 {
+    unsigned silence_ms = atomic_load(&user_timeout_ms);
     int on = 1;
 
-    if (atomic_exchange(&prepared_fd, fd) != fd)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (atomic_exchange(&prepared_fd, fd) == fd)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
 }
 
 static void cut(int fd)

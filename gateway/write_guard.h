@@ -17,7 +17,9 @@ int write_guard_take_failure(void);
 int write_guard_active(void);
 
 /* A new connection is up: its socket gets TCP_NODELAY at the next write. Paho sets it nowhere, and a PUBLISH that waits for the
- * acknowledgement of the one before costs up to 40 ms (eclipse/paho.mqtt.c issue 530; tcp(7)). */
-void write_guard_new_connection(void);
+ * acknowledgement of the one before costs up to 40 ms (eclipse/paho.mqtt.c issue 530; tcp(7)).
+ * It gets TCP_USER_TIMEOUT too: with bytes that the other side has not taken for `silence_ms` milliseconds the connection ends. While
+ * a write is pending Paho cannot send the ping that would find out, and waits for longer. */
+void write_guard_new_connection(unsigned silence_ms);
 
 #endif

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness import BUILD, Broker, Build, Gateway, Processes, Subscriber, shared_memory_names
+from proxy import Proxy
 
 SEGMENT_PREFIX = f"shmgate-test-{os.getpid()}-"
 
@@ -93,6 +94,20 @@ def new_broker(processes: Processes, tmp_path: Path) -> Callable[..., Broker]:
 def broker(new_broker: Callable[..., Broker]) -> Broker:
     """A broker that takes anybody."""
     return new_broker()
+
+
+@pytest.fixture
+def new_proxy() -> Iterator[Callable[..., Proxy]]:
+    """A function that puts a fault proxy in front of a broker."""
+    made: list[Proxy] = []
+
+    def make(broker: Broker, **options: Any) -> Proxy:
+        made.append(Proxy(broker.port, broker.tls, **options))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.end()
 
 
 @pytest.fixture
