@@ -87,7 +87,8 @@ static int promise_kept(size_t position)
         return 0;
     for (unsigned number = 0; number < LANES; number++) {
         const struct spool_stream *stream = spool_find(spool, 7, number);
-        uint64_t dropped = stream ? stream->ledger.dropped[SPOOL_DROP_SIZE] : 0, at;
+        /* Messages go from the front, delivered or dropped. */
+        uint64_t gone = stream ? stream->ledger.delivered + stream->ledger.dropped[SPOOL_DROP_SIZE] : 0, at;
 
         if (!stream && promise && promise->taken[number] > 0)
             return 0;
@@ -96,8 +97,8 @@ static int promise_kept(size_t position)
         kept &= adds_up(stream) && (!promise || stream->ledger.next >= promise->taken[number]);
         /* Of the last commit under way, deliveries may be on the disk already. */
         at = promise && latest->done[number] < promise->taken[number] ? latest->done[number] : UINT64_MAX;
-        if (at < dropped)
-            at = dropped;
+        if (at < gone)
+            at = gone;
         for (; promise && at < promise->taken[number]; at++)
             kept &= next(stream, at) == at;
         for (at = 0; spool_next(spool, stream, at, &message) == 0; at = message.sequence + 1)
