@@ -44,6 +44,7 @@ struct config {
     int mqtt_version;                /* 4 = 3.1.1, 5 = 5, as in CONNECT */
     char *username, *password_file, *ca_file, *cert_file, *key_file;
     uint32_t keepalive_s, connect_timeout_ms;
+    uint32_t session_expiry_s;       /* 0 = the session ends with the connection */
     uint32_t stats_interval_ms;      /* 0 = no statistics on the broker */
     char *segment;
     char *group;                     /* NULL = leave the process's group */

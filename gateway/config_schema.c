@@ -78,6 +78,8 @@ static const struct config_key keys[] = {
     { MQTT, "keepalive", "60s", 0, RECONNECT, DURATION_S, IN_CONFIG(keepalive_s), RANGE(5, 65535, uint32_t) },
     { MQTT, "connect_timeout", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(connect_timeout_ms),
       RANGE(SECOND, 300 * SECOND, uint32_t) },
+    { MQTT, "session_expiry", "7d", 0, RECONNECT, DURATION_S, IN_CONFIG(session_expiry_s),
+      ZERO_OR(1, 3650 * DAY / SECOND, uint32_t) },
     { MQTT, "stats_interval", "60s", 0, LIVE, DURATION_MS, IN_CONFIG(stats_interval_ms), ZERO_OR(100, DAY, uint32_t) },
 
     { SHM, "segment", "/shmgate", 0, RESTART, config_value_segment, IN_CONFIG(segment), BYTES(1, 200) },

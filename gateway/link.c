@@ -36,6 +36,8 @@ struct link {
     int ever_up, refused, closing;
     int qos2;                      /* 1: a channel publishes with QoS 2 */
     int failure_logged;            /* 1: this outage has been reported */
+    struct mqtt_limits said;       /* the broker's limits that the log has told of */
+    int stats_refused;             /* 1: the log has told that they are larger than the broker takes */
     char *status_topic, *stats_topic;
 };
 
@@ -59,6 +61,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
         .key_file = config->key_file,
         .keepalive_s = config->keepalive_s,
         .connect_timeout_ms = config->connect_timeout_ms,
+        .session_expiry_s = config->session_expiry_s,
         .window = window,
         .will_payload = "offline",
         .mailbox = mailbox,
@@ -72,6 +75,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
     if (!link)
         return rc;
     link->config = config;
+    mqtt_limits_init(&link->said);
     for (size_t i = 0; i < config->channel_count; i++)
         link->qos2 |= config->channels[i].direction == LAYOUT_PUBLISH && config->channels[i].qos == 2;
     /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue, 20 by default. */
@@ -166,20 +170,54 @@ static int publish_status(struct link *link, const char *status, uint64_t token)
     return mqtt_publish(link->mqtt, &message, token);
 }
 
+/* How many publish channels ask for more than the broker takes. */
+static void count_exceeding(const struct config *config, const struct mqtt_limits *limits, int *qos, int *retain, int *size)
+{
+    *qos = *retain = *size = 0;
+    for (size_t i = 0; i < config->channel_count; i++) {
+        const struct config_channel *channel = &config->channels[i];
+        unsigned granted = channel->qos;
+        int kept = channel->retain;
+
+        if (channel->direction != LAYOUT_PUBLISH)
+            continue;
+        *size += mqtt_limits_apply(limits, config->mqtt_version, strlen(channel->topic), channel->max_payload, &granted, &kept) < 0;
+        *qos += granted < channel->qos;
+        *retain += kept != channel->retain;
+    }
+}
+
+/* Say what this broker's limits change for our messages, unless it has been said. */
+static void log_limits(struct link *link, const struct mqtt_limits *limits)
+{
+    int qos, retain, size;
+
+    count_exceeding(link->config, limits, &qos, &retain, &size);
+    if (qos > 0 && limits->qos_max != link->said.qos_max)
+        log_write(LOG_LEVEL_WARNING, "the broker takes QoS %u at most: channels=%d publish with that", limits->qos_max, qos);
+    if (!limits->retain && link->said.retain)
+        log_write(LOG_LEVEL_WARNING, "the broker keeps no retained messages: channels=%d and the status are published without", retain);
+    if (size > 0 && limits->packet_max != link->said.packet_max)
+        log_write(LOG_LEVEL_WARNING, "the broker takes packets of %u bytes at most: channels=%d have room for larger messages, which are "
+                  "dropped as refused", limits->packet_max, size);
+    link->said = *limits;
+}
+
 static void connected(struct link *link, const struct mailbox_event *event, uint64_t now_ms)
 {
-    unsigned granted = link->own_window;
+    unsigned granted = link->own_window, most = event->limits.receive_max;
     int rc;
 
     link->state = LINK_UP;
     link->ever_up = 1;
     link->failure_logged = 0;
     backoff_connected(&link->backoff, now_ms);
-    if (event->receive_maximum > 0 && event->receive_maximum < granted)
-        granted = event->receive_maximum;
+    if (most > 0 && most < granted)
+        granted = most;
     link->window = granted > CONTROL_MESSAGES ? granted - CONTROL_MESSAGES : 1;
     log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri], link->config->client_id,
               event->session_present ? "resumed" : "new", link->window);
+    log_limits(link, &event->limits);
     subscribe_all(link);
     rc = publish_status(link, "online", TOKEN_STATUS);
     if (rc < 0)
@@ -193,6 +231,12 @@ static void connect_failed(struct link *link, const struct mailbox_event *event,
         log_write(LOG_LEVEL_ERROR, "could not connect: uri=%s: %s", link->config->uris[link->uri], event->text);
         link->refused = 1;
         link->state = LINK_WAITING;
+        return;
+    }
+    if (event->adapted) {
+        log_write(LOG_LEVEL_INFO, "connecting once more: uri=%s: %s", link->config->uris[link->uri], event->text);
+        link->state = LINK_WAITING;
+        link->attempt_ms = now_ms;
         return;
     }
     attempt_failed(link, now_ms, event->text);
@@ -267,8 +311,11 @@ void link_publish_stats(struct link *link, const char *json, size_t size)
     const struct mqtt_outgoing message = {.topic = link->stats_topic, .payload = json, .size = size};
     int rc = mqtt_publish(link->mqtt, &message, TOKEN_STATS);
 
+    if (rc == -EMSGSIZE && link->stats_refused)
+        return;
     if (rc < 0 && rc != -EAGAIN)
         log_write(LOG_LEVEL_WARNING, "could not publish statistics: topic=%s: %s", link->stats_topic, strerror(-rc));
+    link->stats_refused = rc == -EMSGSIZE;
 }
 
 void link_say_offline(struct link *link)

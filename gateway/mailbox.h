@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mqtt_limits.h"
+
 #define MAILBOX_TEXT_SIZE 200
 
 enum mailbox_kind {
@@ -28,8 +30,9 @@ struct mailbox_event {
     uint64_t time_ns;          /* monotonic; when it happened */
     int reason;                /* MQTT reason or return code, or Paho's negative code */
     int permanent;             /* CONNECT_FAILED: trying again as we are will not help */
+    int adapted;               /* CONNECT_FAILED: the next attempt asks for what this broker can do, and may come at once */
     int session_present;       /* CONNECTED: 1 or 0 */
-    unsigned receive_maximum;  /* CONNECTED: messages the broker lets fly; 0: it did not say */
+    struct mqtt_limits limits; /* CONNECTED: what the broker takes */
     char text[MAILBOX_TEXT_SIZE]; /* why, for the log */
 };
 

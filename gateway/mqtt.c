@@ -21,9 +21,6 @@
 #include "tls_files.h"
 #include "write_guard.h"
 
-/* Seconds the broker keeps our session, with the commands that wait in it, while we are away (MQTT 5, 3.1.2.11.2). A week outlasts
- * a long weekend without power. 3.1.1 brokers have a limit of their own. */
-#define SESSION_EXPIRY_S (7 * 24 * 3600)
 #define DISCONNECT_POLL_MS 2
 #define URI_SIZE 512
 
@@ -34,7 +31,11 @@ struct mqtt {
     int tls;                       /* of the present client object: 1 or 0; -1: there is none */
     int renew;                     /* 1: the next attempt takes a new client object */
     int connected_once;            /* 1: an attempt of this process has succeeded; written before CONNECTED is put */
-    int identifiers;               /* 1: the broker supports subscription identifiers; written before CONNECTED is put */
+    struct mqtt_limits limits;     /* of the present connection; written before CONNECTED is put */
+    /* What the broker at `address` cannot do as we would like; forgotten when another is tried. Written before CONNECT_FAILED is put. */
+    char address[URI_SIZE];
+    unsigned keepalive_s;
+    int will_qos, will_retained;
     char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
 };
 
@@ -132,11 +133,12 @@ static unsigned paho_interval_s(unsigned keepalive_s)
     return keepalive_s > 2 ? (keepalive_s - 1) / 2 : 1;
 }
 
-static void report_connected(const struct mqtt *mqtt, int session_present, unsigned receive_maximum)
+static void report_connected(struct mqtt *mqtt, int session_present)
 {
-    struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .receive_maximum = receive_maximum};
+    struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
 
-    write_guard_new_connection(mqtt->options.keepalive_s * 1000);
+    mqtt->connected_once = 1;
+    write_guard_new_connection(mqtt->keepalive_s * 1000);
     put(&event);
 }
 
@@ -144,21 +146,54 @@ static void on_connect_success(void *context, MQTTAsync_successData *data)
 {
     struct mqtt *mqtt = context;
 
-    mqtt->connected_once = 1;
-    report_connected(mqtt, data->alt.connect.sessionPresent, 0);
+    mqtt_limits_init(&mqtt->limits);
+    report_connected(mqtt, data->alt.connect.sessionPresent);
+}
+
+/* A numeric property, or `otherwise` when the broker does not say. */
+static uint32_t property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t otherwise)
+{
+    return MQTTProperties_hasProperty(properties, code) ? (uint32_t)MQTTProperties_getNumericValue(properties, code) : otherwise;
+}
+
+static void read_limits(struct mqtt_limits *limits, MQTTProperties *properties)
+{
+    mqtt_limits_init(limits);
+    limits->receive_max = property(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, 0);
+    limits->qos_max = property(properties, MQTTPROPERTY_CODE_MAXIMUM_QOS, 2);
+    limits->alias_max = property(properties, MQTTPROPERTY_CODE_TOPIC_ALIAS_MAXIMUM, 0);
+    limits->retain = property(properties, MQTTPROPERTY_CODE_RETAIN_AVAILABLE, 1) == 1;
+    limits->identifiers = property(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE, 1) == 1;
+    limits->packet_max = property(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, MQTT_LIMITS_PACKET_MAX);
+    /* MQTT 5, 3.2.2.3.6 forbids 0; a broker that says it cannot mean that it takes nothing. */
+    if (limits->packet_max == 0)
+        limits->packet_max = MQTT_LIMITS_PACKET_MAX;
+}
+
+/* The next attempt at this broker asks for less; the client object, perhaps connected, is not used any more. */
+static void report_adapted(struct mqtt *mqtt, const char *text)
+{
+    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .adapted = 1};
+
+    mqtt->renew = 1;
+    snprintf(event.text, sizeof(event.text), "%s", text);
+    put(&event);
 }
 
 static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
 {
     struct mqtt *mqtt = context;
-    int maximum = 0;
+    unsigned server_s = property(&data->properties, MQTTPROPERTY_CODE_SERVER_KEEP_ALIVE, 0);
 
+    read_limits(&mqtt->limits, &data->properties);
+    if (server_s == 0 || server_s >= paho_interval_s(mqtt->keepalive_s)) {
+        report_connected(mqtt, data->alt.connect.sessionPresent);
+        return;
+    }
+    /* The broker's keep-alive holds (MQTT 5, 3.2.2.3.14), and Paho does not know it: the broker would find us silent and close. */
     mqtt->connected_once = 1;
-    mqtt->identifiers = !MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) ||
-                        MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE) == 1;
-    if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
-        maximum = (int)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
-    report_connected(mqtt, data->alt.connect.sessionPresent, maximum > 0 ? (unsigned)maximum : 0);
+    mqtt->keepalive_s = server_s;
+    report_adapted(mqtt, "the broker wants a shorter keep-alive");
 }
 
 static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
@@ -176,9 +211,18 @@ static void on_connect_failure(void *context, MQTTAsync_failureData *data)
 
 static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
 {
-    int code = data ? data->code : 0;
+    struct mqtt *mqtt = context;
+    int code = !data ? 0 : data->code == 0 ? (int)data->reasonCode : data->code;
 
-    report_connect_failed(context, code == 0 && data ? (int)data->reasonCode : code, data ? data->message : NULL);
+    if (code == MQTTREASONCODE_RETAIN_NOT_SUPPORTED && mqtt->will_retained) {
+        mqtt->will_retained = 0;
+        report_adapted(mqtt, "the broker keeps no retained messages, so our will is not retained");
+    } else if (code == MQTTREASONCODE_QOS_NOT_SUPPORTED && mqtt->will_qos > 0) {
+        mqtt->will_qos = 0;
+        report_adapted(mqtt, "the broker takes QoS 0 only, so does our will");
+    } else {
+        report_connect_failed(mqtt, code, data ? data->message : NULL);
+    }
 }
 
 static void on_lost(void *context, char *cause)
@@ -350,13 +394,24 @@ static int paho_uri(const char *uri, char *out, size_t size, char *error, size_t
     return tls;
 }
 
+/* With another broker what the former could not do is forgotten. */
+static void know_broker(struct mqtt *mqtt, const char *address)
+{
+    if (strcmp(mqtt->address, address) == 0)
+        return;
+    snprintf(mqtt->address, sizeof(mqtt->address), "%s", address);
+    mqtt->keepalive_s = mqtt->options.keepalive_s;
+    mqtt->will_qos = 1;
+    mqtt->will_retained = 1;
+}
+
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size)
 {
     MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer, connect5 = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
     MQTTAsync_SSLOptions ssl = MQTTAsync_SSLOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
-    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = SESSION_EXPIRY_S};
+    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = mqtt->options.session_expiry_s};
     const struct mqtt_options *options = &mqtt->options;
     char address[URI_SIZE], *addresses[] = {address};
     const char *setting;
@@ -368,6 +423,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
         return rc;
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
+    know_broker(mqtt, address);
     if (options->version >= 5) {
         connect = connect5;
         connect.cleanstart = options->forget_session && !mqtt->connected_once;
@@ -385,7 +441,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
         connect.onFailure = on_connect_failure;
     }
     connect.context = mqtt;
-    connect.keepAliveInterval = (int)paho_interval_s(options->keepalive_s);
+    connect.keepAliveInterval = (int)paho_interval_s(mqtt->keepalive_s);
     connect.connectTimeout = (int)((options->connect_timeout_ms + 999) / 1000);
     connect.maxInflight = (int)options->window;
     connect.username = options->username;
@@ -395,8 +451,8 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     connect.serverURIs = addresses;
     will.topicName = mqtt->will_topic;
     will.message = mqtt->will_payload;
-    will.qos = 1;
-    will.retained = 1;
+    will.qos = mqtt->will_qos;
+    will.retained = mqtt->will_retained;
     connect.will = &will;
     ssl.trustStore = options->ca_file;
     ssl.keyStore = options->cert_file;
@@ -438,7 +494,7 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
     MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
     int rc;
 
-    if (mqtt->options.version >= 5 && mqtt->identifiers && MQTTProperties_add(&response.properties, &property) != 0)
+    if (mqtt->options.version >= 5 && mqtt->limits.identifiers && MQTTProperties_add(&response.properties, &property) != 0)
         return -ENOMEM;
     if (mqtt->options.version >= 5) {
         response.onSuccess5 = on_subscribe_success5;
@@ -467,13 +523,28 @@ static int add_user_properties(MQTTProperties *to, const struct mqtt_outgoing *m
     return 0;
 }
 
+/* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT 5, 2.2.2.2, 1.5.7). */
+static size_t property_bytes(const struct mqtt_outgoing *message)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < message->property_count; i++)
+        bytes += 5 + strlen(message->properties[i].name) + strlen(message->properties[i].value);
+    return bytes;
+}
+
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
-    int rc = MQTTASYNC_FAILURE;
+    unsigned qos = message->qos;
+    int retain = message->retain;
+    int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic), message->size + property_bytes(message), &qos, &retain);
 
+    if (rc < 0)
+        return rc;
+    rc = MQTTASYNC_FAILURE;
     if (mqtt->options.version < 5 || add_user_properties(&response.properties, message) == 0)
-        rc = MQTTAsync_send(mqtt->client, message->topic, (int)message->size, message->payload, (int)message->qos, message->retain, &response);
+        rc = MQTTAsync_send(mqtt->client, message->topic, (int)message->size, message->payload, (int)qos, retain, &response);
     MQTTProperties_free(&response.properties);
     switch (rc) {
     case MQTTASYNC_SUCCESS:

@@ -39,6 +39,7 @@ struct mqtt_options {
     const char *ca_file, *cert_file, *key_file; /* PEM; NULL: the system's authorities, no client certificate */
     unsigned keepalive_s;          /* a connection without answers is lost within 1.5 times this; at least 5 */
     unsigned connect_timeout_ms;
+    uint32_t session_expiry_s;     /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
     int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
@@ -56,8 +57,9 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
 void mqtt_destroy(struct mqtt *mqtt);
 
 /* Begin one attempt to connect to `uri`, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Certificates are read anew each time; `password` (NULL: none)
- * is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno with the reason. Never waits for the
- * network. */
+ * is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno with the reason. When the broker cannot do what was
+ * asked of it (a retained will, the keep-alive) the failure is `adapted`, and the next attempt at the same URI asks for less. Never waits
+ * for the network. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
 
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
@@ -79,8 +81,10 @@ struct mqtt_outgoing {
     size_t property_count;
 };
 
-/* Publish. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
- * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */
+/* Publish. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
+ * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
+ * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection. `token` must fit a
+ * pointer. */
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token);
 
 /* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight with FAILED, before it

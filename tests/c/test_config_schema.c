@@ -103,7 +103,7 @@ static void test_shipped_file_shows_every_key(void)
 /* Each line that shows a default is valid when its # is taken away, and changes nothing. */
 static void test_shipped_defaults_are_the_defaults(void)
 {
-    static const char *const keys[] = { "version", "keepalive", "connect_timeout", "stats_interval", "segment", "mode",
+    static const char *const keys[] = { "version", "keepalive", "connect_timeout", "session_expiry", "stats_interval", "segment", "mode",
                                         "path", "max_size",
                                         "max_age", "qos", "retain", "max_payload", "slots", "writers", "overflow",
                                             "spool", "spool_max_size", "spool_max_age", "interval", "drain", "source", "topic_max" };
@@ -123,7 +123,7 @@ static void test_shipped_defaults_are_the_defaults(void)
     free(text);
     CHECK_EQUAL(config_load(&given, shipped, keep_fault, NULL), 0);
     int same = given.keepalive_s == config.keepalive_s && given.connect_timeout_ms == config.connect_timeout_ms &&
-               given.stats_interval_ms == config.stats_interval_ms && given.mode == config.mode &&
+               given.session_expiry_s == config.session_expiry_s && given.stats_interval_ms == config.stats_interval_ms && given.mode == config.mode &&
                given.spool_max_size == config.spool_max_size && given.spool_max_age_ms == config.spool_max_age_ms &&
                given.spool_interval_ms == config.spool_interval_ms &&
                given.mqtt_version == config.mqtt_version && strcmp(given.segment, config.segment) == 0;

@@ -15,6 +15,7 @@ static void test_defaults(void)
           !config.group);
     CHECK_EQUAL(config.keepalive_s, 60);
     CHECK_EQUAL(config.connect_timeout_ms, 10000);
+    CHECK_EQUAL(config.session_expiry_s, 7 * 86400);
     CHECK_EQUAL(config.stats_interval_ms, 60000);
     CHECK(strcmp(config.segment, "/shmgate") == 0);
     CHECK_EQUAL(config.mode, 0660);
@@ -43,7 +44,7 @@ static void test_every_value_arrives(void)
                      "[spool]\npath=/x\nmax_size=2G\nmax_age=0\n[shm]\nsegment=/s_1.a-b\nmode=600\n"
                      "[mqtt]\nuri = mqtts://h:1 , mqtt://[::1]:65535,mqtt://1.2.3.4\nclient_id=a b\n"
                      "version=3.1.1\nusername=u\n"
-                     "keepalive=5m\nconnect_timeout=1500ms\nstats_interval=0\n"
+                     "keepalive=5m\nconnect_timeout=1500ms\nstats_interval=0\nsession_expiry=0\n"
                      "[channel out]\ndirection=publish\ntopic=b\nqos=0\nretain=yes\noverflow=reject\n"
                      "writers=256\nslots=3\nspool=off\n"),
                 0);
@@ -55,6 +56,7 @@ static void test_every_value_arrives(void)
     CHECK_EQUAL(config.keepalive_s, 300);
     CHECK_EQUAL(config.connect_timeout_ms, 1500);
     CHECK_EQUAL(config.stats_interval_ms, 0);
+    CHECK_EQUAL(config.session_expiry_s, 0);
     CHECK(strcmp(config.segment, "/s_1.a-b") == 0 && strcmp(config.spool_path, "/x") == 0);
     CHECK_EQUAL(config.mode, 0600);
     CHECK_EQUAL(config.spool_max_size, 2LL << 30);

@@ -188,14 +188,16 @@ class Received:
 class Subscriber:
     """A mosquitto_sub that collects what it receives. Subscribed when the constructor returns.
 
-    `options` are for mosquitto_pub too, such as a certificate; with `session`, a client id, the broker keeps its session.
+    `options` are for mosquitto_pub too, such as a certificate; with `session`, a client id, the broker keeps its session; `retained`
+    says whether the broker keeps retained messages.
     """
 
     def __init__(self, processes: Processes, broker: Broker, *topics: str, qos: int = 2, options: tuple[str, ...] = (),
-                 session: str = "") -> None:
+                 session: str = "", retained: bool = True) -> None:
         # A message can be expected from when this one, kept by the broker, has come.
         marker = f"test/subscribed/{os.urandom(8).hex()}"
-        broker.publish(marker, "subscribed", *options, retain=True)
+        if retained:
+            broker.publish(marker, "subscribed", *options, retain=True)
         command = broker.client("mosquitto_sub", "-q", str(qos), "-F", "%x %r %q %t", *options)
         if session:
             # The broker keeps messages for it while the connection is away.
@@ -209,7 +211,12 @@ class Subscriber:
         self.rest = b""
         self.offset = 0
         self.subscribed = False
-        wait_until(self._is_subscribed, lambda: f"mosquitto_sub did not subscribe: {self.rest!r}, broker:\n{broker.log()}")
+
+        def is_subscribed() -> bool:
+            if not retained:
+                broker.publish(marker, "subscribed", *options)
+            return self._is_subscribed()
+        wait_until(is_subscribed, lambda: f"mosquitto_sub did not subscribe: {self.rest!r}, broker:\n{broker.log()}")
 
     def _is_subscribed(self) -> bool:
         self.poll()
