@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "config.h"
+#include "rate.h"
 #include "utf8.h"
 
 #define KIB UINT64_C(1024)
@@ -100,6 +101,7 @@ static const struct config_key keys[] = {
     { CHANNEL, "spool", "off", PUBLISH, LIVE, CHOICE, IN_CHANNEL(spool), ONE_OF(spools) },
     { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
       RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
+    { CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_MAX, uint32_t) },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");

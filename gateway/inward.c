@@ -8,6 +8,7 @@
 
 #include "mqtt.h"
 #include "platform.h"
+#include "rate.h"
 #include "route.h"
 
 /* A subscribe channel. Its ring and ledger have one writer: the thread of the callback. */
@@ -18,6 +19,7 @@ struct entry {
     uint32_t channel;
     struct ring_writer writer;
     struct ring_ledger ledger;
+    struct rate rate;
 };
 
 struct inward {
@@ -28,7 +30,7 @@ struct inward {
     _Atomic uint64_t unrouted;
 };
 
-int inward_create(struct inward **out, struct segment *segment, const char *const *filters)
+int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels)
 {
     struct inward *inward = calloc(1, sizeof(*inward));
     const struct layout *layout = &segment->layout;
@@ -49,9 +51,10 @@ int inward_create(struct inward **out, struct segment *segment, const char *cons
         if (layout->channels[i].direction != LAYOUT_SUBSCRIBE)
             continue;
         ring = segment_ring(segment, layout->channels[i].lane_first);
-        entry->filter = filters[i];
-        entry->filter_size = strlen(filters[i]);
-        entry->identifier = inward_identifier(filters[i]);
+        entry->filter = channels[i].filter;
+        entry->filter_size = strlen(entry->filter);
+        entry->identifier = inward_identifier(entry->filter);
+        rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
         ring_ledger_load(ring.lane, &entry->ledger);
@@ -107,6 +110,19 @@ static int takes(const struct entry *entry, const struct mqtt_message *message)
     return named && route_match(entry->filter, entry->filter_size, message->topic, message->topic_size);
 }
 
+/* Why the channel cannot have the message: an enum layout_drop; or -1: it can. */
+static int unfit(struct entry *entry, const struct mqtt_message *message)
+{
+    if (message->size > entry->writer.ring.max_payload)
+        return LAYOUT_DROP_TOO_LARGE;
+    if (message->topic_size > entry->writer.ring.topic_max)
+        return LAYOUT_DROP_TOPIC_TOO_LONG;
+    /* Last, so that what is dropped anyway does not use up the rate of what is not. */
+    if (entry->rate.per_second > 0 && !rate_take(&entry->rate, platform_monotonic_ns()))
+        return LAYOUT_DROP_RATE;
+    return -1;
+}
+
 void inward_message(void *context, const struct mqtt_message *from)
 {
     struct inward *inward = context;
@@ -114,14 +130,13 @@ void inward_message(void *context, const struct mqtt_message *from)
 
     for (size_t i = 0; i < inward->count; i++) {
         struct entry *entry = &inward->entries[i];
-        int drop = from->size > entry->writer.ring.max_payload        ? LAYOUT_DROP_TOO_LARGE
-                   : from->topic_size > entry->writer.ring.topic_max ? LAYOUT_DROP_TOPIC_TOO_LONG
-                                                                     : -1;
         struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = platform_time_ns()};
+        int drop;
 
         if (!takes(entry, from))
             continue;
         taken = 1;
+        drop = unfit(entry, from);
         if (drop < 0) {
             message.size = (uint32_t)from->size;
             message.topic_size = (uint16_t)from->topic_size;

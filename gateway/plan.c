@@ -15,7 +15,8 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
     memset(plan, 0, sizeof(*plan));
     plan->topics = calloc(count, sizeof(plan->topics[0]));
     plan->channels = calloc(count, sizeof(plan->channels[0]));
-    if (!requests || !plan->topics || !plan->channels) {
+    plan->inward = calloc(count, sizeof(plan->inward[0]));
+    if (!requests || !plan->topics || !plan->channels || !plan->inward) {
         snprintf(error, error_size, "out of memory");
         goto cleanup;
     }
@@ -24,6 +25,7 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
 
         plan->topics[i] = channel->topic;
         plan->channels[i] = (struct outward_channel){.topic = channel->topic, .qos = channel->qos, .retain = channel->retain};
+        plan->inward[i] = (struct inward_channel){.filter = channel->topic, .max_rate = channel->max_rate};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,
@@ -50,5 +52,6 @@ void plan_destroy(struct plan *plan)
     layout_free(&plan->layout);
     free(plan->topics);
     free(plan->channels);
+    free(plan->inward);
     memset(plan, 0, sizeof(*plan));
 }

@@ -3,6 +3,7 @@
 #define SHMGATE_PLAN_H
 
 #include "config.h"
+#include "inward.h"
 #include "layout.h"
 #include "outward.h"
 
@@ -11,6 +12,7 @@ struct plan {
     struct layout layout;
     const char **topics;
     struct outward_channel *channels;
+    struct inward_channel *inward;
 };
 
 /* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */

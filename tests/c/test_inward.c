@@ -1,0 +1,83 @@
+/* test_inward.c: which message of the broker a subscribe channel takes, and what becomes of the others. */
+#include "fixture.h"
+#include "inward.h"
+#include "mqtt.h"
+
+static struct inward *inward;
+
+/* Serve the usual channels, of which "in" takes what `rules` say. Returns 0 or -errno. */
+static int begin(struct inward_channel rules)
+{
+    struct inward_channel channels[FIXTURE_USUAL] = {[CHANNEL_IN] = rules};
+    int rc;
+
+    inward_destroy(inward);
+    inward = NULL;
+    fixture_begin();
+    rc = fixture_serve_usual();
+    return rc < 0 ? rc : inward_create(&inward, &fixture_segment, channels);
+}
+
+/* A message as the MQTT client hands it over. */
+static void arrive(const char *topic, size_t size)
+{
+    static const char payload[256];
+    struct mqtt_message message = {.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+
+    inward_message(inward, &message);
+}
+
+/* The ledger of channel "in". */
+static struct ring_ledger ledger(void)
+{
+    struct ring_ledger now;
+
+    ring_ledger_load(segment_ring(&fixture_segment, LANE_IN).lane, &now);
+    return now;
+}
+
+/* Of a flood no more than the rate passes, after a burst of one second's worth, and what is dropped is counted. */
+static void test_flood_is_limited(void)
+{
+    uint64_t before, elapsed_s;
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 5}), 0);
+    before = platform_monotonic_ns();
+    for (int i = 0; i < 1000; i++)
+        arrive("t/a", 3);
+    elapsed_s = (platform_monotonic_ns() - before) / 1000000000 + 1;
+    CHECK(ledger().delivered >= 5 && ledger().delivered <= 5 + 5 * elapsed_s);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 1000 - ledger().delivered);
+    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_RATE);
+}
+
+/* Messages that are dropped for another reason, or are for nobody, do not use up the rate. */
+static void test_unfit_messages_are_not_part_of_the_rate(void)
+{
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 1}), 0);
+    arrive("t/a", 65);
+    arrive("t/a-topic-of-21-bytes", 1);
+    arrive("elsewhere", 1);
+    arrive("t/a", 64);
+    CHECK_EQUAL(ledger().delivered, 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOO_LARGE], 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOPIC_TOO_LONG], 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 0);
+    CHECK_EQUAL(inward_unrouted(inward), 1);
+}
+
+static const struct check_test tests[] = {
+    {"test_flood_is_limited", test_flood_is_limited},
+    {"test_unfit_messages_are_not_part_of_the_rate", test_unfit_messages_are_not_part_of_the_rate},
+};
+
+int main(int argc, char **argv)
+{
+    int code;
+
+    fixture_begin();
+    code = check_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+    inward_destroy(inward);
+    fixture_end();
+    return code;
+}
