@@ -31,6 +31,7 @@ static const struct config_value_choice booleans[] = {
         { NULL, 0 } };
 static const struct config_value_choice overflows[] = {
     { "drop-oldest", LAYOUT_DROP_OLDEST }, { "reject", LAYOUT_REJECT }, { NULL, 0 } };
+static const struct config_value_choice retained[] = { { "deliver", 0 }, { "ignore", 1 }, { NULL, 0 } };
 static const struct config_value_choice spools[] = {
     { "off", CONFIG_SPOOL_OFF }, { "overflow", CONFIG_SPOOL_OVERFLOW }, { "always", CONFIG_SPOOL_ALWAYS }, { NULL,
             0 } };
@@ -95,6 +96,8 @@ static const struct config_key keys[] = {
       RANGE(1, LAYOUT_PAYLOAD_MAX, uint32_t) },
     { CHANNEL, "slots", "1024", 0, SEGMENT, COUNT, IN_CHANNEL(slots),
       RANGE(LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX, uint32_t) },
+    /* Before "retain": of two keys as near to a typo, the first is suggested. */
+    { CHANNEL, "retained", "deliver", SUBSCRIBE, LIVE, CHOICE, IN_CHANNEL(ignore_retained), ONE_OF(retained) },
     { CHANNEL, "retain", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(retain), ONE_OF(booleans) },
     { CHANNEL, "writers", "4", PUBLISH, SEGMENT, COUNT, IN_CHANNEL(writers), RANGE(1, 256, uint32_t) },
     { CHANNEL, "overflow", "drop-oldest", PUBLISH, SEGMENT, CHOICE, IN_CHANNEL(overflow), ONE_OF(overflows) },

@@ -20,6 +20,7 @@ struct entry {
     struct ring_writer writer;
     struct ring_ledger ledger;
     struct rate rate;
+    int ignore_retained;
 };
 
 struct inward {
@@ -54,6 +55,7 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         entry->filter = channels[i].filter;
         entry->filter_size = strlen(entry->filter);
         entry->identifier = inward_identifier(entry->filter);
+        entry->ignore_retained = channels[i].ignore_retained;
         rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
@@ -136,6 +138,9 @@ void inward_message(void *context, const struct mqtt_message *from)
         if (!takes(entry, from))
             continue;
         taken = 1;
+        /* A broker of MQTT 3.1.1 sends them whether they are wanted or not. */
+        if (from->retained && entry->ignore_retained)
+            continue;
         drop = unfit(entry, from);
         if (drop < 0) {
             message.size = (uint32_t)from->size;

@@ -423,7 +423,7 @@ static MQTTAsync_responseOptions response_for(const struct mqtt *mqtt, uint64_t 
     return response;
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token)
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
     MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
@@ -434,6 +434,7 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
     if (mqtt->options.version >= 5) {
         response.onSuccess5 = on_subscribe_success5;
         response.onFailure5 = on_subscribe_failure5;
+        response.subscribeOptions.retainHandling = (unsigned char)retained;
     } else {
         response.onSuccess = on_subscribe_success;
         response.onFailure = on_subscribe_failure;

@@ -59,8 +59,11 @@ void mqtt_destroy(struct mqtt *mqtt);
  * network. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
 
+/* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come). */
+enum mqtt_retained { MQTT_RETAINED_SEND = 0, MQTT_RETAINED_SEND_IF_NEW = 1, MQTT_RETAINED_OMIT = 2 };
+
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token);
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token);
 
 /* Publish; topic and payload are copied. Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never. `token` must fit a pointer. */

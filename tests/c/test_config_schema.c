@@ -106,7 +106,8 @@ static void test_shipped_defaults_are_the_defaults(void)
     static const char *const keys[] = { "version", "keepalive", "connect_timeout", "stats_interval", "segment", "mode",
                                         "path", "max_size",
                                         "max_age", "qos", "retain", "max_payload", "slots", "writers", "overflow",
-                                            "spool", "topic_max", "max_rate" };
+                                            "spool", "topic_max", "max_rate",
+                                            "retained" };
     char shipped[1024], *text = read_shipped_file(shipped);
     struct config given = { 0 };
     unsigned taken = 0;
@@ -131,7 +132,8 @@ static void test_shipped_defaults_are_the_defaults(void)
         same &= a->qos == b->qos && a->retain == b->retain && a->max_payload == b->max_payload &&
             a->slots == b->slots &&
                 a->writers == b->writers && a->overflow == b->overflow && a->spool == b->spool &&
-                    a->topic_max == b->topic_max && a->max_rate == b->max_rate;
+                    a->topic_max == b->topic_max && a->max_rate == b->max_rate &&
+                    a->ignore_retained == b->ignore_retained;
     }
     config_free(&given);
     CHECK(same);

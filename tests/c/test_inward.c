@@ -19,10 +19,16 @@ static int begin(struct inward_channel rules)
 }
 
 /* A message as the MQTT client hands it over. */
-static void arrive(const char *topic, size_t size)
+static struct mqtt_message message_of(const char *topic, size_t size)
 {
     static const char payload[256];
-    struct mqtt_message message = {.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+
+    return (struct mqtt_message){.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+}
+
+static void arrive(const char *topic, size_t size)
+{
+    struct mqtt_message message = message_of(topic, size);
 
     inward_message(inward, &message);
 }
@@ -66,9 +72,25 @@ static void test_unfit_messages_are_not_part_of_the_rate(void)
     CHECK_EQUAL(inward_unrouted(inward), 1);
 }
 
+/* A retained message that is not wanted is passed over without being counted, as lost or as meant for nobody; a live one is taken. */
+static void test_unwanted_retained_message_is_not_counted(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .ignore_retained = 1}), 0);
+    message.retained = 1;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 0);
+    CHECK_EQUAL(inward_dropped(inward), 0);
+    CHECK_EQUAL(inward_unrouted(inward), 0);
+    arrive("t/a", 1);
+    CHECK_EQUAL(ledger().delivered, 1);
+}
+
 static const struct check_test tests[] = {
     {"test_flood_is_limited", test_flood_is_limited},
     {"test_unfit_messages_are_not_part_of_the_rate", test_unfit_messages_are_not_part_of_the_rate},
+    {"test_unwanted_retained_message_is_not_counted", test_unwanted_retained_message_is_not_counted},
 };
 
 int main(int argc, char **argv)

@@ -1,8 +1,12 @@
-"""What a subscribe channel takes of what the broker sends: rate."""
+"""What a subscribe channel takes of what the broker sends: rate, retained messages."""
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
+
+import pytest
 
 from harness import LIMIT, check_ledger, subscribe_channel, wait_until
 
@@ -26,3 +30,70 @@ def test_flood_is_limited_and_counted(new_gateway, broker):
         return gateway.channel("in")["delivered"] > ledger["delivered"]
 
     wait_until(passes_again, lambda: str(gateway.channel("in")))
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_retained_messages_can_be_ignored(new_gateway, broker, version):
+    """With retained = ignore what the broker has kept does not come, nor counts as lost; what is published now comes, retained or not."""
+    broker.publish("test/in", "kept", retain=True)
+    broker.publish("test/all", "kept", retain=True)
+    gateway = new_gateway(subscribe_channel(retained="ignore"), subscribe_channel("all"), broker=broker, mqtt={"version": version}).start()
+    assert gateway.read("all", fields="%p") == ["kept"]
+    broker.publish("test/in", "now", retain=True)
+    broker.publish("test/in", "later")
+    assert gateway.read("in", 2, "%p") == ["now", "later"]
+    ledger = gateway.channel("in")
+    assert (ledger["written"], ledger["delivered"], ledger["dropped"]) == (2, 2, {})
+
+
+def reconnect(gateway, broker) -> None:
+    """Cut the connection under the gateway and wait for the next one."""
+    before = gateway.log().count("connected: uri=")
+    broker.stop()
+    gateway.wait_for_link("down")
+    broker.start()
+    wait_until(lambda: gateway.log().count("connected: uri=") > before, gateway.log)
+    gateway.wait_for_link()
+
+
+def retained_flags(gateway, build, channel: str, count: int) -> list[tuple[str, bool]]:
+    """Payload and retained flag of the channel's oldest `count` messages."""
+    program = ("import shmgate, sys\nwith shmgate.attach(sys.argv[1]) as segment, segment.reader(sys.argv[2]) as reader:\n"
+               "    for n in range(int(sys.argv[3])):\n        message = reader.read(60)\n"
+               "        print(message.payload.decode(), message.retained)\n")
+    done = subprocess.run(["/usr/bin/python3", "-c", program, gateway.segment, channel, str(count)], check=True, timeout=2 * LIMIT,
+                          stdout=subprocess.PIPE, env=build.environment(PYTHONPATH=str(build.path / "python")))
+    return [(payload, flag == "True") for payload, flag in (line.split() for line in done.stdout.decode().splitlines())]
+
+
+@pytest.mark.parametrize("version, qos, repeated", [("5", 1, False), ("5", 2, False), ("5", 0, True), ("3.1.1", 1, True)])
+def test_reconnection_repeats_retained_messages_only_without_a_session(new_gateway, new_broker, build, version, qos, repeated):
+    """A mere reconnection does not repeat a retained command with MQTT 5 and QoS 1 or 2, and does otherwise; a new one is not missed."""
+    broker = new_broker("persistence true", "autosave_on_changes true", "autosave_interval 1")
+    broker.publish("test/in", "kept", retain=True)
+    gateway = new_gateway(subscribe_channel(qos=qos), broker=broker, mqtt={"version": version}).start()
+    gateway.read("in", fields="%p")
+    reconnect(gateway, broker)
+    assert "session=resumed" in gateway.log()
+    broker.publish("test/in", "fresh", retain=True, qos=2)
+    expected = [("kept", True)] * (2 if repeated else 1) + [("fresh", False)]
+    assert retained_flags(gateway, build, "in", len(expected)) == expected
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_new_process_and_lost_session_get_retained_messages(new_gateway, new_broker, version):
+    """What the broker keeps comes again to a new process on the same segment, and when the broker has forgotten the session."""
+    broker = new_broker()
+    broker.publish("test/in", "kept", retain=True)
+    gateway = new_gateway(subscribe_channel(), broker=broker, mqtt={"version": version}).start()
+    assert gateway.read("in", 1, "%p") == ["kept"]
+    gateway.kill()
+    gateway.start()
+    assert gateway.read("in", 2, "%p") == ["kept", "kept"]
+    # Without persistence the broker forgets both the session and the message; the gateway comes back when there is another message.
+    os.kill(gateway.pid, signal.SIGSTOP)
+    broker.kill()
+    broker.start()
+    broker.publish("test/in", "kept by another", retain=True)
+    os.kill(gateway.pid, signal.SIGCONT)
+    assert gateway.read("in", 3, "%p") == ["kept", "kept", "kept by another"]
