@@ -96,7 +96,7 @@ static const struct config_key keys[] = {
       RANGE(1, LAYOUT_PAYLOAD_MAX, uint32_t) },
     { CHANNEL, "slots", "1024", 0, SEGMENT, COUNT, IN_CHANNEL(slots),
       RANGE(LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX, uint32_t) },
-    /* Before "retain": of two keys as near to a typo, the first is suggested. */
+    /* Before "retain", as max_rate before max_age: of two keys as near to a typo, the first is suggested. */
     { CHANNEL, "retained", "deliver", SUBSCRIBE, LIVE, CHOICE, IN_CHANNEL(ignore_retained), ONE_OF(retained) },
     { CHANNEL, "retain", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(retain), ONE_OF(booleans) },
     { CHANNEL, "writers", "4", PUBLISH, SEGMENT, COUNT, IN_CHANNEL(writers), RANGE(1, 256, uint32_t) },
@@ -105,6 +105,7 @@ static const struct config_key keys[] = {
     { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
       RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
     { CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_MAX, uint32_t) },
+    { CHANNEL, "max_age", "0", SUBSCRIBE, LIVE, DURATION_MS, IN_CHANNEL(max_age_ms), ZERO_OR(1, 3650 * DAY, uint64_t) },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");

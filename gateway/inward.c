@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "age.h"
 #include "mqtt.h"
 #include "platform.h"
 #include "rate.h"
@@ -20,6 +21,7 @@ struct entry {
     struct ring_writer writer;
     struct ring_ledger ledger;
     struct rate rate;
+    uint64_t max_age_ms;
     int ignore_retained;
 };
 
@@ -55,6 +57,7 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         entry->filter = channels[i].filter;
         entry->filter_size = strlen(entry->filter);
         entry->identifier = inward_identifier(entry->filter);
+        entry->max_age_ms = channels[i].max_age_ms;
         entry->ignore_retained = channels[i].ignore_retained;
         rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
@@ -113,26 +116,41 @@ static int takes(const struct entry *entry, const struct mqtt_message *message)
 }
 
 /* Why the channel cannot have the message: an enum layout_drop; or -1: it can. */
-static int unfit(struct entry *entry, const struct mqtt_message *message)
+static int unfit(struct entry *entry, const struct mqtt_message *message, uint64_t now_ns, uint64_t expires_ns)
 {
     if (message->size > entry->writer.ring.max_payload)
         return LAYOUT_DROP_TOO_LARGE;
     if (message->topic_size > entry->writer.ring.topic_max)
         return LAYOUT_DROP_TOPIC_TOO_LONG;
+    if (expires_ns > 0 && expires_ns <= now_ns)
+        return LAYOUT_DROP_EXPIRED;
     /* Last, so that what is dropped anyway does not use up the rate of what is not. */
     if (entry->rate.per_second > 0 && !rate_take(&entry->rate, platform_monotonic_ns()))
         return LAYOUT_DROP_RATE;
     return -1;
 }
 
+/* What the message says of its age. A publisher's time that is no time counts as none. */
+static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
+{
+    struct age age = {.arrival_ns = now_ns, .expires = message->expires, .expiry_s = message->expiry_s};
+
+    if (message->made)
+        age_parse_time(message->made, message->made_size, &age.made_ns);
+    return age;
+}
+
 void inward_message(void *context, const struct mqtt_message *from)
 {
     struct inward *inward = context;
+    uint64_t now_ns = platform_time_ns();
+    struct age age = age_of(from, now_ns);
     int taken = 0;
 
     for (size_t i = 0; i < inward->count; i++) {
         struct entry *entry = &inward->entries[i];
-        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = platform_time_ns()};
+        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = now_ns,
+                                       .expires_ns = age_expires_ns(&age, entry->max_age_ms)};
         int drop;
 
         if (!takes(entry, from))
@@ -141,7 +159,7 @@ void inward_message(void *context, const struct mqtt_message *from)
         /* A broker of MQTT 3.1.1 sends them whether they are wanted or not. */
         if (from->retained && entry->ignore_retained)
             continue;
-        drop = unfit(entry, from);
+        drop = unfit(entry, from, now_ns, message.expires_ns);
         if (drop < 0) {
             message.size = (uint32_t)from->size;
             message.topic_size = (uint16_t)from->topic_size;

@@ -15,6 +15,7 @@
 struct inward_channel {
     const char *filter;
     uint32_t max_rate;             /* messages a second; 0: no limit */
+    uint64_t max_age_ms;           /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
     int ignore_retained;           /* 1: what the broker had kept from before the subscription is passed over, uncounted: it is not lost */
 };
 

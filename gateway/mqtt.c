@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "age.h"
 #include "mqtt_text.h"
 #include "tls_files.h"
 #include "write_guard.h"
@@ -204,6 +205,24 @@ static void take_identifiers(struct mqtt_message *message, MQTTProperties *prope
             (uint32_t)MQTTProperties_getNumericValueAt(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
 }
 
+static void take_age(struct mqtt_message *message, const MQTTProperties *properties)
+{
+    /* Paho's own look-up starts at the first property each time; there may be as many as a packet holds. */
+    for (int i = 0; i < properties->count; i++) {
+        const MQTTProperty *property = &properties->array[i];
+
+        if (property->identifier == MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL) {
+            message->expires = 1;
+            message->expiry_s = property->value.integer4;
+        } else if (property->identifier == MQTTPROPERTY_CODE_USER_PROPERTY && !message->made &&
+                   property->value.data.len == (int)strlen(AGE_PROPERTY) &&
+                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 && property->value.value.len > 0) {
+            message->made = property->value.value.data;
+            message->made_size = (size_t)property->value.value.len;
+        }
+    }
+}
+
 static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
 {
     struct mqtt *mqtt = context;
@@ -217,8 +236,10 @@ static int on_message(void *context, char *topic, int topic_length, MQTTAsync_me
         .retained = message->retained,
     };
 
-    if (mqtt->options.version >= 5)
+    if (mqtt->options.version >= 5) {
         take_identifiers(&copy, &message->properties);
+        take_age(&copy, &message->properties);
+    }
     mqtt->options.on_message(mqtt->options.context, &copy);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);

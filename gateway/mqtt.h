@@ -29,6 +29,10 @@ struct mqtt_message {
     int retained;
     uint32_t identifiers[MQTT_IDENTIFIERS]; /* of the subscriptions it is sent for; MQTT 5 only */
     size_t identifier_count;       /* 0: the broker does not say */
+    int expires;                   /* 1: with a message expiry interval; MQTT 5 only, like the two below */
+    uint32_t expiry_s;             /* what is left of it */
+    const char *made;              /* the publisher's user property AGE_PROPERTY, not terminated, unchecked; NULL: none */
+    size_t made_size;
 };
 
 /* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */

@@ -26,7 +26,8 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
         plan->topics[i] = channel->topic;
         plan->channels[i] = (struct outward_channel){.topic = channel->topic, .qos = channel->qos, .retain = channel->retain};
         plan->inward[i] = (struct inward_channel){.filter = channel->topic, .max_rate = channel->max_rate,
-                                                   .ignore_retained = channel->ignore_retained};
+                                                   .ignore_retained = channel->ignore_retained,
+                                                   .max_age_ms = channel->max_age_ms};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,

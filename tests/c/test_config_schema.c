@@ -133,7 +133,7 @@ static void test_shipped_defaults_are_the_defaults(void)
             a->slots == b->slots &&
                 a->writers == b->writers && a->overflow == b->overflow && a->spool == b->spool &&
                     a->topic_max == b->topic_max && a->max_rate == b->max_rate &&
-                    a->ignore_retained == b->ignore_retained;
+                    a->ignore_retained == b->ignore_retained && a->max_age_ms == b->max_age_ms;
     }
     config_free(&given);
     CHECK(same);

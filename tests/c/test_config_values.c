@@ -40,7 +40,7 @@ static void test_defaults(void)
 static void test_every_value_arrives(void)
 {
     CHECK_EQUAL(load("[channel in.1]\ndirection=subscribe\ntopic=a/#\nqos=2\nmax_payload=4K\nslots=16\ntopic_max=1K\n"
-                     "max_rate=1000000\nretained=ignore\n"
+                     "max_rate=1000000\nretained=ignore\nmax_age=250ms\n"
                      "[spool]\npath=/x\nmax_size=2G\nmax_age=0\n[shm]\nsegment=/s_1.a-b\nmode=600\n"
                      "[mqtt]\nuri = mqtts://h:1 , mqtt://[::1]:65535,mqtt://1.2.3.4\nclient_id=a b\n"
                      "version=3.1.1\nusername=u\n"
@@ -67,6 +67,7 @@ static void test_every_value_arrives(void)
     CHECK_EQUAL(config.channels[0].topic_max, 1024);
     CHECK_EQUAL(config.channels[0].max_rate, 1000000);
     CHECK_EQUAL(config.channels[0].ignore_retained, 1);
+    CHECK_EQUAL(config.channels[0].max_age_ms, 250);
     CHECK_EQUAL(config.channels[0].slots, 16);
     CHECK_EQUAL(config.channels[0].writers, 1);
     CHECK_EQUAL(config.channels[1].retain, 1);

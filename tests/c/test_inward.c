@@ -87,10 +87,71 @@ static void test_unwanted_retained_message_is_not_counted(void)
     CHECK_EQUAL(ledger().delivered, 1);
 }
 
+/* When message `sequence` of "in" ends, as readers find it in its slot; -1 when there is none. */
+static int64_t end_of(uint64_t sequence)
+{
+    struct ring ring = segment_ring(&fixture_segment, LANE_IN);
+    struct ring_message message;
+
+    return ring_peek(&ring, sequence, &message) == 0 ? (int64_t)message.expires_ns : -1;
+}
+
+/* A message whose own time is over, or that was made longer ago than max_age, is dropped and counted; one that bears no proper time is
+ * as old as its arrival. */
+static void test_stale_message_is_dropped_on_arrival(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+    char made[32];
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 60000}), 0);
+    message.expires = 1;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 1);
+    message.expiry_s = 3600;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 1);
+    message.made = made;
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu.5", (unsigned long long)(platform_time_ns() / 1000000000 - 61));
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 2);
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu", (unsigned long long)(platform_time_ns() / 1000000000 + 3600));
+    inward_message(inward, &message);
+    message.made_size = (size_t)snprintf(made, sizeof(made), "yesterday");
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 3);
+    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_EXPIRED);
+}
+
+/* What is taken bears its end: by its own interval or by max_age from when it was made, whichever is earlier. */
+static void test_message_in_the_ring_bears_its_end(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+    int64_t second = 1000000000, now = (int64_t)platform_time_ns();
+    char made[32];
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#"}), 0);
+    inward_message(inward, &message);
+    CHECK_EQUAL(end_of(0), 0);
+    message.expires = 1;
+    message.expiry_s = 3600;
+    inward_message(inward, &message);
+    CHECK(end_of(1) >= now + 3600 * second && end_of(1) <= (int64_t)platform_time_ns() + 3600 * second);
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 7200000}), 0);
+    message.made = made;
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%lld", (long long)(now / second - 3700));
+    inward_message(inward, &message);
+    CHECK_EQUAL(end_of(0), (now / second + 3500) * second);
+    message.expiry_s = 3000;
+    inward_message(inward, &message);
+    CHECK(end_of(1) >= now + 3000 * second && end_of(1) <= (int64_t)platform_time_ns() + 3000 * second);
+}
+
 static const struct check_test tests[] = {
     {"test_flood_is_limited", test_flood_is_limited},
     {"test_unfit_messages_are_not_part_of_the_rate", test_unfit_messages_are_not_part_of_the_rate},
     {"test_unwanted_retained_message_is_not_counted", test_unwanted_retained_message_is_not_counted},
+    {"test_stale_message_is_dropped_on_arrival", test_stale_message_is_dropped_on_arrival},
+    {"test_message_in_the_ring_bears_its_end", test_message_in_the_ring_bears_its_end},
 };
 
 int main(int argc, char **argv)

@@ -1,9 +1,10 @@
-"""What a subscribe channel takes of what the broker sends: rate, retained messages."""
+"""What a subscribe channel takes of what the broker sends: rate, retained messages, age."""
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -61,7 +62,7 @@ def retained_flags(gateway, build, channel: str, count: int) -> list[tuple[str, 
     program = ("import shmgate, sys\nwith shmgate.attach(sys.argv[1]) as segment, segment.reader(sys.argv[2]) as reader:\n"
                "    for n in range(int(sys.argv[3])):\n        message = reader.read(60)\n"
                "        print(message.payload.decode(), message.retained)\n")
-    done = subprocess.run(["/usr/bin/python3", "-c", program, gateway.segment, channel, str(count)], check=True, timeout=2 * LIMIT,
+    done = subprocess.run([sys.executable, "-c", program, gateway.segment, channel, str(count)], check=True, timeout=2 * LIMIT,
                           stdout=subprocess.PIPE, env=build.environment(PYTHONPATH=str(build.path / "python")))
     return [(payload, flag == "True") for payload, flag in (line.split() for line in done.stdout.decode().splitlines())]
 
@@ -97,3 +98,78 @@ def test_new_process_and_lost_session_get_retained_messages(new_gateway, new_bro
     broker.publish("test/in", "kept by another", retain=True)
     os.kill(gateway.pid, signal.SIGCONT)
     assert gateway.read("in", 3, "%p") == ["kept", "kept", "kept by another"]
+
+
+def published(broker, payload: str, *options: str) -> None:
+    """Publish on test/in with MQTT 5; `options` give properties."""
+    broker.publish("test/in", payload, "-V", "mqttv5", *options)
+
+
+def expires_in(seconds: int) -> tuple[str, ...]:
+    return ("-D", "publish", "message-expiry-interval", str(seconds))
+
+
+def made_at(text: str | float) -> tuple[str, ...]:
+    return ("-D", "publish", "user-property", "shmgate-time", str(text))
+
+
+def wait_past(unix_time: float) -> None:
+    wait_until(lambda: time.time() > unix_time, f"the clock to pass {unix_time}")
+
+
+READ_FRESH = """
+import shmgate, sys
+with shmgate.attach(sys.argv[1]) as segment, segment.reader("in") as reader, segment.reader("in") as peeker:
+    message = reader.read(60)
+    print(message.payload.decode(), message.expired, message.missed)
+    with peeker.peek(60) as peek:
+        print(bytes(memoryview(peek)).decode(), peek.message.expired)
+"""
+
+
+def test_messages_that_expire_in_the_ring_are_not_read(new_gateway, broker, build):
+    """What outlives its expiry interval or max_age before a reader comes is not given out by latest, read, peek or the tool, but counted."""
+    gateway = new_gateway(subscribe_channel(max_age="1h"), broker=broker).start()
+    begin = time.time()
+    published(broker, "in its own time", *expires_in(5))
+    published(broker, "in good time", *made_at(begin + 5 - 3600))
+    wait_until(lambda: gateway.channel("in")["delivered"] == 2, lambda: str(gateway.channel("in")))
+    wait_past(time.time() + 5)
+    environment = build.environment(PYTHONPATH=str(build.path / "python"))
+    latest = "import shmgate, sys\nwith shmgate.attach(sys.argv[1]) as s, s.reader('in') as reader: print(reader.latest())"
+    assert subprocess.check_output([sys.executable, "-c", latest, gateway.segment], env=environment) == b"None\n"
+    published(broker, "fresh")
+    assert gateway.read("in", fields="%p %e") == ["fresh 2"]
+    done = subprocess.check_output([sys.executable, "-c", READ_FRESH, gateway.segment], env=environment, timeout=2 * LIMIT)
+    assert done.decode().splitlines() == ["fresh 2 0", "fresh 2"]
+    assert gateway.channel("in")["dropped"] == {}
+
+
+def test_messages_too_old_on_arrival_are_dropped(new_gateway, broker):
+    """max_age counts from the publisher's time stamp; one that is no time, or still to come, counts as the arrival."""
+    gateway = new_gateway(subscribe_channel(max_age="1h"), broker=broker).start()
+    now = time.time()
+    published(broker, "old", *made_at(now - 3700))
+    published(broker, "very old", *made_at("1.5"))
+    for text in (now - 60, f"{now:.0f}", now + 3600, "-5", "1e3", "soon", ""):
+        published(broker, f"good {text}", *made_at(text))
+    published(broker, "no time")
+    assert gateway.read("in", 8, "%p") == [*(f"good {text}" for text in (now - 60, f"{now:.0f}", now + 3600, "-5", "1e3", "soon", "")), "no time"]
+    ledger = gateway.channel("in")
+    check_ledger(ledger)
+    assert (ledger["written"], ledger["delivered"], ledger["dropped"]) == (10, 8, {"expired": 2})
+    gateway.wait_for_log("expired")
+
+
+def test_commands_that_expire_while_the_gateway_is_away_do_not_come(new_gateway, broker):
+    """Of what the broker keeps for an absent gateway, the expired does not come; what is older than max_age is dropped and counted."""
+    gateway = new_gateway(subscribe_channel(max_age="1s"), broker=broker).start()
+    gateway.stop()
+    begin = time.time()
+    published(broker, "expired", *expires_in(1))
+    published(broker, "old", *made_at(begin))
+    wait_past(begin + 3)
+    published(broker, "fresh", *expires_in(3600))
+    gateway.start()
+    wait_until(lambda: gateway.channel("in")["written"] == 2, lambda: str(gateway.channel("in")))
+    assert (gateway.channel("in")["delivered"], gateway.channel("in")["dropped"]) == (1, {"expired": 1})
