@@ -31,6 +31,9 @@ struct config_channel {
     int retain;                      /* 1 or 0; publish only */
     uint32_t max_payload;            /* bytes */
     uint32_t topic_max;              /* bytes; 0 in publish channels */
+    uint64_t max_age_ms;             /* 0 = no limit; subscribe only */
+    int ignore_retained;             /* 1 or 0; subscribe only */
+    uint32_t max_rate;               /* messages a second, 0 = no limit; subscribe only */
     uint32_t slots;                  /* as written; layout_plan rounds up to a power of two */
     uint32_t writers;                /* lanes; 1 in subscribe channels: the gateway's own */
     unsigned line;                   /* where the section begins */

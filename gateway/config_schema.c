@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "config.h"
+#include "rate.h"
 #include "utf8.h"
 
 #define KIB UINT64_C(1024)
@@ -30,6 +31,7 @@ static const struct config_value_choice booleans[] = {
         { NULL, 0 } };
 static const struct config_value_choice overflows[] = {
     { "drop-oldest", LAYOUT_DROP_OLDEST }, { "reject", LAYOUT_REJECT }, { NULL, 0 } };
+static const struct config_value_choice retained[] = { { "deliver", 0 }, { "ignore", 1 }, { NULL, 0 } };
 static const struct config_value_choice spools[] = {
     { "off", CONFIG_SPOOL_OFF }, { "overflow", CONFIG_SPOOL_OVERFLOW }, { "always", CONFIG_SPOOL_ALWAYS }, { NULL,
             0 } };
@@ -99,6 +101,8 @@ static const struct config_key keys[] = {
       RANGE(1, LAYOUT_PAYLOAD_MAX, uint32_t) },
     { CHANNEL, "slots", "1024", 0, SEGMENT, COUNT, IN_CHANNEL(slots),
       RANGE(LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX, uint32_t) },
+    /* Before "retain", as max_rate before max_age: of two keys as near to a typo, the first is suggested. */
+    { CHANNEL, "retained", "deliver", SUBSCRIBE, LIVE, CHOICE, IN_CHANNEL(ignore_retained), ONE_OF(retained) },
     { CHANNEL, "retain", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(retain), ONE_OF(booleans) },
     { CHANNEL, "writers", "4", PUBLISH, SEGMENT, COUNT, IN_CHANNEL(writers), RANGE(1, 256, uint32_t) },
     { CHANNEL, "overflow", "drop-oldest", PUBLISH, SEGMENT, CHOICE, IN_CHANNEL(overflow), ONE_OF(overflows) },
@@ -110,6 +114,8 @@ static const struct config_key keys[] = {
     { CHANNEL, "source", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(source), ONE_OF(booleans) },
     { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
       RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
+    { CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_MAX, uint32_t) },
+    { CHANNEL, "max_age", "0", SUBSCRIBE, LIVE, DURATION_MS, IN_CHANNEL(max_age_ms), ZERO_OR(1, 3650 * DAY, uint64_t) },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");

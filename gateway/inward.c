@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "age.h"
 #include "mqtt.h"
 #include "platform.h"
+#include "rate.h"
 #include "route.h"
 
 /* A subscribe channel. Its ring and ledger have one writer: the thread of the callback. */
@@ -18,6 +20,9 @@ struct entry {
     uint32_t channel;
     struct ring_writer writer;
     struct ring_ledger ledger;
+    struct rate rate;
+    uint64_t max_age_ms;
+    int ignore_retained;
 };
 
 struct inward {
@@ -28,7 +33,7 @@ struct inward {
     _Atomic uint64_t unrouted;
 };
 
-int inward_create(struct inward **out, struct segment *segment, const char *const *filters)
+int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels)
 {
     struct inward *inward = calloc(1, sizeof(*inward));
     const struct layout *layout = &segment->layout;
@@ -49,9 +54,12 @@ int inward_create(struct inward **out, struct segment *segment, const char *cons
         if (layout->channels[i].direction != LAYOUT_SUBSCRIBE)
             continue;
         ring = segment_ring(segment, layout->channels[i].lane_first);
-        entry->filter = filters[i];
-        entry->filter_size = strlen(filters[i]);
-        entry->identifier = inward_identifier(filters[i]);
+        entry->filter = channels[i].filter;
+        entry->filter_size = strlen(entry->filter);
+        entry->identifier = inward_identifier(entry->filter);
+        entry->max_age_ms = channels[i].max_age_ms;
+        entry->ignore_retained = channels[i].ignore_retained;
+        rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
         ring_ledger_load(ring.lane, &entry->ledger);
@@ -107,21 +115,51 @@ static int takes(const struct entry *entry, const struct mqtt_message *message)
     return named && route_match(entry->filter, entry->filter_size, message->topic, message->topic_size);
 }
 
+/* Why the channel cannot have the message: an enum layout_drop; or -1: it can. */
+static int unfit(struct entry *entry, const struct mqtt_message *message, uint64_t now_ns, uint64_t expires_ns)
+{
+    if (message->size > entry->writer.ring.max_payload)
+        return LAYOUT_DROP_TOO_LARGE;
+    if (message->topic_size > entry->writer.ring.topic_max)
+        return LAYOUT_DROP_TOPIC_TOO_LONG;
+    if (expires_ns > 0 && expires_ns <= now_ns)
+        return LAYOUT_DROP_EXPIRED;
+    /* Last, so that what is dropped anyway does not use up the rate of what is not. */
+    if (entry->rate.per_second > 0 && !rate_take(&entry->rate, platform_monotonic_ns()))
+        return LAYOUT_DROP_RATE;
+    return -1;
+}
+
+/* What the message says of its age. A publisher's time that is no time counts as none. */
+static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
+{
+    struct age age = {.arrival_ns = now_ns, .expires = message->expires, .expiry_s = message->expiry_s};
+
+    if (message->made)
+        age_parse_time(message->made, message->made_size, &age.made_ns);
+    return age;
+}
+
 void inward_message(void *context, const struct mqtt_message *from)
 {
     struct inward *inward = context;
+    uint64_t now_ns = platform_time_ns();
+    struct age age = age_of(from, now_ns);
     int taken = 0;
 
     for (size_t i = 0; i < inward->count; i++) {
         struct entry *entry = &inward->entries[i];
-        int drop = from->size > entry->writer.ring.max_payload        ? LAYOUT_DROP_TOO_LARGE
-                   : from->topic_size > entry->writer.ring.topic_max ? LAYOUT_DROP_TOPIC_TOO_LONG
-                                                                     : -1;
-        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = platform_time_ns()};
+        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = now_ns,
+                                       .expires_ns = age_expires_ns(&age, entry->max_age_ms)};
+        int drop;
 
         if (!takes(entry, from))
             continue;
         taken = 1;
+        /* A broker of MQTT 3.1.1 sends them whether they are wanted or not. */
+        if (from->retained && entry->ignore_retained)
+            continue;
+        drop = unfit(entry, from, now_ns, message.expires_ns);
         if (drop < 0) {
             message.size = (uint32_t)from->size;
             message.topic_size = (uint16_t)from->topic_size;

@@ -11,11 +11,19 @@
 
 #include "segment.h"
 
+/* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
+struct inward_channel {
+    const char *filter;
+    uint32_t max_rate;             /* messages a second; 0: no limit */
+    uint64_t max_age_ms;           /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
+    int ignore_retained;           /* 1: what the broker had kept from before the subscription is passed over, uncounted: it is not lost */
+};
+
 struct inward;
 
-/* Take up the subscribe channels of `segment`. filters[n] is channel n's filter (NULL or ignored for publish channels), borrowed for the
- * life of the inward. On success *out must be given to inward_destroy, when no callback can come any more. -ENOMEM. */
-int inward_create(struct inward **out, struct segment *segment, const char *const *filters);
+/* Take up the subscribe channels of `segment`. `channels` has one element a channel of the segment; those of publish channels are not looked
+ * at. On success *out must be given to inward_destroy, when no callback can come any more. -ENOMEM. */
+int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels);
 void inward_destroy(struct inward *inward);
 
 /* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and, when the broker says for which

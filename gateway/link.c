@@ -34,6 +34,7 @@ struct link {
     uint64_t attempt_ms;           /* when the next attempt is due */
     unsigned own_window, window;
     int ever_up, refused, closing;
+    size_t caught_up;              /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
     int qos2;                      /* 1: a channel publishes with QoS 2 */
     int failure_logged;            /* 1: this outage has been reported */
     struct mqtt_limits said;       /* the broker's limits that the log has told of */
@@ -149,7 +150,16 @@ uint64_t link_deadline_ms(const struct link *link)
     return link->state == LINK_WAITING && !link->refused ? link->attempt_ms : UINT64_MAX;
 }
 
-static void subscribe_all(struct link *link)
+/* What a channel wants of the messages that the broker has kept. A mere reconnection shall not repeat commands: where the session has lived
+ * on, what was published meanwhile waits in it. That is not so with QoS 0, for which the present values are asked for anew. */
+static enum mqtt_retained retained_for(const struct link *link, const struct config_channel *channel, int session_present)
+{
+    if (channel->ignore_retained)
+        return MQTT_RETAINED_OMIT;
+    return session_present && link->caught_up == link->uri + 1 && channel->qos > 0 ? MQTT_RETAINED_SEND_IF_NEW : MQTT_RETAINED_SEND;
+}
+
+static void subscribe_all(struct link *link, int session_present)
 {
     for (size_t i = 0; i < link->config->channel_count; i++) {
         const struct config_channel *channel = &link->config->channels[i];
@@ -157,7 +167,8 @@ static void subscribe_all(struct link *link)
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, inward_identifier(channel->topic), i);
+        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, retained_for(link, channel, session_present),
+                            inward_identifier(channel->topic), i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
     }
@@ -218,7 +229,7 @@ static void connected(struct link *link, const struct mailbox_event *event, uint
     log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri], link->config->client_id,
               event->session_present ? "resumed" : "new", link->window);
     log_limits(link, &event->limits);
-    subscribe_all(link);
+    subscribe_all(link, event->session_present);
     rc = publish_status(link, "online", TOKEN_STATUS);
     if (rc < 0)
         log_write(LOG_LEVEL_WARNING, "could not publish status: topic=%s: %s", link->status_topic, strerror(-rc));
@@ -280,6 +291,9 @@ void link_event(struct link *link, const struct mailbox_event *event, uint64_t n
     case MAILBOX_REFUSED:
         if (event->token == TOKEN_OFFLINE)
             link->closing = 0;
+        /* "online" is published behind the subscriptions: what these brought has come before its answer. */
+        if (event->token == TOKEN_STATUS && event->kind == MAILBOX_DELIVERED)
+            link->caught_up = link->uri + 1;
         break;
     default:
         break;

@@ -112,7 +112,7 @@ static int open_modules(struct loop *loop)
         (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
         (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
         (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
-        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.topics)) == 0 &&
+        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0 &&
         (rc = losses_create(&loop->losses, &loop->segment)) == 0)
         rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, inward_message, loop->inward, error, sizeof(error));
     if (rc < 0)

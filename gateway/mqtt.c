@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "age.h"
 #include "mqtt_text.h"
 #include "platform.h"
 #include "tls_files.h"
@@ -257,6 +258,24 @@ static void take_identifiers(struct mqtt_message *message, MQTTProperties *prope
             (uint32_t)MQTTProperties_getNumericValueAt(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
 }
 
+static void take_age(struct mqtt_message *message, const MQTTProperties *properties)
+{
+    /* Paho's own look-up starts at the first property each time; there may be as many as a packet holds. */
+    for (int i = 0; i < properties->count; i++) {
+        const MQTTProperty *property = &properties->array[i];
+
+        if (property->identifier == MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL) {
+            message->expires = 1;
+            message->expiry_s = property->value.integer4;
+        } else if (property->identifier == MQTTPROPERTY_CODE_USER_PROPERTY && !message->made &&
+                   property->value.data.len == (int)strlen(AGE_PROPERTY) &&
+                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 && property->value.value.len > 0) {
+            message->made = property->value.value.data;
+            message->made_size = (size_t)property->value.value.len;
+        }
+    }
+}
+
 static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
 {
     struct mqtt *mqtt = context;
@@ -270,8 +289,10 @@ static int on_message(void *context, char *topic, int topic_length, MQTTAsync_me
         .retained = message->retained,
     };
 
-    if (mqtt->options.version >= 5)
+    if (mqtt->options.version >= 5) {
         take_identifiers(&copy, &message->properties);
+        take_age(&copy, &message->properties);
+    }
     mqtt->options.on_message(mqtt->options.context, &copy);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
@@ -488,7 +509,7 @@ static MQTTAsync_responseOptions response_for(const struct mqtt *mqtt, uint64_t 
     return response;
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token)
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
     MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
@@ -499,6 +520,7 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
     if (mqtt->options.version >= 5) {
         response.onSuccess5 = on_subscribe_success5;
         response.onFailure5 = on_subscribe_failure5;
+        response.subscribeOptions.retainHandling = (unsigned char)retained;
     } else {
         response.onSuccess = on_subscribe_success;
         response.onFailure = on_subscribe_failure;

@@ -29,6 +29,10 @@ struct mqtt_message {
     int retained;
     uint32_t identifiers[MQTT_IDENTIFIERS]; /* of the subscriptions it is sent for; MQTT 5 only */
     size_t identifier_count;       /* 0: the broker does not say */
+    int expires;                   /* 1: with a message expiry interval; MQTT 5 only, like the two below */
+    uint32_t expiry_s;             /* what is left of it */
+    const char *made;              /* the publisher's user property AGE_PROPERTY, not terminated, unchecked; NULL: none */
+    size_t made_size;
 };
 
 /* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
@@ -62,8 +66,11 @@ void mqtt_destroy(struct mqtt *mqtt);
  * for the network. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
 
+/* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come). */
+enum mqtt_retained { MQTT_RETAINED_SEND = 0, MQTT_RETAINED_SEND_IF_NEW = 1, MQTT_RETAINED_OMIT = 2 };
+
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token);
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token);
 
 /* A user property (MQTT 5, 3.3.2.3.7). */
 struct mqtt_property {

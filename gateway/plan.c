@@ -19,7 +19,8 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
     plan->topics = calloc(count, sizeof(plan->topics[0]));
     plan->channels = calloc(count, sizeof(plan->channels[0]));
     plan->limits = calloc(count, sizeof(plan->limits[0]));
-    if (!requests || !plan->topics || !plan->channels || !plan->limits) {
+    plan->inward = calloc(count, sizeof(plan->inward[0]));
+    if (!requests || !plan->topics || !plan->channels || !plan->limits || !plan->inward) {
         snprintf(error, error_size, "out of memory");
         goto cleanup;
     }
@@ -38,6 +39,9 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
         };
         plan->spools |= channel->spool != CONFIG_SPOOL_OFF;
         plan->limits[i] = (struct spool_limit){.channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
+        plan->inward[i] = (struct inward_channel){.filter = channel->topic, .max_rate = channel->max_rate,
+                                                   .ignore_retained = channel->ignore_retained,
+                                                   .max_age_ms = channel->max_age_ms};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,
@@ -65,5 +69,6 @@ void plan_destroy(struct plan *plan)
     free(plan->topics);
     free(plan->channels);
     free(plan->limits);
+    free(plan->inward);
     memset(plan, 0, sizeof(*plan));
 }

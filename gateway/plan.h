@@ -3,6 +3,7 @@
 #define SHMGATE_PLAN_H
 
 #include "config.h"
+#include "inward.h"
 #include "layout.h"
 #include "outward.h"
 #include "spool.h"
@@ -14,6 +15,7 @@ struct plan {
     struct outward_channel *channels;
     struct spool_limit *limits;
     int spools;                    /* 1: a channel asks for the spool */
+    struct inward_channel *inward;
 };
 
 /* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */

@@ -177,7 +177,7 @@ struct layout_slot {
     _Atomic uint32_t size;                  /*  16 changes: bytes of payload */
     _Atomic uint16_t topic_size;            /*  20 changes: bytes of topic */
     _Atomic uint16_t flags;                 /*  22 changes: LAYOUT_FLAG_* */
-    _Atomic uint64_t reserved;              /*  24 */
+    _Atomic uint64_t expires_ns;            /*  24 changes: Unix time from which no reader takes it any more; 0: never */
 };
 #define LAYOUT_FLAG_RETAINED 1              /* inwards: the broker sent it as a retained message */
 

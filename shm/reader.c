@@ -25,7 +25,7 @@ struct shared_memory_reader {
     struct place *places;          /* one a lane */
     uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
     int peeked;                    /* lane of the peek that waits for its advance, or -1 */
-    uint64_t missed;               /* since the last message given out */
+    uint64_t missed, expired;      /* since the last message given out */
     char *topic;                   /* of the last message, terminated */
     size_t channel_topic_size;
     char name[LAYOUT_NAME_SIZE];
@@ -135,6 +135,22 @@ static void place_skip(struct shared_memory_reader *reader, struct place *place,
     place->next = next;
 }
 
+/* Whether a message that was read or looked at is too old to be given out. */
+static int is_expired(const struct ring_message *message)
+{
+    return message->expires_ns != 0 && platform_time_ns() >= message->expires_ns;
+}
+
+/* Step over a message that is too old. -ETIME; -ESTALE when it was being overwritten, so that what was seen of it may not have been its own. */
+static int place_expire(struct shared_memory_reader *reader, struct place *place)
+{
+    if (!ring_still(&place->ring, place->next))
+        return -ESTALE;
+    place->next++;
+    reader->expired++;
+    return -ETIME;
+}
+
 /* Fill the caller's view of a message. */
 static void deliver(struct shared_memory_reader *reader, uint32_t lane, const struct ring_message *from, struct shared_memory_message *to)
 {
@@ -152,6 +168,7 @@ static void deliver(struct shared_memory_reader *reader, uint32_t lane, const st
         .missed = reader->missed,
         .lane = lane,
         .retained = (from->flags & LAYOUT_FLAG_RETAINED) != 0,
+        .expired = reader->expired,
     };
 }
 
@@ -168,13 +185,15 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
         char *topic = place->ring.topic_max > 0 ? reader->topic : NULL;
 
         rc = buffer ? ring_read(&place->ring, place->next, &found, buffer, size, topic) : ring_peek(&place->ring, place->next, &found);
+        if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
+            rc = place_expire(reader, place);
         if (rc == -EAGAIN)
             rc = ring_stuck(&place->ring, place->next) == -EBADMSG ? -EBADMSG : -EAGAIN;
         if (rc == -ESTALE)
             place_skip(reader, place, ring_resync(&place->ring, place->next));
         else if (rc == -EBADMSG)
             place_skip(reader, place, place->next + 1);
-    } while ((rc == -ESTALE || rc == -EBADMSG) && --tries > 0);
+    } while ((rc == -ESTALE || rc == -EBADMSG || rc == -ETIME) && --tries > 0);
     if (rc == -EMSGSIZE) {
         message->size = found.size;
         return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name, found.size, size);
@@ -186,7 +205,7 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
     deliver(reader, lane, &found, message);
     if (buffer) {
         place->next++;
-        reader->missed = 0;
+        reader->missed = reader->expired = 0;
     } else {
         reader->peeked = (int)lane;
     }
@@ -284,6 +303,7 @@ int shared_memory_reader_advance(struct shared_memory_reader *reader)
     reader->peeked = -1;
     place->next++;
     reader->missed = whole ? 0 : reader->missed + 1;
+    reader->expired = whole ? 0 : reader->expired;
     return whole ? 0 : handle_fail_plain(-ESTALE, "the message was overwritten while it was looked at: discard what was seen");
 }
 
@@ -349,6 +369,8 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
             continue;
         place = &reader->places[lane];
         rc = ring_read(&place->ring, sequence, &found, buffer, size, place->ring.topic_max > 0 ? reader->topic : NULL);
+        if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
+            break;
         if (rc == -EMSGSIZE) {
             message->size = found.size;
             return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name, found.size, size);
@@ -358,7 +380,7 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
         next = place->next;
         place->next = sequence;
         deliver(reader, lane, &found, message);
-        message->missed = 0;
+        message->missed = message->expired = 0;
         place->next = next;
         return 0;
     }

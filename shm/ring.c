@@ -114,6 +114,7 @@ int ring_write(struct ring_writer *writer, const struct ring_message *message)
     atomic_store_explicit(&slot->state, announced(sequence), RELEASE);
     atomic_thread_fence(RELEASE);
     atomic_store_explicit(&slot->time_ns, message->time_ns, RELAXED);
+    atomic_store_explicit(&slot->expires_ns, message->expires_ns, RELAXED);
     atomic_store_explicit(&slot->size, message->size, RELAXED);
     atomic_store_explicit(&slot->topic_size, message->topic_size, RELAXED);
     atomic_store_explicit(&slot->flags, message->flags, RELAXED);
@@ -142,6 +143,7 @@ int ring_peek(const struct ring *ring, uint64_t sequence, struct ring_message *m
     message->topic_size = atomic_load_explicit(&slot->topic_size, RELAXED);
     message->flags = atomic_load_explicit(&slot->flags, RELAXED);
     message->time_ns = atomic_load_explicit(&slot->time_ns, RELAXED);
+    message->expires_ns = atomic_load_explicit(&slot->expires_ns, RELAXED);
     message->payload = slot + 1;
     message->topic = ring->topic_max ? (const char *)slot + layout_topic_offset(ring->max_payload) : "";
     if (message->size > ring->max_payload || message->topic_size > ring->topic_max)

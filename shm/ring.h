@@ -5,7 +5,7 @@
  *
  * ONE LANE, ONE WRITER. Message number p (from 0) goes into slot p % slots, in these steps:
  *      1. state = 2p + 1   announce: whoever still reads the slot's old message will notice
- *      2. payload, size, time
+ *      2. payload, size, times
  *      3. state = 2p + 2   commit: the one store that makes the message exist
  *      4. head  = p + 1    the writer's place, for its successor and for counting
  * A writer killed before 3 has written nothing; its successor writes slot p again. A writer killed between 3 and 4 has
@@ -45,6 +45,7 @@ struct ring_message {
     uint16_t topic_size;   /* bytes of topic */
     uint16_t flags;        /* LAYOUT_FLAG_* */
     uint64_t time_ns;      /* Unix time of the write */
+    uint64_t expires_ns;   /* Unix time from which it is too old to be used; 0: never */
 };
 
 /* What has become of a lane's messages: tail = delivered + spooled + sum of dropped. `taken` and the two below it are the part of the spool in it. */

@@ -20,6 +20,9 @@
  *                published afterwards. When it changes the segment's geometry the handles move over by themselves at their
  *                next call. Only a channel that the new configuration no longer has answers -ENOENT. (A local reader of a publish
  *                channel can miss a message that a writer was writing into the old segment just as the reader left it.)
+ * AGE            A message of a subscribe channel can have an end: its expiry interval, or the channel's max_age. No call gives it out from then
+ *                on; a message that ends while a peek shows it is still the caller's. The end is a Unix time and is compared with this
+ *                machine's clock: when that is set forward, waiting messages end early; when it is set back, they wait longer.
  * RESERVED       Nothing here blocks but the calls that take timeout_ms. A timeout of 0 never waits, a negative one waits
  *                for ever.
  */
@@ -116,6 +119,7 @@ struct shared_memory_message {
                              message it was given */
     uint32_t lane;        /* lane of the channel it came through; 0 in subscribe channels */
     uint32_t retained;    /* 1: the broker had kept it from before the subscription */
+    uint64_t expired;     /* messages that became too old before this reader came to them, since the last message it was given */
 };
 
 /* Open `channel` (of either direction) for reading. On success *reader must be given to shared_memory_reader_close.
@@ -132,7 +136,7 @@ SHARED_MEMORY_API void shared_memory_reader_close(struct shared_memory_reader *r
 SHARED_MEMORY_API int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer, size_t size,
                                                 struct shared_memory_message *message, int timeout_ms);
 
-/* Copy the newest message of the channel, or -EAGAIN when it never had one; leaves the reader's place as it is. Among several
+/* Copy the newest message of the channel, or -EAGAIN when it never had one, or that is too old by now; leaves the reader's place as it is. Among several
  * lanes the one with the latest time stamp wins. Never waits. -EMSGSIZE as above. */
 SHARED_MEMORY_API int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffer, size_t size,
                                                   struct shared_memory_message *message);

@@ -17,6 +17,9 @@ RuntimeError. The GIL is released while a call waits, never while it only copies
 
 Forks: a child process must attach for itself; handles it inherited raise `PermissionError`. With multiprocessing, attach in the child.
 
+Age: a message that has outlived its expiry interval, or the channel's max_age, is not given out any more; `Message.expired` counts those
+passed over. The end is compared with this machine's clock.
+
 Time stamps are Unix time in nanoseconds, sizes are bytes, timeouts are seconds (None: wait for ever).
 """
 

@@ -10,6 +10,7 @@ class Message(NamedTuple):
     missed: int
     lane: int
     retained: bool
+    expired: int
 
 class Counters(TypedDict):
     direction: Literal["publish", "subscribe"]

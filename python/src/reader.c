@@ -5,6 +5,8 @@
 
 #define SLICE_MS 1000 /* longest wait without a look for signals that another thread took */
 
+#define MESSAGE_FIELDS 8
+
 static PyStructSequence_Field message_fields[] = {
     {"payload", "bytes; None in a Peek's message"},
     {"topic", "str: the topic it was or will be published to"},
@@ -13,10 +15,11 @@ static PyStructSequence_Field message_fields[] = {
     {"missed", "int: messages overwritten before this reader came to them, since the last message"},
     {"lane", "int: lane of the channel it came through; 0 in subscribe channels"},
     {"retained", "bool: the broker had kept it from before the subscription"},
+    {"expired", "int: messages that became too old before this reader came to them, since the last message"},
     {NULL, NULL},
 };
 
-PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader gets it.", message_fields, 7};
+PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader gets it.", message_fields, MESSAGE_FIELDS};
 
 /* The topic as a string; the one before is used again when it is the same. */
 static PyObject *topic_of(ReaderObject *self, const struct shared_memory_message *message)
@@ -40,7 +43,7 @@ static PyObject *topic_of(ReaderObject *self, const struct shared_memory_message
 PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *message, PyObject *payload)
 {
     PyObject *object = payload ? PyStructSequence_New(message_type) : NULL;
-    PyObject *fields[7];
+    PyObject *fields[MESSAGE_FIELDS];
 
     if (!object) {
         Py_XDECREF(payload);
@@ -53,9 +56,10 @@ PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *
     fields[4] = PyLong_FromUnsignedLongLong(message->missed);
     fields[5] = PyLong_FromUnsignedLong(message->lane);
     fields[6] = PyBool_FromLong((long)message->retained);
-    for (int i = 0; i < 7; i++)
+    fields[7] = PyLong_FromUnsignedLongLong(message->expired);
+    for (int i = 0; i < MESSAGE_FIELDS; i++)
         PyStructSequence_SetItem(object, i, fields[i]);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < MESSAGE_FIELDS; i++) {
         if (!fields[i]) {
             Py_DECREF(object);
             return NULL;
@@ -247,7 +251,7 @@ static PyMethodDef methods[] = {
      "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size in bytes.\n\n"
      "Raises TimeoutError, TooLargeError (the message stays)."},
     {"latest", (PyCFunction)reader_latest, METH_NOARGS,
-     "latest()\n--\n\nThe newest message of the channel, or None when it never had one. Leaves the reader's place as it is."},
+     "latest()\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. Leaves the reader's place as it is."},
     {"peek", (PyCFunction)(void (*)(void))reader_peek, METH_VARARGS | METH_KEYWORDS,
      "peek(timeout=None)\n--\n\nLook at the next message where it lies, without a copy. Returns a Peek.\n\nRaises TimeoutError."},
     {"close", (PyCFunction)reader_close, METH_NOARGS, "close()\n--\n\nClose. Refused (BufferError) while a Peek is not released."},

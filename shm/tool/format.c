@@ -5,7 +5,7 @@
 #include "shared_memory.h"
 #include "tool.h"
 
-#define LETTERS "pxtnlmrU%"
+#define LETTERS "pxtnlmerU%"
 #define ESCAPES "ntr0\\"
 
 char format_check(const char *format)
@@ -49,6 +49,9 @@ static void print_letter(char letter, const struct shared_memory_message *messag
         break;
     case 'm':
         printf("%llu", (unsigned long long)message->missed);
+        break;
+    case 'e':
+        printf("%llu", (unsigned long long)message->expired);
         break;
     case 'r':
         printf("%u", message->retained);

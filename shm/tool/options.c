@@ -39,7 +39,8 @@ static const char read_usage[] =
     "  -C COUNT    stop after COUNT messages\n"
     "  -W SECONDS  stop after that time, with exit status 27\n"
     "  -F FORMAT   print each message so: %p payload, %x payload in hex, %t topic, %n sequence number,\n"
-    "              %l lane, %m messages missed before it, %r 1 if retained, %U Unix time of the write,\n"
+    "              %l lane, %m messages missed before it, %e messages too old before it, %r 1 if retained,\n"
+    "              %U Unix time of the write,\n"
     "              %% a percent sign, \\n \\t \\r \\0 \\\\ as in C; a newline follows. Default: %p\n"
     "  -R          only what is written from now on\n"
     "  -S SEGMENT  the segment's name (default /shmgate)\n";

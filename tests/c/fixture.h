@@ -128,11 +128,11 @@ static inline int fixture_serve_other(uint32_t slots)
     return fixture_serve(requests, FIXTURE_USUAL);
 }
 
-/* Write a text into channel "in" of `segment` as the gateway does, and wake its readers. */
-static inline int fixture_arrive(const struct segment *segment, const char *text)
+/* Write a text into channel "in" of `segment` as the gateway does, too old from expires_ns on (0: never), and wake its readers. */
+static inline int fixture_arrive_until(const struct segment *segment, const char *text, uint64_t expires_ns)
 {
     struct ring_message message = {.payload = text, .size = (uint32_t)strlen(text), .topic = "t/a", .topic_size = 3,
-                                   .time_ns = 5};
+                                   .time_ns = 5, .expires_ns = expires_ns};
     struct ring ring = segment_ring(segment, LANE_IN);
     struct ring_writer writer;
     int rc;
@@ -141,6 +141,11 @@ static inline int fixture_arrive(const struct segment *segment, const char *text
     rc = ring_write(&writer, &message);
     segment_wake_readers(segment, CHANNEL_IN);
     return rc;
+}
+
+static inline int fixture_arrive(const struct segment *segment, const char *text)
+{
+    return fixture_arrive_until(segment, text, 0);
 }
 
 /* A forked helper, that ends with this process at the latest. */

@@ -106,7 +106,7 @@ static void test_shipped_defaults_are_the_defaults(void)
     static const char *const keys[] = { "version", "keepalive", "connect_timeout", "session_expiry", "stats_interval", "segment", "mode",
                                         "path", "max_size",
                                         "max_age", "qos", "retain", "max_payload", "slots", "writers", "overflow",
-                                            "spool", "spool_max_size", "spool_max_age", "interval", "drain", "source", "topic_max" };
+                                            "spool", "spool_max_size", "spool_max_age", "interval", "drain", "source", "topic_max", "max_rate", "retained", "max_age" };
     char shipped[1024], *text = read_shipped_file(shipped);
     struct config given = { 0 };
     unsigned taken = 0;
@@ -134,7 +134,8 @@ static void test_shipped_defaults_are_the_defaults(void)
                 a->writers == b->writers && a->overflow == b->overflow && a->spool == b->spool &&
                 a->spool_max_size == b->spool_max_size && a->spool_max_age_ms == b->spool_max_age_ms && a->live_first == b->live_first &&
                     a->source == b->source &&
-                    a->topic_max == b->topic_max;
+                    a->topic_max == b->topic_max && a->max_rate == b->max_rate &&
+                    a->ignore_retained == b->ignore_retained && a->max_age_ms == b->max_age_ms;
     }
     config_free(&given);
     CHECK(same);

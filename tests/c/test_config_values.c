@@ -41,6 +41,7 @@ static void test_defaults(void)
 static void test_every_value_arrives(void)
 {
     CHECK_EQUAL(load("[channel in.1]\ndirection=subscribe\ntopic=a/#\nqos=2\nmax_payload=4K\nslots=16\ntopic_max=1K\n"
+                     "max_rate=1000000\nretained=ignore\nmax_age=250ms\n"
                      "[spool]\npath=/x\nmax_size=2G\nmax_age=0\n[shm]\nsegment=/s_1.a-b\nmode=600\n"
                      "[mqtt]\nuri = mqtts://h:1 , mqtt://[::1]:65535,mqtt://1.2.3.4\nclient_id=a b\n"
                      "version=3.1.1\nusername=u\n"
@@ -66,6 +67,9 @@ static void test_every_value_arrives(void)
     CHECK_EQUAL(config.channels[0].qos, 2);
     CHECK_EQUAL(config.channels[0].max_payload, 4096);
     CHECK_EQUAL(config.channels[0].topic_max, 1024);
+    CHECK_EQUAL(config.channels[0].max_rate, 1000000);
+    CHECK_EQUAL(config.channels[0].ignore_retained, 1);
+    CHECK_EQUAL(config.channels[0].max_age_ms, 250);
     CHECK_EQUAL(config.channels[0].slots, 16);
     CHECK_EQUAL(config.channels[0].writers, 1);
     CHECK_EQUAL(config.channels[1].retain, 1);
@@ -302,6 +306,8 @@ static void test_keys_of_the_other_direction(void)
     }
     CHECK_EQUAL(load_channel("topic_max", "10"), -EINVAL);
     CHECK(told("6: topic_max is only for direction = subscribe"));
+    CHECK_EQUAL(load_channel("max_rate", "10"), -EINVAL);
+    CHECK(told("6: max_rate is only for direction = subscribe"));
     CHECK_EQUAL(load_channel("spool", "always"), 0);
     CHECK_EQUAL(config.channels[0].spool, CONFIG_SPOOL_ALWAYS);
     CHECK_EQUAL(load("[mqtt]\nuri = mqtt://h\nversion = 3.1.1\n" CHANNEL "source = yes\n"), -EINVAL);

@@ -327,7 +327,7 @@ static int send_nothing(void *context, const struct outward_channel *channel, co
 
 static int make_modules(void)
 {
-    static const char *const filters[] = {"t/out", "t/s", "t/#"};
+    static const struct inward_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
     static struct outward_channel channels[FIXTURE_USUAL];
     static struct flight flight;
     struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
@@ -345,7 +345,7 @@ static int make_modules(void)
     if (rc == 0)
         rc = former_create(&former, olds, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
     if (rc == 0)
-        rc = inward_create(&inward, &fixture_segment, filters);
+        rc = inward_create(&inward, &fixture_segment, subscribed);
     if (rc == 0)
         rc = losses_create(&losses, &fixture_segment);
     losses_destroy(losses);

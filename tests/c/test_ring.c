@@ -79,11 +79,11 @@ static void test_one_byte_more_is_refused(void)
     CHECK_EQUAL(read_right(0), 61);
 }
 
-/* Topic, flags and time travel with the message. */
+/* Topic, flags and both times travel with the message. */
 static void test_topic_travels(void)
 {
     struct ring_message message = {.payload = "12345", .size = 5, .topic = "a/bc/d", .topic_size = 6,
-                                   .flags = LAYOUT_FLAG_RETAINED, .time_ns = 77};
+                                   .flags = LAYOUT_FLAG_RETAINED, .time_ns = 77, .expires_ns = 88};
     char buffer[8], topic[6];
 
     CHECK_EQUAL(start(4, 5, 6, 0), 0);
@@ -93,7 +93,7 @@ static void test_topic_travels(void)
     CHECK(message.payload == buffer && message.topic == topic);
     CHECK(message.size == 5 && memcmp(buffer, "12345", 5) == 0);
     CHECK(message.topic_size == 6 && memcmp(topic, "a/bc/d", 6) == 0);
-    CHECK(message.flags == LAYOUT_FLAG_RETAINED && message.time_ns == 77);
+    CHECK(message.flags == LAYOUT_FLAG_RETAINED && message.time_ns == 77 && message.expires_ns == 88);
 }
 
 /* A buffer that is too small is told the size it needs, and the message stays. */

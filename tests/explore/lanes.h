@@ -20,7 +20,7 @@ extern int lanes_full;          /* 1: all members of a slot are explored; 0: tim
 /* Names for traces, and what is narrow. To be called from a case's begin. */
 void lanes_begin(void);
 
-/* Leave three members of all slots out of the exploration (explore_narrow): time_ns, topic_size and flags. lanes_begin does when !lanes_full. */
+/* Leave four members of all slots out of the exploration (explore_narrow): both times, topic_size and flags. lanes_begin does when !lanes_full. */
 void lanes_narrow(void);
 
 /* Lane `number` as its users see it; with a topic in its slots, or without. */

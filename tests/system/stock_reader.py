@@ -11,6 +11,7 @@ import json
 import mmap
 import struct
 import sys
+import time
 
 import posix_ipc
 
@@ -86,9 +87,10 @@ class Segment:
                 if state != 2 * sequence + 2:
                     continue
                 size, topic_size = self.at("IH", slot + 16)
+                expires_ns = self.at("Q", slot + 24)[0]
                 payload = self.map[slot + 32 : slot + 32 + size]
                 topic = self.map[slot + topic_offset : slot + topic_offset + topic_size] if channel["topic_max"] else channel["topic"]
-                if self.at("Q", slot)[0] == state:
+                if self.at("Q", slot)[0] == state and (expires_ns == 0 or expires_ns > time.time_ns()):
                     yield number, sequence, topic, payload
 
 

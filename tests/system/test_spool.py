@@ -19,17 +19,13 @@ WINDOW = 64
 
 
 @pytest.fixture
-def lasting_broker(new_broker, subscribe):
+def lasting_broker(new_broker, subscribe, tmp_path):
     """A broker that remembers a subscriber over restarts, and that subscriber."""
-    broker = new_broker("persistence true", "max_inflight_messages 0", "autosave_interval 1")
+    broker = new_broker("persistence true", f"persistence_location {tmp_path}/", "max_inflight_messages 0", "autosave_interval 1")
 
     def start(*topics: str):
-        # The folder of the broker's database is the current one unless it is told.
         return subscribe(broker, *topics, qos=1, session=f"lasting-{os.urandom(4).hex()}")
 
-    broker.stop()
-    broker.lines.append(f"persistence_location {broker.folder}/")
-    broker.start()
     return broker, start
 
 

@@ -46,6 +46,15 @@ def test_stock_python_reads_the_same_counters_as_the_tool(new_gateway, broker):
         assert theirs.items() <= ours[theirs["name"]].items()
 
 
+def test_stock_python_passes_over_expired_messages(new_gateway, broker):
+    """The end of a message is where layout.h says: it is shown until then and no longer, and one without an end stays."""
+    gateway = new_gateway(subscribe_channel(), broker=broker).start()
+    broker.publish("test/in", "ends", "-V", "mqttv5", "-D", "publish", "message-expiry-interval", "2")
+    broker.publish("test/in", "stays")
+    wait_until(lambda: gateway.channel("in")["delivered"] == 2)
+    wait_until(lambda: [line.split()[1] for line in stock(gateway, "messages", "in")] == ["1"])
+
+
 def test_stock_python_rings_the_doorbell(new_gateway, broker):
     """A post of the named semaphore wakes the gateway's loop, which finds nothing and sleeps again."""
     gateway = new_gateway(publish_channel(), broker=broker).start()

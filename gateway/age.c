@@ -1,0 +1,59 @@
+/* age.c: until when a message from the broker is good. See age.h. */
+#include "age.h"
+
+#include <errno.h>
+
+#define SECOND_NS UINT64_C(1000000000)
+#define MILLISECOND_NS UINT64_C(1000000)
+
+static int is_digit(char letter)
+{
+    return letter >= '0' && letter <= '9';
+}
+
+int age_parse_time(const char *text, size_t size, uint64_t *time_ns)
+{
+    uint64_t seconds = 0, fraction = 0, unit = SECOND_NS;
+    size_t at = 0;
+
+    for (; at < size && is_digit(text[at]); at++) {
+        seconds = 10 * seconds + (uint64_t)(text[at] - '0');
+        if (seconds >= UINT64_MAX / SECOND_NS)
+            return -EINVAL;
+    }
+    if (at == 0)
+        return -EINVAL;
+    if (at < size) {
+        if (text[at] != '.' || at + 1 == size)
+            return -EINVAL;
+        for (at++; at < size && is_digit(text[at]); at++) {
+            unit /= 10; /* 0 from the tenth digit on */
+            fraction += unit * (uint64_t)(text[at] - '0');
+        }
+        if (at < size)
+            return -EINVAL;
+    }
+    *time_ns = seconds * SECOND_NS + fraction;
+    return 0;
+}
+
+/* a + b, or the largest number. */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+uint64_t age_expires_ns(const struct age *age, uint64_t max_age_ms)
+{
+    uint64_t end = UINT64_MAX;
+
+    if (age->expires)
+        end = add(age->arrival_ns, age->expiry_s * SECOND_NS);
+    if (max_age_ms > 0) {
+        uint64_t made_ns = age->made_ns > 0 && age->made_ns < age->arrival_ns ? age->made_ns : age->arrival_ns;
+        uint64_t limit = max_age_ms > UINT64_MAX / MILLISECOND_NS ? UINT64_MAX : add(made_ns, max_age_ms * MILLISECOND_NS);
+
+        end = limit < end ? limit : end;
+    }
+    return end == UINT64_MAX ? 0 : end;
+}

@@ -1,0 +1,166 @@
+/* test_inward.c: which message of the broker a subscribe channel takes, and what becomes of the others. */
+#include "fixture.h"
+#include "inward.h"
+#include "mqtt.h"
+
+static struct inward *inward;
+
+/* Serve the usual channels, of which "in" takes what `rules` say. Returns 0 or -errno. */
+static int begin(struct inward_channel rules)
+{
+    struct inward_channel channels[FIXTURE_USUAL] = {[CHANNEL_IN] = rules};
+    int rc;
+
+    inward_destroy(inward);
+    inward = NULL;
+    fixture_begin();
+    rc = fixture_serve_usual();
+    return rc < 0 ? rc : inward_create(&inward, &fixture_segment, channels);
+}
+
+/* A message as the MQTT client hands it over. */
+static struct mqtt_message message_of(const char *topic, size_t size)
+{
+    static const char payload[256];
+
+    return (struct mqtt_message){.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+}
+
+static void arrive(const char *topic, size_t size)
+{
+    struct mqtt_message message = message_of(topic, size);
+
+    inward_message(inward, &message);
+}
+
+/* The ledger of channel "in". */
+static struct ring_ledger ledger(void)
+{
+    struct ring_ledger now;
+
+    ring_ledger_load(segment_ring(&fixture_segment, LANE_IN).lane, &now);
+    return now;
+}
+
+/* Of a flood no more than the rate passes, after a burst of one second's worth, and what is dropped is counted. */
+static void test_flood_is_limited(void)
+{
+    uint64_t before, elapsed_s;
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 5}), 0);
+    before = platform_monotonic_ns();
+    for (int i = 0; i < 1000; i++)
+        arrive("t/a", 3);
+    elapsed_s = (platform_monotonic_ns() - before) / 1000000000 + 1;
+    CHECK(ledger().delivered >= 5 && ledger().delivered <= 5 + 5 * elapsed_s);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 1000 - ledger().delivered);
+    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_RATE);
+}
+
+/* Messages that are dropped for another reason, or are for nobody, do not use up the rate. */
+static void test_unfit_messages_are_not_part_of_the_rate(void)
+{
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 1}), 0);
+    arrive("t/a", 65);
+    arrive("t/a-topic-of-21-bytes", 1);
+    arrive("elsewhere", 1);
+    arrive("t/a", 64);
+    CHECK_EQUAL(ledger().delivered, 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOO_LARGE], 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOPIC_TOO_LONG], 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 0);
+    CHECK_EQUAL(inward_unrouted(inward), 1);
+}
+
+/* A retained message that is not wanted is passed over without being counted, as lost or as meant for nobody; a live one is taken. */
+static void test_unwanted_retained_message_is_not_counted(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .ignore_retained = 1}), 0);
+    message.retained = 1;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 0);
+    CHECK_EQUAL(inward_dropped(inward), 0);
+    CHECK_EQUAL(inward_unrouted(inward), 0);
+    arrive("t/a", 1);
+    CHECK_EQUAL(ledger().delivered, 1);
+}
+
+/* When message `sequence` of "in" ends, as readers find it in its slot; -1 when there is none. */
+static int64_t end_of(uint64_t sequence)
+{
+    struct ring ring = segment_ring(&fixture_segment, LANE_IN);
+    struct ring_message message;
+
+    return ring_peek(&ring, sequence, &message) == 0 ? (int64_t)message.expires_ns : -1;
+}
+
+/* A message whose own time is over, or that was made longer ago than max_age, is dropped and counted; one that bears no proper time is
+ * as old as its arrival. */
+static void test_stale_message_is_dropped_on_arrival(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+    char made[32];
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 60000}), 0);
+    message.expires = 1;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 1);
+    message.expiry_s = 3600;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 1);
+    message.made = made;
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu.5", (unsigned long long)(platform_time_ns() / 1000000000 - 61));
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 2);
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu", (unsigned long long)(platform_time_ns() / 1000000000 + 3600));
+    inward_message(inward, &message);
+    message.made_size = (size_t)snprintf(made, sizeof(made), "yesterday");
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 3);
+    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_EXPIRED);
+}
+
+/* What is taken bears its end: by its own interval or by max_age from when it was made, whichever is earlier. */
+static void test_message_in_the_ring_bears_its_end(void)
+{
+    struct mqtt_message message = message_of("t/a", 1);
+    int64_t second = 1000000000, now = (int64_t)platform_time_ns();
+    char made[32];
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#"}), 0);
+    inward_message(inward, &message);
+    CHECK_EQUAL(end_of(0), 0);
+    message.expires = 1;
+    message.expiry_s = 3600;
+    inward_message(inward, &message);
+    CHECK(end_of(1) >= now + 3600 * second && end_of(1) <= (int64_t)platform_time_ns() + 3600 * second);
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 7200000}), 0);
+    message.made = made;
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%lld", (long long)(now / second - 3700));
+    inward_message(inward, &message);
+    CHECK_EQUAL(end_of(0), (now / second + 3500) * second);
+    message.expiry_s = 3000;
+    inward_message(inward, &message);
+    CHECK(end_of(1) >= now + 3000 * second && end_of(1) <= (int64_t)platform_time_ns() + 3000 * second);
+}
+
+static const struct check_test tests[] = {
+    {"test_flood_is_limited", test_flood_is_limited},
+    {"test_unfit_messages_are_not_part_of_the_rate", test_unfit_messages_are_not_part_of_the_rate},
+    {"test_unwanted_retained_message_is_not_counted", test_unwanted_retained_message_is_not_counted},
+    {"test_stale_message_is_dropped_on_arrival", test_stale_message_is_dropped_on_arrival},
+    {"test_message_in_the_ring_bears_its_end", test_message_in_the_ring_bears_its_end},
+};
+
+int main(int argc, char **argv)
+{
+    int code;
+
+    fixture_begin();
+    code = check_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+    inward_destroy(inward);
+    fixture_end();
+    return code;
+}
