@@ -84,6 +84,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
     /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its identifiers any more. */
     options.forget_session = link->qos2;
     options.window = window;
+    options.topics = (unsigned)config->channel_count;
     link->own_window = window;
     link->window = window;
     link->status_topic = make_topic(config->client_id, "status");
@@ -212,7 +213,7 @@ static void connected(struct link *link, const struct mailbox_event *event, uint
               event->session_present ? "resumed" : "new", link->window);
     log_limits(link, &event->limits);
     subscribe_all(link);
-    rc = mqtt_publish(link->mqtt, link->status_topic, "online", strlen("online"), 1, 1, TOKEN_STATUS);
+    rc = mqtt_publish(link->mqtt, link->status_topic, "online", strlen("online"), 1, MQTT_RETAIN, TOKEN_STATUS);
     if (rc < 0)
         log_write(LOG_LEVEL_WARNING, "could not publish status: topic=%s: %s", link->status_topic, strerror(-rc));
 }
@@ -296,7 +297,8 @@ unsigned link_window(const struct link *link)
 
 int link_publish(struct link *link, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
 {
-    return mqtt_publish(link->mqtt, topic, payload, size, qos, retain, token);
+    /* With QoS 2 Paho's memory is kept over a lost connection, and what it sends again must have its topic. */
+    return mqtt_publish(link->mqtt, topic, payload, size, qos, (retain ? MQTT_RETAIN : 0) | (link->qos2 ? 0 : MQTT_ALIAS), token);
 }
 
 void link_publish_stats(struct link *link, const char *json, size_t size)
@@ -312,7 +314,7 @@ void link_publish_stats(struct link *link, const char *json, size_t size)
 
 void link_say_offline(struct link *link)
 {
-    link->closing = mqtt_publish(link->mqtt, link->status_topic, "offline", strlen("offline"), 1, 1, TOKEN_OFFLINE) == 0;
+    link->closing = mqtt_publish(link->mqtt, link->status_topic, "offline", strlen("offline"), 1, MQTT_RETAIN, TOKEN_OFFLINE) == 0;
 }
 
 int link_closing(const struct link *link)

@@ -11,6 +11,7 @@
 
 #include <MQTTAsync.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #include "mqtt_text.h"
 #include "tls_files.h"
+#include "topic_alias.h"
 #include "write_guard.h"
 
 #define DISCONNECT_POLL_MS 2
@@ -35,6 +37,8 @@ struct mqtt {
     char address[URI_SIZE];
     unsigned keepalive_s;
     int will_qos, will_retained;
+    struct topic_alias *aliases;
+    atomic_int aliases_refused;    /* 1: a broker that says it takes them does not */
     char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
 };
 
@@ -237,9 +241,11 @@ static void on_lost(void *context, char *cause)
 static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
 {
     struct mailbox_event event = {.kind = MAILBOX_LOST, .reason = (int)reason};
+    struct mqtt *mqtt = context;
 
-    (void)context;
     (void)properties;
+    if (reason == MQTTREASONCODE_TOPIC_ALIAS_INVALID)
+        atomic_store(&mqtt->aliases_refused, 1);
     snprintf(event.text, sizeof(event.text), "the broker closed it: %s", mqtt_text_reason((int)reason));
     put(&event);
 }
@@ -317,7 +323,7 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
     mqtt->will_topic = copy_string(options->will_topic);
     mqtt->will_payload = copy_string(options->will_payload);
     answers = options->mailbox;
-    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload) {
+    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload || topic_alias_create(&mqtt->aliases, options->topics) < 0) {
         mqtt_destroy(mqtt);
         return -ENOMEM;
     }
@@ -332,6 +338,7 @@ void mqtt_destroy(struct mqtt *mqtt)
     if (mqtt->client)
         MQTTAsync_destroy(&mqtt->client);
     answers = NULL;
+    topic_alias_destroy(mqtt->aliases);
     free(mqtt->client_id);
     free(mqtt->will_topic);
     free(mqtt->will_payload);
@@ -423,6 +430,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
     know_broker(mqtt, address);
+    topic_alias_reset(mqtt->aliases);
     if (options->version >= 5) {
         connect = connect5;
         connect.cleanstart = options->forget_session && !mqtt->connected_once;
@@ -507,15 +515,39 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }
 
-int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token)
+/* The number to send a message with, or 0. */
+static unsigned alias_for(struct mqtt *mqtt, const char *topic, size_t size, unsigned qos, int *known)
+{
+    const struct mqtt_limits *limits = &mqtt->limits;
+    unsigned alias = topic_alias_find(mqtt->aliases, topic, atomic_load(&mqtt->aliases_refused) ? 0 : limits->alias_max, known);
+
+    /* The first one is longer by it than what was found to be small enough. */
+    if (alias > 0 && !*known && mqtt_limits_publish_size(mqtt->options.version, strlen(topic), size, qos, TOPIC_ALIAS_SIZE) > limits->packet_max)
+        return 0;
+    return alias;
+}
+
+int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, unsigned flags, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS};
+    unsigned alias = 0;
+    int retain = (flags & MQTT_RETAIN) != 0, known = 0;
     int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(topic), size, &qos, &retain);
 
     if (rc < 0)
         return rc;
-    switch (MQTTAsync_send(mqtt->client, topic, (int)size, payload, (int)qos, retain, &response)) {
+    if (flags & MQTT_ALIAS)
+        alias = alias_for(mqtt, topic, size, qos, &known);
+    if (alias > 0) {
+        /* Paho copies the list. It is made here and not by MQTTProperties_add, which would allocate room for ten. */
+        property.value.integer2 = (unsigned short)alias;
+        response.properties = (MQTTProperties){.count = 1, .max_count = 1, .length = TOPIC_ALIAS_SIZE, .array = &property};
+    }
+    switch (MQTTAsync_send(mqtt->client, known ? "" : topic, (int)size, payload, (int)qos, retain, &response)) {
     case MQTTASYNC_SUCCESS:
+        if (alias > 0 && !known)
+            topic_alias_keep(mqtt->aliases, topic);
         return 0;
     case MQTTASYNC_BAD_UTF8_STRING:
     case MQTTASYNC_BAD_QOS:

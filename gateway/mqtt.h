@@ -42,6 +42,7 @@ struct mqtt_options {
     uint32_t session_expiry_s;     /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
     int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
+    unsigned topics;               /* how many topics it is published on with MQTT_ALIAS, about; at least 1 */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
@@ -65,11 +66,15 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, uint32_t identifier, uint64_t token);
 
-/* Publish; topic and payload are copied. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
- * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
- * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection. `token` must fit a
- * pointer. */
-int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, int retain, uint64_t token);
+/* How to publish. */
+#define MQTT_RETAIN 1u          /* the broker keeps the message for those who subscribe later */
+#define MQTT_ALIAS 2u           /* a number may stand for the topic, where the broker takes that; only when mqtt_give_up follows every loss
+                                   of the connection: sent again by Paho on another one the number would mean nothing */
+
+/* Publish; topic and payload are copied. A QoS that the broker does not take is lowered, and MQTT_RETAIN is dropped where it keeps nothing.
+ * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however long it takes; -EAGAIN: not now;
+ * -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection. `token` must fit a pointer. */
+int mqtt_publish(struct mqtt *mqtt, const char *topic, const void *payload, size_t size, unsigned qos, unsigned flags, uint64_t token);
 
 /* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight with FAILED, before it
  * tries. Without this Paho, when the broker has lost our session, sends what it had queued before we can send again what was in flight, and the order
