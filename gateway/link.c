@@ -85,6 +85,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
     /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its identifiers any more. */
     options.forget_session = link->qos2;
     options.window = window;
+    options.topics = (unsigned)config->channel_count;
     link->own_window = window;
     link->window = window;
     link->status_topic = make_topic(config->client_id, "status");
@@ -317,7 +318,11 @@ unsigned link_window(const struct link *link)
 
 int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_t token)
 {
-    return mqtt_publish(link->mqtt, message, token);
+    struct mqtt_outgoing outgoing = *message;
+
+    /* With QoS 2 Paho's memory is kept over a lost connection, and what it sends again must have its topic. */
+    outgoing.alias = !link->qos2;
+    return mqtt_publish(link->mqtt, &outgoing, token);
 }
 
 void link_publish_stats(struct link *link, const char *json, size_t size)

@@ -11,6 +11,7 @@
 
 #include <MQTTAsync.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "mqtt_text.h"
 #include "platform.h"
 #include "tls_files.h"
+#include "topic_alias.h"
 #include "write_guard.h"
 
 #define DISCONNECT_POLL_MS 2
@@ -37,6 +39,8 @@ struct mqtt {
     char address[URI_SIZE];
     unsigned keepalive_s;
     int will_qos, will_retained;
+    struct topic_alias *aliases;
+    atomic_int aliases_refused;    /* 1: a broker that says it takes them does not */
     char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
 };
 
@@ -239,9 +243,11 @@ static void on_lost(void *context, char *cause)
 static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
 {
     struct mailbox_event event = {.kind = MAILBOX_LOST, .reason = (int)reason};
+    struct mqtt *mqtt = context;
 
-    (void)context;
     (void)properties;
+    if (reason == MQTTREASONCODE_TOPIC_ALIAS_INVALID)
+        atomic_store(&mqtt->aliases_refused, 1);
     snprintf(event.text, sizeof(event.text), "the broker closed it: %s", mqtt_text_reason((int)reason));
     put(&event);
 }
@@ -339,7 +345,7 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
     mqtt->will_topic = copy_string(options->will_topic);
     mqtt->will_payload = copy_string(options->will_payload);
     answers = options->mailbox;
-    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload) {
+    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload || topic_alias_create(&mqtt->aliases, options->topics) < 0) {
         mqtt_destroy(mqtt);
         return -ENOMEM;
     }
@@ -354,6 +360,7 @@ void mqtt_destroy(struct mqtt *mqtt)
     if (mqtt->client)
         MQTTAsync_destroy(&mqtt->client);
     answers = NULL;
+    topic_alias_destroy(mqtt->aliases);
     free(mqtt->client_id);
     free(mqtt->will_topic);
     free(mqtt->will_payload);
@@ -445,6 +452,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
     know_broker(mqtt, address);
+    topic_alias_reset(mqtt->aliases);
     if (options->version >= 5) {
         connect = connect5;
         connect.cleanstart = options->forget_session && !mqtt->connected_once;
@@ -530,21 +538,6 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqt
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }
 
-static int add_user_properties(MQTTProperties *to, const struct mqtt_outgoing *message)
-{
-    for (size_t i = 0; i < message->property_count; i++) {
-        const struct mqtt_property *property = &message->properties[i];
-        MQTTProperty user = {.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
-
-        /* Paho copies both strings. */
-        user.value.data = (MQTTLenString){.len = (int)strlen(property->name), .data = (char *)property->name};
-        user.value.value = (MQTTLenString){.len = (int)strlen(property->value), .data = (char *)property->value};
-        if (MQTTProperties_add(to, &user) != 0)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
 /* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT 5, 2.2.2.2, 1.5.7). */
 static size_t property_bytes(const struct mqtt_outgoing *message)
 {
@@ -555,21 +548,58 @@ static size_t property_bytes(const struct mqtt_outgoing *message)
     return bytes;
 }
 
+/* Put the message's properties into `array`, which has room for them. Paho copies the list and its strings; made here and not by MQTTProperties_add it needs
+ * no memory of its own. */
+static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsigned alias, MQTTProperty *array)
+{
+    int count = 0;
+
+    if (alias > 0)
+        array[count++] = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS, .value.integer2 = (unsigned short)alias};
+    for (size_t i = 0; i < message->property_count && i < MQTT_PROPERTIES; i++) {
+        const struct mqtt_property *property = &message->properties[i];
+        MQTTProperty *user = &array[count++];
+
+        *user = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
+        user->value.data = (MQTTLenString){.len = (int)strlen(property->name), .data = (char *)property->name};
+        user->value.value = (MQTTLenString){.len = (int)strlen(property->value), .data = (char *)property->value};
+    }
+    return (MQTTProperties){.count = count, .max_count = count, .length = (int)(property_bytes(message) + (alias > 0 ? TOPIC_ALIAS_SIZE : 0)),
+                            .array = array};
+}
+
+/* The number to send a message with, or 0. */
+static unsigned alias_for(struct mqtt *mqtt, const struct mqtt_outgoing *message, unsigned qos, int *known)
+{
+    const struct mqtt_limits *limits = &mqtt->limits;
+    unsigned alias = topic_alias_find(mqtt->aliases, message->topic, atomic_load(&mqtt->aliases_refused) ? 0 : limits->alias_max, known);
+
+    /* The first one is longer by it than what was found to be small enough. */
+    if (alias > 0 && !*known && mqtt_limits_publish_size(mqtt->options.version, strlen(message->topic), message->size, qos,
+                                                       TOPIC_ALIAS_SIZE + property_bytes(message)) > limits->packet_max)
+        return 0;
+    return alias;
+}
+
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(mqtt, token);
-    unsigned qos = message->qos;
-    int retain = message->retain;
+    MQTTProperty array[MQTT_PROPERTIES + 1];
+    unsigned alias = 0, qos = message->qos;
+    int retain = message->retain, known = 0;
     int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic), message->size + property_bytes(message), &qos, &retain);
 
     if (rc < 0)
         return rc;
-    rc = MQTTASYNC_FAILURE;
-    if (mqtt->options.version < 5 || add_user_properties(&response.properties, message) == 0)
-        rc = MQTTAsync_send(mqtt->client, message->topic, (int)message->size, message->payload, (int)qos, retain, &response);
-    MQTTProperties_free(&response.properties);
+    if (message->alias)
+        alias = alias_for(mqtt, message, qos, &known);
+    if (mqtt->options.version >= 5 && (alias > 0 || message->property_count > 0))
+        response.properties = make_properties(message, alias, array);
+    rc = MQTTAsync_send(mqtt->client, known ? "" : message->topic, (int)message->size, message->payload, (int)qos, retain, &response);
     switch (rc) {
     case MQTTASYNC_SUCCESS:
+        if (alias > 0 && !known)
+            topic_alias_keep(mqtt->aliases, message->topic);
         return 0;
     case MQTTASYNC_BAD_UTF8_STRING:
     case MQTTASYNC_BAD_QOS:

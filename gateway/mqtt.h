@@ -46,6 +46,7 @@ struct mqtt_options {
     uint32_t session_expiry_s;     /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
     int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
+    unsigned topics;               /* how many topics it is published on with an alias, about; at least 1 */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
@@ -77,6 +78,8 @@ struct mqtt_property {
     const char *name, *value;
 };
 
+#define MQTT_PROPERTIES 8
+
 /* A message to publish; everything is borrowed for the call and copied. */
 struct mqtt_outgoing {
     const char *topic;
@@ -84,8 +87,10 @@ struct mqtt_outgoing {
     size_t size;
     unsigned qos;
     int retain;
-    const struct mqtt_property *properties; /* MQTT 5 only */
+    const struct mqtt_property *properties; /* MQTT 5 only; MQTT_PROPERTIES at most */
     size_t property_count;
+    int alias;                     /* 1: a number may stand for the topic, where the broker takes that; only when mqtt_give_up follows every
+                                      loss of the connection: sent again by Paho on another one the number would mean nothing */
 };
 
 /* Publish. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
