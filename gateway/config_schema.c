@@ -78,7 +78,7 @@ static const struct config_key keys[] = {
     { MQTT, "cert_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(cert_file), NO_RULE },
     { MQTT, "key_file", NULL, 0, RECONNECT, READABLE, IN_CONFIG(key_file), NO_RULE },
     { MQTT, "keepalive", "60s", 0, RECONNECT, DURATION_S, IN_CONFIG(keepalive_s), RANGE(5, 65535, uint32_t) },
-    { MQTT, "connect_timeout", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(connect_timeout_ms),
+    { MQTT, "connect_timeout", "10s", 0, RECONNECT, DURATION_MS, IN_CONFIG(connect_timeout_ms),
       RANGE(SECOND, 300 * SECOND, uint32_t) },
     { MQTT, "session_expiry", "7d", 0, RECONNECT, DURATION_S, IN_CONFIG(session_expiry_s),
       ZERO_OR(1, 3650 * DAY / SECOND, uint32_t) },

@@ -17,12 +17,12 @@ enum config_section {
     CONFIG_SECTIONS
 };
 
-/* What it takes to apply a changed value to a running gateway. */
+/* What it takes to apply a changed value to a running gateway; each takes what those before it take. */
 enum config_reload {
     CONFIG_RELOAD_LIVE = 1,  /* nothing: it holds from the next message on */
-    CONFIG_RELOAD_RECONNECT, /* a new connection to the broker */
     CONFIG_RELOAD_SEGMENT,   /* a new segment, to which attached processes move over */
-    CONFIG_RELOAD_RESTART    /* a new gateway */
+    CONFIG_RELOAD_RECONNECT, /* a new connection to the broker */
+    CONFIG_RELOAD_RESTART    /* everything is begun anew, in the same process */
 };
 
 enum {

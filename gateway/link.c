@@ -49,6 +49,15 @@ static char *make_topic(const char *client_id, const char *leaf)
     return asprintf(&topic, "shmgate/%s/%s", client_id, leaf) < 0 ? NULL : topic;
 }
 
+static int has_qos2(const struct config *config)
+{
+    int qos2 = 0;
+
+    for (size_t i = 0; i < config->channel_count; i++)
+        qos2 |= config->channels[i].direction == LAYOUT_PUBLISH && config->channels[i].qos == 2;
+    return qos2;
+}
+
 int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
                 void *context, char *error, size_t error_size)
 {
@@ -77,8 +86,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
         return rc;
     link->config = config;
     mqtt_limits_init(&link->said);
-    for (size_t i = 0; i < config->channel_count; i++)
-        link->qos2 |= config->channels[i].direction == LAYOUT_PUBLISH && config->channels[i].qos == 2;
+    link->qos2 = has_qos2(config);
     /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue, 20 by default. */
     if (link->qos2 && config->mqtt_version < 5 && window > QOS2_WINDOW)
         window = QOS2_WINDOW;
@@ -173,6 +181,31 @@ static void subscribe_all(struct link *link, int session_present)
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
     }
+}
+
+int link_can_take(const struct link *link, const struct config *next)
+{
+    /* How Paho's memory is treated at a loss hangs on it. */
+    return link->qos2 == has_qos2(next);
+}
+
+static int has_filter(const struct config *config, const char *filter)
+{
+    for (size_t i = 0; i < config->channel_count; i++)
+        if (config->channels[i].direction == LAYOUT_SUBSCRIBE && strcmp(config->channels[i].topic, filter) == 0)
+            return 1;
+    return 0;
+}
+
+void link_take(struct link *link, const struct config *before, const struct config *next)
+{
+    link->config = next;
+    if (link->state != LINK_UP)
+        return;
+    for (size_t i = 0; i < before->channel_count; i++)
+        if (before->channels[i].direction == LAYOUT_SUBSCRIBE && !has_filter(next, before->channels[i].topic))
+            mqtt_unsubscribe(link->mqtt, before->channels[i].topic);
+    subscribe_all(link, 1);
 }
 
 static int publish_status(struct link *link, const char *status, uint64_t token)

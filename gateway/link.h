@@ -21,6 +21,13 @@ typedef void (*link_message)(void *context, const struct mqtt_message *message);
 int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
                 void *context, char *error, size_t error_size);
 
+/* Whether the connection can stay when the configuration becomes `next`, all of [mqtt] being the same: 1 or 0. */
+int link_can_take(const struct link *link, const struct config *next);
+
+/* Go on with another configuration, borrowed as the first, after `before`; the strings of [mqtt] in the first must stay. Subscriptions that have gone are ended, the others
+ * are made (again). */
+void link_take(struct link *link, const struct config *before, const struct config *next);
+
 /* Close at once, without a word to the broker, which publishes the will. */
 void link_destroy(struct link *link);
 

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "config_diff.h"
 #include "counters.h"
 #include "log.h"
 #include "loop_parts.h"
@@ -290,33 +291,15 @@ static void rest(struct loop *loop, uint64_t deadline_ms)
 
 /* ---- The whole ---- */
 
-/* Answer SIGHUP. Returns 1 when `next` holds a valid configuration. */
-static int reload(struct loop *loop, struct config *next)
+static void log_change(void *context, const char *line)
 {
-    int rc;
-
-    atomic_store(&reload_wanted, 0);
-    notify_reloading();
-    rc = config_load(next, loop->config->path, loop_report_fault, NULL);
-    if (rc == 0) {
-        log_write(LOG_LEVEL_INFO, "reload: %s read", loop->config->path);
-        return 1;
-    }
-    log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
-    notify_ready("reload failed: see the log; serving the former configuration");
-    return 0;
+    (void)context;
+    log_write(LOG_LEVEL_INFO, "reload: changed: %s", line);
 }
 
-/* Publish "offline", let the messages in flight be answered, and close the connection. */
-static void finish(struct loop *loop)
+/* Let the messages in flight be answered. Returns whether they all were. */
+static int land(struct loop *loop, uint64_t deadline_ms)
 {
-    uint64_t deadline_ms;
-
-    if (!link_up(loop->link))
-        return;
-    loop->now_ms = platform_monotonic_ns() / 1000000;
-    deadline_ms = loop->now_ms + STOP_MS;
-    link_say_offline(loop->link);
     while (link_up(loop->link) && (link_closing(loop->link) || loop->flight.used > 0) && loop->now_ms < deadline_ms) {
         ring_sleep(loop->segment.header);
         if (!mailbox_pending(loop->mailbox))
@@ -326,7 +309,53 @@ static void finish(struct loop *loop)
         take_events(loop);
         settle(loop);
     }
+    return loop->flight.used == 0;
+}
+
+/* Publish "offline", let the messages in flight be answered, and close the connection. */
+static void finish(struct loop *loop)
+{
+    if (!link_up(loop->link))
+        return;
+    loop->now_ms = platform_monotonic_ns() / 1000000;
+    link_say_offline(loop->link);
+    land(loop, loop->now_ms + STOP_MS);
     link_disconnect(loop->link, DISCONNECT_MS);
+}
+
+/* Answer SIGHUP. Returns LOOP_STOPPED to go on serving; LOOP_RELOAD, and *next holds what to begin anew with; LOOP_AGAIN. */
+static enum loop_end reload(struct loop *loop, struct config *next)
+{
+    int change;
+
+    atomic_store(&reload_wanted, 0);
+    notify_reloading();
+    if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
+        notify_ready("reload failed: see the log; serving the former configuration");
+        return LOOP_STOPPED;
+    }
+    change = config_diff(loop->config, next, log_change, NULL);
+    log_write(LOG_LEVEL_INFO, "reload: %s read%s", loop->config->path, change == 0 ? ": nothing has changed" : "");
+    if (change == 0) {
+        config_free(next);
+        notify_ready("serving");
+        return LOOP_STOPPED;
+    }
+    loop->now_ms = platform_monotonic_ns() / 1000000;
+    /* What flies belongs to the lanes as they are: it is answered first. A broker that does not answer is left. */
+    if (change >= CONFIG_RELOAD_RECONNECT || !link_can_take(loop->link, next) || !land(loop, loop->now_ms + STOP_MS))
+        return LOOP_RELOAD;
+    atomic_store(&ringing, NULL);
+    if (loop_change(loop, next) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not reload %s: going back to the former configuration", loop->config->path);
+        config_free(next);
+        return LOOP_AGAIN;
+    }
+    atomic_store(&ringing, &loop->segment);
+    loop->stats_ms = 0;
+    notify_ready("serving");
+    return LOOP_STOPPED;
 }
 
 /* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the disk. */
@@ -349,6 +378,8 @@ static void save_rings(struct loop *loop)
 
 static enum loop_end serve(struct loop *loop, struct config *next)
 {
+    enum loop_end end;
+
     for (;;) {
         int worked = turn(loop);
 
@@ -358,9 +389,11 @@ static enum loop_end serve(struct loop *loop, struct config *next)
             save_rings(loop);
             return LOOP_STOPPED;
         }
-        if (atomic_load(&reload_wanted) && reload(loop, next)) {
-            finish(loop);
-            return LOOP_RELOAD;
+        if (atomic_load(&reload_wanted)) {
+            if ((end = reload(loop, next)) == LOOP_RELOAD)
+                finish(loop);
+            if (end != LOOP_STOPPED)
+                return end;
         }
         if (link_refused(loop->link))
             return LOOP_FAILED;
@@ -369,7 +402,7 @@ static enum loop_end serve(struct loop *loop, struct config *next)
     }
 }
 
-enum loop_end loop_run(const struct config *config, struct config *next)
+enum loop_end loop_run(struct config *config, struct config *next)
 {
     struct loop loop = {.config = config, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;

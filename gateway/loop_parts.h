@@ -2,6 +2,8 @@
 #ifndef SHMGATE_LOOP_PARTS_H
 #define SHMGATE_LOOP_PARTS_H
 
+#include <pthread.h>
+
 #include "backlog.h"
 #include "config.h"
 #include "flight.h"
@@ -17,11 +19,14 @@
 #include "spool.h"
 
 struct loop {
-    const struct config *config;
+    struct config *config;          /* the caller's */
+    struct config kept;             /* whose strings the link was made with, after a reload; otherwise empty */
     struct plan plan;
     struct segment segment, olds[SEGMENT_OLD_MAX];
+    int lock_made;
     int created;                    /* 1: this run made the segment */
     struct mailbox *mailbox;
+    pthread_mutex_t lock;           /* the MQTT client's threads hold it while they use the segment or `inward`, the loop while it changes these */
     struct flight flight;
     struct spool *spool;            /* NULL: no channel asks for it and there is no file */
     struct backlog *backlog;        /* of the spool; NULL without one */
@@ -41,6 +46,10 @@ struct loop {
 /* Lay out and serve the segment, and start everything that works on it, in the order of dependence. Logs. Returns 0 or -errno; in both cases *loop, which
  * begins as all zero but for `config` and closed segments, must be given to loop_close. */
 int loop_open(struct loop *loop);
+
+/* Change to *next, with the connection kept: *loop->config becomes that, and *next is empty. Nothing may be in flight. Logs. Returns 0, or -errno: then
+ * *loop must be given to loop_close, and *next holds what was before. */
+int loop_change(struct loop *loop, struct config *next);
 
 /* Take everything down, in the reverse order. `failed`: a segment that this run has made and nobody has used goes, too. */
 void loop_close(struct loop *loop, int failed);

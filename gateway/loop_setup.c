@@ -13,9 +13,26 @@
 #include "origin.h"
 #include "platform.h"
 
+/* An event waits in the mailbox; on one of the MQTT client's threads. */
 static void ring_doorbell(void *context)
 {
-    segment_summon_gateway(context);
+    struct loop *loop = context;
+
+    pthread_mutex_lock(&loop->lock);
+    if (loop->segment.base)
+        segment_summon_gateway(&loop->segment);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* A message has come; on the MQTT client's receive thread. It waits while the loop changes the segment: some milliseconds. */
+static void receive(void *context, const struct mqtt_message *message)
+{
+    struct loop *loop = context;
+
+    pthread_mutex_lock(&loop->lock);
+    if (loop->inward)
+        inward_message(loop->inward, message);
+    pthread_mutex_unlock(&loop->lock);
 }
 
 static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
@@ -99,22 +116,30 @@ static int open_spool(struct loop *loop)
     return 0;
 }
 
+/* What works on the segment. */
 static int open_modules(struct loop *loop)
 {
-    /* One answer a message in flight, one a subscription, and the link's own few. */
-    size_t capacity = FLIGHT_WINDOW + loop->config->channel_count + 16;
-    char error[256] = "out of memory";
     int rc;
 
-    flight_init(&loop->flight);
-    platform_boot_id(loop->boot);
     if ((rc = open_spool(loop)) == 0 &&
         (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
-        (rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, &loop->segment)) == 0 &&
         (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
-        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0 &&
-        (rc = losses_create(&loop->losses, &loop->segment)) == 0)
-        rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, inward_message, loop->inward, error, sizeof(error));
+        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0)
+        rc = losses_create(&loop->losses, &loop->segment);
+    if (rc < 0)
+        log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
+    return rc;
+}
+
+static int open_link(struct loop *loop)
+{
+    /* One answer a message in flight, one a subscription and the end of one, and the link's own few. A reload may bring more channels. */
+    size_t capacity = FLIGHT_WINDOW + 2 * LAYOUT_CHANNELS_MAX + 16;
+    char error[256] = "out of memory";
+    int rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, loop);
+
+    if (rc == 0)
+        rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, receive, loop, error, sizeof(error));
     if (rc < 0)
         log_write(LOG_LEVEL_ERROR, "could not start: %s", error);
     return rc;
@@ -134,7 +159,8 @@ static int unused(const struct loop *loop)
     return 1;
 }
 
-int loop_open(struct loop *loop)
+/* Everything between the plan and the connection. */
+static int open_service(struct loop *loop)
 {
     char error[256];
     int rc = plan_create(&loop->plan, loop->config, error, sizeof(error));
@@ -153,6 +179,74 @@ int loop_open(struct loop *loop)
     return 0;
 }
 
+static void close_service(struct loop *loop)
+{
+    if (loop->losses)
+        loop_settle_ledgers(loop);
+    losses_destroy(loop->losses);
+    inward_destroy(loop->inward);
+    former_destroy(loop->former);
+    outward_destroy(loop->outward);
+    backlog_destroy(loop->backlog);
+    spool_close(loop->spool);
+    loop->losses = NULL;
+    loop->inward = NULL;
+    loop->former = NULL;
+    loop->outward = NULL;
+    loop->backlog = NULL;
+    loop->spool = NULL;
+    if (loop->segment.base)
+        ring_wake(loop->segment.header);
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        segment_close(&loop->olds[i]);
+    segment_close(&loop->segment);
+    plan_destroy(&loop->plan);
+}
+
+int loop_open(struct loop *loop)
+{
+    int rc;
+
+    platform_boot_id(loop->boot);
+    flight_init(&loop->flight);
+    if ((rc = -pthread_mutex_init(&loop->lock, NULL)) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not start: %s", strerror(-rc));
+        return rc;
+    }
+    loop->lock_made = 1;
+    rc = open_service(loop);
+    return rc < 0 ? rc : open_link(loop);
+}
+
+int loop_change(struct loop *loop, struct config *next)
+{
+    struct config before = *loop->config;
+    int rc;
+
+    pthread_mutex_lock(&loop->lock);
+    close_service(loop);
+    *loop->config = *next;
+    *next = before;
+    rc = open_service(loop);
+    pthread_mutex_unlock(&loop->lock);
+    if (rc < 0) {
+        /* The caller takes all down, and begins again with what was. */
+        *next = *loop->config;
+        *loop->config = before;
+        return rc;
+    }
+    flight_set_limit(&loop->flight, link_window(loop->link));
+    ring_set_link(loop->segment.header, link_up(loop->link) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN, platform_time_ns());
+    link_take(loop->link, next, loop->config);
+    /* The link's strings are those of the configuration that it was made with. */
+    if (!loop->kept.path)
+        loop->kept = *next;
+    else
+        config_free(next);
+    memset(next, 0, sizeof(*next));
+    return 0;
+}
+
 void loop_settle_ledgers(struct loop *loop)
 {
     unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
@@ -168,25 +262,16 @@ void loop_close(struct loop *loop, int failed)
     char error[SEGMENT_ERROR_SIZE];
     int remove = failed && loop->segment.base && unused(loop);
 
+    /* Its threads end first: afterwards nobody else knows the loop. */
     link_destroy(loop->link);
-    if (loop->losses)
-        loop_settle_ledgers(loop);
-    losses_destroy(loop->losses);
-    inward_destroy(loop->inward);
-    former_destroy(loop->former);
-    outward_destroy(loop->outward);
-    backlog_destroy(loop->backlog);
-    spool_close(loop->spool);
-    mailbox_destroy(loop->mailbox);
-    if (loop->segment.base) {
-        ring_wake(loop->segment.header);
+    if (loop->segment.base)
         ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
-    }
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_close(&loop->olds[i]);
-    segment_close(&loop->segment);
+    close_service(loop);
+    mailbox_destroy(loop->mailbox);
+    if (loop->lock_made)
+        pthread_mutex_destroy(&loop->lock);
     if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)
         log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", error);
-    plan_destroy(&loop->plan);
+    config_free(&loop->kept);
     free(loop->stats);
 }

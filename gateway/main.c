@@ -103,7 +103,7 @@ static int serve(const char *path)
             config_free(&config);
             config = former;
             memset(&former, 0, sizeof(former));
-        } else {
+        } else if (end != LOOP_AGAIN) {
             break;
         }
     }

@@ -538,6 +538,13 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqt
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }
 
+int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter)
+{
+    MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
+
+    return MQTTAsync_unsubscribe(mqtt->client, filter, &response) == MQTTASYNC_SUCCESS ? 0 : -ENOTCONN;
+}
+
 /* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT 5, 2.2.2.2, 1.5.7). */
 static size_t property_bytes(const struct mqtt_outgoing *message)
 {

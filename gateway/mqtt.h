@@ -73,6 +73,9 @@ enum mqtt_retained { MQTT_RETAINED_SEND = 0, MQTT_RETAINED_SEND_IF_NEW = 1, MQTT
 /* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token);
 
+/* End a subscription; best effort, without an answer. -errno when Paho does not take it. */
+int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter);
+
 /* A user property (MQTT 5, 3.3.2.3.7). */
 struct mqtt_property {
     const char *name, *value;

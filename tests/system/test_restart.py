@@ -86,9 +86,9 @@ def test_changed_geometry_takes_everybody_along(new_gateway, broker, subscribe, 
     def change() -> None:
         gateway.write_config()
         if how == "reload":
-            before = gateway.log().count("connected: ")
+            before = gateway.log().count(" replaced: ")
             gateway.process.send_signal(1)
-            wait_until(lambda: gateway.log().count("connected: ") > before, gateway.log)
+            wait_until(lambda: gateway.log().count(" replaced: ") > before, gateway.log)
         else:
             gateway.stop()
             gateway.start()
