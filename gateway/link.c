@@ -47,6 +47,26 @@ static char *make_topic(const char *client_id, const char *leaf)
     return asprintf(&topic, "shmgate/%s/%s", client_id, leaf) < 0 ? NULL : topic;
 }
 
+/* The QoS to ask the broker for. With MQTT 3.1.1 Paho confirms the first half of an exchange of QoS 2 (PUBREC) before it hands the message over,
+ * and keeps it in memory until the second: if we die or reconnect in between, the broker has done its part and the message is lost. QoS 1
+ * loses none, and can double one in the same cases as QoS 2 of MQTT 5, where Paho hands over first. */
+static unsigned asked_qos(const struct config *config, const struct config_channel *channel)
+{
+    return config->mqtt_version < 5 && channel->qos > 1 ? 1 : channel->qos;
+}
+
+/* Say which channels do not get what they ask for. */
+static void log_asked_qos(const struct config *config)
+{
+    for (size_t i = 0; i < config->channel_count; i++) {
+        const struct config_channel *channel = &config->channels[i];
+
+        if (channel->direction == LAYOUT_SUBSCRIBE && asked_qos(config, channel) != channel->qos)
+            log_write(LOG_LEVEL_INFO, "subscribing with qos=%u instead of %u: channel=%s: with MQTT 3.1.1 QoS 2 could lose messages",
+                      asked_qos(config, channel), channel->qos, channel->name);
+    }
+}
+
 int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
                 void *context, char *error, size_t error_size)
 {
@@ -93,6 +113,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
         return rc;
     }
     backoff_init(&link->backoff, BASE_MS, CAP_MS, STABLE_MS, (unsigned)config->uri_count, platform_random());
+    log_asked_qos(config);
     *out = link;
     return 0;
 }
@@ -163,7 +184,7 @@ static void subscribe_all(struct link *link, int session_present)
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, retained_for(link, channel, session_present),
+        rc = mqtt_subscribe(link->mqtt, channel->topic, asked_qos(link->config, channel), retained_for(link, channel, session_present),
                             inward_identifier(channel->topic), i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
