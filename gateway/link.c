@@ -31,6 +31,7 @@ struct link {
     struct backoff backoff;
     enum state state;
     size_t uri;                    /* of the present attempt or connection */
+    size_t last_uri;               /* of the last connection, when ever_up */
     uint64_t attempt_ms;           /* when the next attempt is due */
     unsigned own_window, window;
     int ever_up, refused, closing;
@@ -56,6 +57,26 @@ static int has_qos2(const struct config *config)
     for (size_t i = 0; i < config->channel_count; i++)
         qos2 |= config->channels[i].direction == LAYOUT_PUBLISH && config->channels[i].qos == 2;
     return qos2;
+}
+
+/* The QoS to ask the broker for. With MQTT 3.1.1 Paho confirms the first half of an exchange of QoS 2 (PUBREC) before it hands the message over,
+ * and keeps it in memory until the second: if we die or reconnect in between, the broker has done its part and the message is lost. QoS 1
+ * loses none, and can double one in the same cases as QoS 2 of MQTT 5, where Paho hands over first. */
+static unsigned asked_qos(const struct config *config, const struct config_channel *channel)
+{
+    return config->mqtt_version < 5 && channel->qos > 1 ? 1 : channel->qos;
+}
+
+/* Say which channels do not get what they ask for. */
+static void log_asked_qos(const struct config *config)
+{
+    for (size_t i = 0; i < config->channel_count; i++) {
+        const struct config_channel *channel = &config->channels[i];
+
+        if (channel->direction == LAYOUT_SUBSCRIBE && asked_qos(config, channel) != channel->qos)
+            log_write(LOG_LEVEL_INFO, "subscribing with qos=%u instead of %u: channel=%s: with MQTT 3.1.1 QoS 2 could lose messages",
+                      asked_qos(config, channel), channel->qos, channel->name);
+    }
 }
 
 int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
@@ -106,6 +127,7 @@ int link_create(struct link **out, const struct config *config, unsigned window,
         return rc;
     }
     backoff_init(&link->backoff, BASE_MS, CAP_MS, STABLE_MS, (unsigned)config->uri_count, platform_random());
+    log_asked_qos(config);
     *out = link;
     return 0;
 }
@@ -145,6 +167,9 @@ void link_step(struct link *link, uint64_t now_ms)
         return;
     link->uri = backoff_uri(&link->backoff);
     link->state = LINK_CONNECTING;
+    /* Half-done exchanges of QoS 2 mean nothing to another broker, or worse: the same identifiers of others. */
+    if (link->ever_up && link->uri != link->last_uri)
+        mqtt_give_up(link->mqtt);
     if (password_file)
         rc = config_read_secret(password_file, password, sizeof(password), error, sizeof(error));
     if (rc == 0)
@@ -176,7 +201,7 @@ static void subscribe_all(struct link *link, int session_present)
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(link->mqtt, channel->topic, channel->qos, retained_for(link, channel, session_present),
+        rc = mqtt_subscribe(link->mqtt, channel->topic, asked_qos(link->config, channel), retained_for(link, channel, session_present),
                             inward_identifier(channel->topic), i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
@@ -255,6 +280,7 @@ static void connected(struct link *link, const struct mailbox_event *event, uint
 
     link->state = LINK_UP;
     link->ever_up = 1;
+    link->last_uri = link->uri;
     link->failure_logged = 0;
     backoff_connected(&link->backoff, now_ms);
     if (most > 0 && most < granted)

@@ -50,7 +50,7 @@ struct mqtt_options {
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
-     * acknowledgement of a QoS 1 message after this returns. */
+     * acknowledgement of a QoS 1 message after this returns, and that of a QoS 2 message with MQTT 5; with 3.1.1 it gets the first half before. */
     void (*on_message)(void *context, const struct mqtt_message *message);
     void *context;
 };

@@ -145,6 +145,7 @@ def test_messages_that_expire_in_the_ring_are_not_read(new_gateway, broker, buil
     assert gateway.channel("in")["dropped"] == {}
 
 
+@pytest.mark.sanitized
 def test_messages_too_old_on_arrival_are_dropped(new_gateway, broker):
     """max_age counts from the publisher's time stamp; one that is no time, or still to come, counts as the arrival."""
     gateway = new_gateway(subscribe_channel(max_age="1h"), broker=broker).start()
