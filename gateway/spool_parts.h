@@ -39,6 +39,18 @@ struct spool {
 /* Take a message out of the open transaction; one that is not there is no error. Returns an SQLite result. */
 int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped);
 
+/* Close the database; the streams stay in memory. */
+void spool_close_file(struct spool *spool);
+
+/* Give the damaged file another name, by `why`, and begin a new one. `error` says what was wrong, and what happened. Returns 0 or -errno. */
+int spool_replace_file(struct spool *spool, const char *why, char *error, size_t error_size);
+
+/* It works (0), or it does not (-errno, for that reason): said once a change. */
+void spool_set_state(struct spool *spool, int rc, const char *reason);
+
+/* The stream's counts have changed: the next commit writes its row. */
+void spool_touch(struct spool_stream *stream);
+
 struct spool_stream *spool_stream_by_id(const struct spool *spool, int64_t id);
 
 /* Drop the oldest messages until all limits hold, a bounded number of them. Returns an SQLite result. */

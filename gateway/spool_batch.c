@@ -1,0 +1,202 @@
+/* spool_batch.c: messages in and out of the spool, by batches. See spool.h.
+ *
+ * The happy path of a batch:
+ *   1. spool_take begins a transaction and inserts; spool_done only remembers what was delivered
+ *   2. spool_commit deletes what was remembered, drops what is beyond the limits (spool_trim.c), writes the streams' counts, and commits
+ *   3. each touched stream's `batch` becomes its `ledger`
+ * What can go wrong:
+ *   - any statement fails: the transaction is rolled back, `batch` goes back to `ledger`, what was done with stays remembered
+ *   - the commit fails in its sync: whether it happened is seen when the file is opened again
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "platform.h"
+#include "spool_file.h"
+#include "spool_parts.h"
+
+#define DONE_MS 200              /* that long at most a delivered message stays on disk */
+#define SEQUENCE_MAX (UINT64_C(1) << 62) /* SQLite's integers have a sign */
+
+/* Undo the batch; what was done with stays remembered. */
+static void roll_back(struct spool *spool)
+{
+    spool_rows_done(&spool->rows);
+    spool_rows_rollback(&spool->rows);
+    spool->in_transaction = 0;
+    spool->trim_wanted = 0;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        spool->streams[i]->batch = spool->streams[i]->ledger;
+        /* A stream that has no row yet keeps wanting one. */
+        spool->streams[i]->touched = !spool->streams[i]->in_file && spool->streams[i]->ledger.taken > 0;
+    }
+}
+
+/* A statement has failed: undo the batch, and see to the file. Returns the result as -errno. */
+static int batch_failed(struct spool *spool, int result)
+{
+    char reason[300];
+    int rc = spool_file_errno(spool->db, result), replaced;
+
+    snprintf(reason, sizeof(reason), "%s", sqlite3_errmsg(spool->db));
+    roll_back(spool);
+    spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
+    spool->may_try = 0;
+    if (rc == -EBADMSG) {
+        spool_close_file(spool);
+        replaced = spool_replace_file(spool, "damaged", reason, sizeof(reason));
+        spool->batch_wanted = 0;
+        spool_set_state(spool, replaced, reason);
+        spool->may_try = replaced == 0;
+        return rc;
+    }
+    spool->batch_wanted |= spool->taking;
+    spool_set_state(spool, rc, reason);
+    /* After an error of the disk, what is really there is read anew. */
+    if (rc != -ENOSPC && rc != -EBUSY)
+        spool_close_file(spool);
+    return rc;
+}
+
+int spool_ready(const struct spool *spool)
+{
+    return spool->db && (spool->state == SPOOL_STATE_OK || spool->may_try);
+}
+
+void spool_abandon(struct spool *spool)
+{
+    if (spool->in_transaction)
+        roll_back(spool);
+}
+
+static int begin(struct spool *spool, int durable)
+{
+    int result;
+
+    if (!spool_ready(spool))
+        return -EAGAIN;
+    if (spool->in_transaction)
+        return 0;
+    result = spool_rows_begin(&spool->rows, durable);
+    if (result != SQLITE_OK)
+        return batch_failed(spool, result);
+    spool->in_transaction = 1;
+    spool->taking = durable;
+    spool->changes = sqlite3_total_changes64(spool->db);
+    return 0;
+}
+
+int spool_take(struct spool *spool, struct spool_stream *stream, const struct spool_message *message, uint64_t now_ns)
+{
+    int rc;
+
+    if (message->sequence < stream->batch.next || message->sequence >= SEQUENCE_MAX)
+        return -EINVAL;
+    if ((rc = begin(spool, 1)) < 0)
+        return rc;
+    if ((rc = spool_rows_insert(&spool->rows, stream->id, message, now_ns)) != SQLITE_OK)
+        return batch_failed(spool, rc);
+    stream->batch.taken++;
+    stream->batch.held++;
+    stream->batch.bytes += message->size + SPOOL_MESSAGE_BYTES;
+    stream->batch.next = message->sequence + 1;
+    spool_touch(stream);
+    spool->trim_wanted = 1;
+    return 0;
+}
+
+int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t sequence, struct spool_message *message)
+{
+    int rc;
+
+    if (!spool->db)
+        return -EAGAIN;
+    spool_rows_done(&spool->rows);
+    if (sequence >= SEQUENCE_MAX)
+        return -ENOENT;
+    rc = spool_rows_next(&spool->rows, stream->id, sequence, message);
+    return rc == SQLITE_OK ? 0 : rc == SQLITE_NOTFOUND ? -ENOENT : batch_failed(spool, rc);
+}
+
+int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+{
+    if (spool->done_count == SPOOL_DONE_MAX)
+        return -ENOBUFS;
+    if (spool->done_count == 0)
+        spool->done_ms = platform_monotonic_ns() / 1000000 + DONE_MS;
+    spool->done[spool->done_count++] = (struct spool_done){stream, sequence, dropped};
+    return 0;
+}
+
+int spool_has_room(const struct spool *spool, size_t in_flight)
+{
+    return spool->done_count + in_flight < SPOOL_DONE_MAX;
+}
+
+int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+{
+    uint64_t size;
+    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, &size);
+
+    if (rc != SQLITE_OK)
+        return rc == SQLITE_NOTFOUND ? SQLITE_OK : rc;
+    /* A file that disagrees with itself is not to make the counts run below zero. */
+    if (stream->batch.held == 0 || stream->batch.bytes < size + SPOOL_MESSAGE_BYTES)
+        return SQLITE_CORRUPT;
+    stream->batch.held--;
+    stream->batch.bytes -= size + SPOOL_MESSAGE_BYTES;
+    if (dropped < 0)
+        stream->batch.delivered++;
+    else
+        stream->batch.dropped[dropped]++;
+    spool_touch(stream);
+    return SQLITE_OK;
+}
+
+/* Everything of a commit between the first change and the last. */
+static int finish_batch(struct spool *spool)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < spool->done_count; i++)
+        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].dropped);
+    if (rc == SQLITE_OK && spool->trim_wanted)
+        rc = spool_trim(spool, platform_time_ns());
+    for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
+        if (spool->streams[i]->touched)
+            rc = spool_rows_put_stream(&spool->rows, spool->streams[i]);
+    return rc == SQLITE_OK ? spool_rows_commit(&spool->rows) : rc;
+}
+
+int spool_commit(struct spool *spool)
+{
+    int rc;
+
+    if (!spool->in_transaction && spool->done_count == 0 && !spool->touched && !spool->trim_wanted)
+        return 0;
+    spool_rows_done(&spool->rows);
+    if ((rc = begin(spool, 0)) < 0)
+        return rc;
+    if ((rc = finish_batch(spool)) != SQLITE_OK)
+        return batch_failed(spool, rc);
+    spool->in_transaction = 0;
+    spool->done_count = 0;
+    spool->touched = 0;
+    spool->trim_wanted = spool->trim_more;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        struct spool_stream *stream = spool->streams[i];
+
+        if (!stream->touched)
+            continue;
+        stream->ledger = stream->batch;
+        stream->touched = 0;
+        stream->in_file = 1;
+    }
+    spool_rows_used(&spool->rows, &spool->used);
+    /* A batch that wrote nothing, or less than the one that failed, does not show that it works again. */
+    if (sqlite3_total_changes64(spool->db) != spool->changes && (spool->taking || !spool->batch_wanted)) {
+        spool->batch_wanted = 0;
+        spool_set_state(spool, 0, "");
+    }
+    return 0;
+}
