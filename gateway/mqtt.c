@@ -9,7 +9,6 @@
  */
 #include "mqtt.h"
 
-#include <MQTTAsync.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,302 +16,19 @@
 #include <string.h>
 #include <time.h>
 
-#include "age.h"
-#include "mqtt_text.h"
-#include "platform.h"
+#include "mqtt_client.h"
 #include "tls_files.h"
 #include "topic_alias.h"
 #include "write_guard.h"
 
 #define DISCONNECT_POLL_MS 2
-#define URI_SIZE 512
-
-struct mqtt {
-    MQTTAsync client;
-    struct mqtt_options options;
-    char *client_id, *will_topic, *will_payload;
-    int tls;                       /* of the present client object: 1 or 0; -1: there is none */
-    int renew;                     /* 1: the next attempt takes a new client object */
-    int connected_once;            /* 1: an attempt of this process has succeeded; written before CONNECTED is put */
-    struct mqtt_limits limits;     /* of the present connection; written before CONNECTED is put */
-    /* What the broker at `address` cannot do as we would like; forgotten when another is tried. Written before CONNECT_FAILED is put. */
-    char address[URI_SIZE];
-    unsigned keepalive_s;
-    int will_qos, will_retained;
-    struct topic_alias *aliases;
-    atomic_int aliases_refused;    /* 1: a broker that says it takes them does not */
-    char tls_reason[128];          /* what OpenSSL said last; written on Paho's thread, under its lock */
-};
-
-static struct mailbox *answers;    /* where the answers to publishes go: their context has room for the token only */
-
-static void put(const struct mailbox_event *event)
-{
-    /* It cannot be full: see mailbox.h. Were it, the message would be sent again after a restart. */
-    mailbox_put(answers, event);
-}
-
-static uint64_t token_of(const void *context)
-{
-    return (uint64_t)(uintptr_t)context;
-}
-
-static void *context_of(uint64_t token)
-{
-    return (void *)(uintptr_t)token;
-}
-
-/* ---- Paho's callbacks ---- */
-
-static void answer(enum mailbox_kind kind, void *context, int reason, const char *text)
-{
-    struct mailbox_event event = {.kind = kind, .token = token_of(context), .time_ns = platform_monotonic_ns(), .reason = reason};
-
-    snprintf(event.text, sizeof(event.text), "%s", text);
-    put(&event);
-}
-
-static void on_sent(void *context, int qos)
-{
-    /* A failed write that was hidden from Paho (write_guard.h) has delivered nothing. For QoS 1 and 2 the broker's answer counts. */
-    if (qos == 0 && write_guard_take_failure())
-        answer(MAILBOX_FAILED, context, 0, "");
-    else
-        answer(MAILBOX_DELIVERED, context, 0, "");
-}
-
-static void on_send_success(void *context, MQTTAsync_successData *data)
-{
-    on_sent(context, data->alt.pub.message.qos);
-}
-
-static void on_send_success5(void *context, MQTTAsync_successData5 *data)
-{
-    on_sent(context, data->alt.pub.message.qos);
-}
-
-static void on_send_failure(void *context, MQTTAsync_failureData *data)
-{
-    answer(MAILBOX_FAILED, context, data ? data->code : 0, "");
-}
-
-static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-    /* The reason is set only when the broker gave one; otherwise there is a code of Paho's own, below 0. */
-    int reason = !data ? 0 : data->code < 0 ? data->code : (int)data->reasonCode;
-
-    if (mqtt_text_publish_refused(reason))
-        answer(MAILBOX_REFUSED, context, reason, mqtt_text_reason(reason));
-    else
-        answer(MAILBOX_FAILED, context, reason, "");
-}
-
-static void on_subscribe_success(void *context, MQTTAsync_successData *data)
-{
-    answer(MAILBOX_SUBSCRIBED, context, data->alt.qos, "");
-}
-
-static void on_subscribe_success5(void *context, MQTTAsync_successData5 *data)
-{
-    answer(MAILBOX_SUBSCRIBED, context, (int)data->reasonCode, "");
-}
-
-static void on_subscribe_failure(void *context, MQTTAsync_failureData *data)
-{
-    /* Without an answer from the broker (a lost connection) the next connection subscribes again. */
-    if (data && data->code == 0x80)
-        answer(MAILBOX_SUBSCRIBE_REFUSED, context, data->code, "the broker refused the subscription: check its access rules");
-}
-
-static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-    if (data && (int)data->reasonCode >= 0x80)
-        answer(MAILBOX_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
-}
 
 /* Paho's interval for a keep-alive. It sends a ping after one interval without sending or without receiving, and gives up one and a half
  * intervals after that, and its clock adds a tenth of the interval (at most 5 s) twice, and a second. With nearly half of the
  * keep-alive that makes less than 1.5 of them: 6.5 s for 5 s (an interval of 2 s), 80 s for 60 s. */
-static unsigned paho_interval_s(unsigned keepalive_s)
+unsigned mqtt_client_interval_s(unsigned keepalive_s)
 {
     return keepalive_s > 2 ? (keepalive_s - 1) / 2 : 1;
-}
-
-static void report_connected(struct mqtt *mqtt, int session_present)
-{
-    struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
-
-    mqtt->connected_once = 1;
-    write_guard_new_connection(mqtt->keepalive_s * 1000);
-    put(&event);
-}
-
-static void on_connect_success(void *context, MQTTAsync_successData *data)
-{
-    struct mqtt *mqtt = context;
-
-    mqtt_limits_init(&mqtt->limits);
-    report_connected(mqtt, data->alt.connect.sessionPresent);
-}
-
-/* A numeric property, or `otherwise` when the broker does not say. */
-static uint32_t property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t otherwise)
-{
-    return MQTTProperties_hasProperty(properties, code) ? (uint32_t)MQTTProperties_getNumericValue(properties, code) : otherwise;
-}
-
-static void read_limits(struct mqtt_limits *limits, MQTTProperties *properties)
-{
-    mqtt_limits_init(limits);
-    limits->receive_max = property(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, 0);
-    limits->qos_max = property(properties, MQTTPROPERTY_CODE_MAXIMUM_QOS, 2);
-    limits->alias_max = property(properties, MQTTPROPERTY_CODE_TOPIC_ALIAS_MAXIMUM, 0);
-    limits->retain = property(properties, MQTTPROPERTY_CODE_RETAIN_AVAILABLE, 1) == 1;
-    limits->identifiers = property(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE, 1) == 1;
-    limits->packet_max = property(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, MQTT_LIMITS_PACKET_MAX);
-    /* MQTT 5, 3.2.2.3.6 forbids 0; a broker that says it cannot mean that it takes nothing. */
-    if (limits->packet_max == 0)
-        limits->packet_max = MQTT_LIMITS_PACKET_MAX;
-}
-
-/* The next attempt at this broker asks for less; the client object, perhaps connected, is not used any more. */
-static void report_adapted(struct mqtt *mqtt, const char *text)
-{
-    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .adapted = 1};
-
-    mqtt->renew = 1;
-    snprintf(event.text, sizeof(event.text), "%s", text);
-    put(&event);
-}
-
-static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
-{
-    struct mqtt *mqtt = context;
-    unsigned server_s = property(&data->properties, MQTTPROPERTY_CODE_SERVER_KEEP_ALIVE, 0);
-
-    read_limits(&mqtt->limits, &data->properties);
-    if (server_s == 0 || server_s >= paho_interval_s(mqtt->keepalive_s)) {
-        report_connected(mqtt, data->alt.connect.sessionPresent);
-        return;
-    }
-    /* The broker's keep-alive holds (MQTT 5, 3.2.2.3.14), and Paho does not know it: the broker would find us silent and close. */
-    mqtt->connected_once = 1;
-    mqtt->keepalive_s = server_s;
-    report_adapted(mqtt, "the broker wants a shorter keep-alive");
-}
-
-static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
-{
-    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .reason = code};
-
-    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message, mqtt->tls_reason);
-    put(&event);
-}
-
-static void on_connect_failure(void *context, MQTTAsync_failureData *data)
-{
-    report_connect_failed(context, data ? data->code : 0, data ? data->message : NULL);
-}
-
-static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-    struct mqtt *mqtt = context;
-    int code = !data ? 0 : data->code == 0 ? (int)data->reasonCode : data->code;
-
-    if (code == MQTTREASONCODE_RETAIN_NOT_SUPPORTED && mqtt->will_retained) {
-        mqtt->will_retained = 0;
-        report_adapted(mqtt, "the broker keeps no retained messages, so our will is not retained");
-    } else if (code == MQTTREASONCODE_QOS_NOT_SUPPORTED && mqtt->will_qos > 0) {
-        mqtt->will_qos = 0;
-        report_adapted(mqtt, "the broker takes QoS 0 only, so does our will");
-    } else {
-        report_connect_failed(mqtt, code, data ? data->message : NULL);
-    }
-}
-
-static void on_lost(void *context, char *cause)
-{
-    struct mailbox_event event = {.kind = MAILBOX_LOST};
-
-    (void)context;
-    snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it, or the broker does not answer");
-    put(&event);
-}
-
-/* MQTT 5: the broker says goodbye; Paho then does not call on_lost. */
-static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
-{
-    struct mailbox_event event = {.kind = MAILBOX_LOST, .reason = (int)reason};
-    struct mqtt *mqtt = context;
-
-    (void)properties;
-    if (reason == MQTTREASONCODE_TOPIC_ALIAS_INVALID)
-        atomic_store(&mqtt->aliases_refused, 1);
-    snprintf(event.text, sizeof(event.text), "the broker closed it: %s", mqtt_text_reason((int)reason));
-    put(&event);
-}
-
-static void take_identifiers(struct mqtt_message *message, MQTTProperties *properties)
-{
-    int count = MQTTProperties_propertyCount(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER);
-
-    /* With more than fit, all filters that match count, as if the broker had said nothing. */
-    if (count > MQTT_IDENTIFIERS)
-        return;
-    for (int i = 0; i < count; i++)
-        message->identifiers[message->identifier_count++] =
-            (uint32_t)MQTTProperties_getNumericValueAt(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
-}
-
-static void take_age(struct mqtt_message *message, const MQTTProperties *properties)
-{
-    /* Paho's own look-up starts at the first property each time; there may be as many as a packet holds. */
-    for (int i = 0; i < properties->count; i++) {
-        const MQTTProperty *property = &properties->array[i];
-
-        if (property->identifier == MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL) {
-            message->expires = 1;
-            message->expiry_s = property->value.integer4;
-        } else if (property->identifier == MQTTPROPERTY_CODE_USER_PROPERTY && !message->made &&
-                   property->value.data.len == (int)strlen(AGE_PROPERTY) &&
-                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 && property->value.value.len > 0) {
-            message->made = property->value.value.data;
-            message->made_size = (size_t)property->value.value.len;
-        }
-    }
-}
-
-static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
-{
-    struct mqtt *mqtt = context;
-    struct mqtt_message copy = {
-        .topic = topic,
-        /* A length is given only when the topic holds a NUL byte. */
-        .topic_size = topic_length > 0 ? (size_t)topic_length : strlen(topic),
-        .payload = message->payload,
-        .size = (size_t)message->payloadlen,
-        .qos = (unsigned)message->qos,
-        .retained = message->retained,
-    };
-
-    if (mqtt->options.version >= 5) {
-        take_identifiers(&copy, &message->properties);
-        take_age(&copy, &message->properties);
-    }
-    mqtt->options.on_message(mqtt->options.context, &copy);
-    MQTTAsync_freeMessage(&message);
-    MQTTAsync_free(topic);
-    return 1;
-}
-
-/* OpenSSL's error queue, a line a call; the first one of an attempt is the cause. */
-static int on_tls_error(const char *text, size_t size, void *context)
-{
-    struct mqtt *mqtt = context;
-
-    if (mqtt->tls_reason[0] == '\0')
-        mqtt_text_tls(mqtt->tls_reason, sizeof(mqtt->tls_reason), text, size);
-    return 1;
 }
 
 /* ---- The client object ---- */
@@ -327,24 +43,25 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
     struct mqtt *mqtt;
 
     *out = NULL;
-    if (answers) {
-        snprintf(error, error_size, "there is an MQTT client already");
-        return -EBUSY;
-    }
     if (!write_guard_active()) {
         snprintf(error, error_size, "this program was linked without its guard against Paho's use of freed memory: build it with its CMakeLists.txt");
         return -ENOSYS;
     }
+    if (mqtt_answers_open(options->mailbox) < 0) {
+        snprintf(error, error_size, "there is an MQTT client already");
+        return -EBUSY;
+    }
     snprintf(error, error_size, "out of memory");
     mqtt = calloc(1, sizeof(*mqtt));
-    if (!mqtt)
+    if (!mqtt) {
+        mqtt_answers_open(NULL);
         return -ENOMEM;
+    }
     mqtt->options = *options;
     mqtt->tls = -1;
     mqtt->client_id = copy_string(options->client_id);
     mqtt->will_topic = copy_string(options->will_topic);
     mqtt->will_payload = copy_string(options->will_payload);
-    answers = options->mailbox;
     if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload || topic_alias_create(&mqtt->aliases, options->topics) < 0) {
         mqtt_destroy(mqtt);
         return -ENOMEM;
@@ -359,7 +76,7 @@ void mqtt_destroy(struct mqtt *mqtt)
         return;
     if (mqtt->client)
         MQTTAsync_destroy(&mqtt->client);
-    answers = NULL;
+    mqtt_answers_open(NULL);
     topic_alias_destroy(mqtt->aliases);
     free(mqtt->client_id);
     free(mqtt->will_topic);
@@ -383,9 +100,7 @@ static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_
     rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
                                      NULL, &options);
     if (rc == MQTTASYNC_SUCCESS)
-        rc = MQTTAsync_setCallbacks(client, mqtt, on_lost, on_message, NULL);
-    if (rc == MQTTASYNC_SUCCESS)
-        rc = MQTTAsync_setDisconnected(client, mqtt, on_disconnected);
+        rc = mqtt_answers_watch(mqtt, client);
     if (rc != MQTTASYNC_SUCCESS) {
         snprintf(error, error_size, "make an MQTT client: %s", MQTTAsync_strerror(rc));
         if (client)
@@ -441,7 +156,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     MQTTProperties properties = MQTTProperties_initializer;
     MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = mqtt->options.session_expiry_s};
     const struct mqtt_options *options = &mqtt->options;
-    char address[URI_SIZE], *addresses[] = {address};
+    char address[MQTT_CLIENT_ADDRESS_SIZE], *addresses[] = {address};
     const char *setting;
     int tls = paho_uri(uri, address, sizeof(address), error, error_size), rc;
 
@@ -456,8 +171,6 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     if (options->version >= 5) {
         connect = connect5;
         connect.cleanstart = options->forget_session && !mqtt->connected_once;
-        connect.onSuccess5 = on_connect_success5;
-        connect.onFailure5 = on_connect_failure5;
         if (MQTTProperties_add(&properties, &expiry) != 0) {
             snprintf(error, error_size, "out of memory");
             return -ENOMEM;
@@ -466,11 +179,9 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     } else {
         connect.cleansession = 0;
         connect.MQTTVersion = MQTTVERSION_3_1_1;
-        connect.onSuccess = on_connect_success;
-        connect.onFailure = on_connect_failure;
     }
-    connect.context = mqtt;
-    connect.keepAliveInterval = (int)paho_interval_s(mqtt->keepalive_s);
+    mqtt_answers_connect(mqtt, &connect);
+    connect.keepAliveInterval = (int)mqtt_client_interval_s(mqtt->keepalive_s);
     connect.connectTimeout = (int)((options->connect_timeout_ms + 999) / 1000);
     connect.maxInflight = (int)options->window;
     connect.username = options->username;
@@ -489,9 +200,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     ssl.privateKeyPassword = ""; /* an encrypted key is an error, not a prompt on the terminal */
     ssl.enableServerCertAuth = 1;
     ssl.verify = 1;
-    ssl.ssl_error_cb = on_tls_error;
-    ssl.ssl_error_context = mqtt;
-    mqtt->tls_reason[0] = '\0';
+    mqtt_answers_tls(mqtt, &ssl);
     if (tls)
         connect.ssl = &ssl;
     rc = MQTTAsync_connect(mqtt->client, &connect);
@@ -502,37 +211,16 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     return -EIO;
 }
 
-static MQTTAsync_responseOptions response_for(const struct mqtt *mqtt, uint64_t token)
-{
-    MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
-
-    response.context = context_of(token);
-    if (mqtt->options.version >= 5) {
-        response.onSuccess5 = on_send_success5;
-        response.onFailure5 = on_send_failure5;
-    } else {
-        response.onSuccess = on_send_success;
-        response.onFailure = on_send_failure;
-    }
-    return response;
-}
-
 int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token)
 {
-    MQTTAsync_responseOptions response = response_for(mqtt, token);
+    MQTTAsync_responseOptions response = mqtt_answers_subscribe(mqtt, token);
     MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
     int rc;
 
     if (mqtt->options.version >= 5 && mqtt->limits.identifiers && MQTTProperties_add(&response.properties, &property) != 0)
         return -ENOMEM;
-    if (mqtt->options.version >= 5) {
-        response.onSuccess5 = on_subscribe_success5;
-        response.onFailure5 = on_subscribe_failure5;
+    if (mqtt->options.version >= 5)
         response.subscribeOptions.retainHandling = (unsigned char)retained;
-    } else {
-        response.onSuccess = on_subscribe_success;
-        response.onFailure = on_subscribe_failure;
-    }
     rc = MQTTAsync_subscribe(mqtt->client, filter, (int)qos, &response);
     MQTTProperties_free(&response.properties);
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
@@ -590,7 +278,7 @@ static unsigned alias_for(struct mqtt *mqtt, const struct mqtt_outgoing *message
 
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token)
 {
-    MQTTAsync_responseOptions response = response_for(mqtt, token);
+    MQTTAsync_responseOptions response = mqtt_answers_publish(mqtt, token);
     MQTTProperty array[MQTT_PROPERTIES + 1];
     unsigned alias = 0, qos = message->qos;
     int retain = message->retain, known = 0;

@@ -1,4 +1,4 @@
-/* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c is the only file that includes Paho.
+/* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c calls Paho, mqtt_answers.c is called by it; no other file knows it.
  *
  * Paho's two threads do the sending and the receiving; they leave what the loop must know in the mailbox. All functions
  * here are for the loop's thread. Paho keeps messages of QoS 1 and 2 that are in flight over a lost connection and sends them again on
