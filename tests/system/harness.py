@@ -122,6 +122,9 @@ class Broker:
     def start(self) -> "Broker":
         config = self.folder / f"mosquitto-{self.port}.conf"
         standard = [f"listener {self.port} 127.0.0.1", "log_type all", *self.standard_lines]
+        # Its database would else be written where the tests were started.
+        if not any(line.startswith("persistence_location") for line in self.lines):
+            standard.append(f"persistence_location {self.folder}/")
         # As root, mosquitto would become a user that cannot read our folder.
         if os.geteuid() == 0:
             standard.append("user root")
