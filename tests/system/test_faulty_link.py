@@ -148,9 +148,11 @@ def test_kicking_broker_is_not_stormed(new_gateway, broker, new_proxy):
     proxy = new_proxy(broker)
     proxy.kick("answered")
     gateway = new_gateway(publish_channel(), mqtt={"uri": proxy.uri}).start(link=False)
-    wait_until(lambda: len(proxy.connections) >= 6, gateway.log, 2 * LIMIT)
-    pauses = [later.began - earlier.began for earlier, later in zip(proxy.connections, proxy.connections[1:])]
-    # Of the draws between 0.2 s and three times the one before, five in a row below half a second would be a storm.
-    assert max(pauses) > 0.5, pauses
+
+    def pauses() -> list[float]:
+        return [later.began - earlier.began for earlier, later in zip(proxy.connections, proxy.connections[1:])]
+
+    # The first pause is 0.6 s at most, and Paho needs another second; only one that grows comes to five.
+    wait_until(lambda: max(pauses(), default=0.0) > 5, lambda: f"{pauses()}\n{gateway.log()}", 2 * LIMIT)
     proxy.resume()
     gateway.wait_for_link()
