@@ -73,6 +73,9 @@ size_t mailbox_take(struct mailbox *mailbox, struct mailbox_event *events, size_
         mailbox->first = (mailbox->first + 1) % mailbox->capacity;
         atomic_fetch_sub(&mailbox->count, 1);
     }
+    /* Begin again at the front: of the room for the rarest crowd only what is used is ever touched. */
+    if (atomic_load(&mailbox->count) == 0)
+        mailbox->first = 0;
     pthread_mutex_unlock(&mailbox->lock);
     return taken;
 }
