@@ -32,6 +32,9 @@ struct backlog {
     struct spool *spool;
     const struct segment *present;
     const struct outward_channel *channels;
+    const struct segment *olds;    /* SEGMENT_OLD_MAX that are being drained, the oldest first; the others' base is NULL */
+    int created;                   /* 1: the present segment was made by this gateway */
+    int agreed;                    /* 1: the segments' counters have been brought into agreement with the file */
     struct flight *flight;
     outward_send send;
     void *context;
@@ -131,8 +134,74 @@ static int refresh(struct backlog *backlog)
     return 0;
 }
 
+/* Whether the stream is of a segment that has lanes in memory: the present one, or one of those that are being drained. */
+static int has_segment(const struct line *line, const struct segment *olds)
+{
+    for (int i = 0; olds && i < SEGMENT_OLD_MAX; i++)
+        if (olds[i].base && olds[i].layout.generation == line->stream->source.generation)
+            return 1;
+    return !is_earlier(line);
+}
+
+/* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever taken of them. */
+static uint64_t sum_earlier(const struct backlog *backlog, const char *channel, const struct segment *olds, struct ring_spooled *sum)
+{
+    uint64_t taken = 0;
+
+    memset(sum, 0, sizeof(*sum));
+    for (size_t i = 0; i < backlog->line_count; i++) {
+        const struct line *line = backlog->lines[i];
+        const struct spool_ledger *ledger = &line->stream->ledger;
+
+        if (has_segment(line, olds) || strcmp(line->channel.name, channel) != 0)
+            continue;
+        taken += ledger->taken;
+        sum->held += ledger->held;
+        sum->delivered += ledger->delivered;
+        for (unsigned kind = 0; kind < LAYOUT_SPOOL_DROPS; kind++)
+            sum->dropped[kind] += ledger->dropped[kind];
+    }
+    return taken;
+}
+
+/* The segment that carries the counters of those that are no more: the oldest, which hands them on when it is settled. */
+static const struct segment *find_oldest(const struct backlog *backlog)
+{
+    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
+        if (backlog->olds[i].base)
+            return &backlog->olds[i];
+    return backlog->present;
+}
+
+/* Once, when the file can be read: agree with the segments on what was ever taken of the messages of segments that are no more. */
+static void agree(struct backlog *backlog)
+{
+    const struct segment *oldest = find_oldest(backlog);
+
+    if (backlog->agreed || spool_state(backlog->spool) != SPOOL_STATE_OK || refresh(backlog) < 0)
+        return;
+    backlog->agreed = 1;
+    if (backlog->created)
+        spool_begin_anew(backlog->spool);
+    for (uint32_t i = 0; i < oldest->layout.channel_count; i++) {
+        struct layout_channel *channel = segment_channel(oldest, i);
+        struct ring_carried carried;
+        struct ring_spooled sum;
+        uint64_t taken = sum_earlier(backlog, oldest->layout.channels[i].name, backlog->olds, &sum);
+
+        ring_carried_load(channel, &carried);
+        /* The file is right. Messages of before a reboot are as good as written and taken here; those that it has forgotten are lost. */
+        if (taken > carried.taken)
+            carried.written += taken - carried.taken;
+        else
+            carried.dropped[LAYOUT_DROP_SPOOL_FAILED] += carried.taken - taken;
+        carried.taken = taken;
+        ring_carried_store(channel, &carried);
+    }
+}
+
 int backlog_create(struct backlog **out, struct spool *spool, const struct segment *present, const struct outward_channel *channels,
-                   struct flight *flight, outward_send send, void *context)
+                   const struct segment *olds, int created, struct flight *flight, outward_send send, void *context)
 {
     struct backlog *backlog = calloc(1, sizeof(*backlog));
 
@@ -142,6 +211,8 @@ int backlog_create(struct backlog **out, struct spool *spool, const struct segme
     backlog->spool = spool;
     backlog->present = present;
     backlog->channels = channels;
+    backlog->olds = olds;
+    backlog->created = created;
     backlog->flight = flight;
     backlog->send = send;
     backlog->context = context;
@@ -151,6 +222,7 @@ int backlog_create(struct backlog **out, struct spool *spool, const struct segme
         backlog_destroy(backlog);
         return -ENOMEM;
     }
+    agree(backlog);
     *out = backlog;
     return 0;
 }
@@ -175,7 +247,7 @@ static int has_room(const struct line *line)
     const struct backlog *backlog = line->backlog;
     unsigned quarter = backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
 
-    if (!flight_has_room(backlog->flight) || line->flight.failed || !spool_has_room(backlog->spool, 2 * FLIGHT_WINDOW))
+    if (!flight_has_room(backlog->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
         return 0;
     if (line->channel.live_first && backlog->live_first_in_flight >= quarter)
         return 0;
@@ -285,7 +357,8 @@ int backlog_pump(struct backlog *backlog)
 
 int backlog_earlier_sent(struct backlog *backlog)
 {
-    return generation_in_turn(backlog) == backlog->present->layout.generation;
+    /* A spool that cannot be drained holds nobody up: then order gives way. */
+    return !spool_can_drain(backlog->spool) || generation_in_turn(backlog) == backlog->present->layout.generation;
 }
 
 int backlog_unsent(const struct spool_stream *stream)
@@ -296,6 +369,8 @@ int backlog_unsent(const struct spool_stream *stream)
 
 int backlog_before(const struct backlog *backlog, const char *channel, const struct spool_stream *stream)
 {
+    if (!spool_can_drain(backlog->spool))
+        return 0;
     if (stream && backlog_unsent(stream))
         return 1;
     for (size_t i = 0; backlog->earlier_unsent && i < backlog->line_count; i++)
@@ -329,36 +404,6 @@ void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64
 
 /* ---- The counters ---- */
 
-/* Whether the stream is of a segment that has lanes in memory: the present one, or one of those that are being drained. */
-static int has_segment(const struct line *line, const struct segment *olds)
-{
-    for (int i = 0; olds && i < SEGMENT_OLD_MAX && olds[i].base; i++)
-        if (olds[i].layout.generation == line->stream->source.generation)
-            return 1;
-    return !is_earlier(line);
-}
-
-/* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever taken of them. */
-static uint64_t sum_earlier(const struct backlog *backlog, const char *channel, const struct segment *olds, struct ring_spooled *sum)
-{
-    uint64_t taken = 0;
-
-    memset(sum, 0, sizeof(*sum));
-    for (size_t i = 0; i < backlog->line_count; i++) {
-        const struct line *line = backlog->lines[i];
-        const struct spool_ledger *ledger = &line->stream->ledger;
-
-        if (has_segment(line, olds) || strcmp(line->channel.name, channel) != 0)
-            continue;
-        taken += ledger->taken;
-        sum->held += ledger->held;
-        sum->delivered += ledger->delivered;
-        for (unsigned kind = 0; kind < LAYOUT_SPOOL_DROPS; kind++)
-            sum->dropped[kind] += ledger->dropped[kind];
-    }
-    return taken;
-}
-
 _Static_assert((int)LAYOUT_SPOOL_DROPS == (int)SPOOL_DROP_REASONS, "the kinds of loss in the spool");
 
 void backlog_settle(struct backlog *backlog)
@@ -371,34 +416,10 @@ void backlog_settle(struct backlog *backlog)
     /* While the file cannot be read, what the segment says of it stands. */
     if (spool_state(backlog->spool) == SPOOL_STATE_FAILED)
         return;
+    /* It may not have been readable before. */
+    agree(backlog);
     for (uint32_t i = 0; i < backlog->present->layout.channel_count; i++) {
         sum_earlier(backlog, backlog->present->layout.channels[i].name, NULL, &sum);
         ring_spooled_store(segment_channel(backlog->present, i), &sum);
-    }
-}
-
-void backlog_agree(struct backlog *backlog, const struct segment *olds, int created)
-{
-    /* The oldest hands its counters on to the next when it is settled, and so on to the present one. */
-    const struct segment *oldest = olds[0].base ? &olds[0] : backlog->present;
-
-    if (spool_state(backlog->spool) != SPOOL_STATE_OK)
-        return;
-    if (created)
-        spool_begin_anew(backlog->spool);
-    for (uint32_t i = 0; i < oldest->layout.channel_count; i++) {
-        struct layout_channel *channel = segment_channel(oldest, i);
-        struct ring_carried carried;
-        struct ring_spooled sum;
-        uint64_t taken = sum_earlier(backlog, oldest->layout.channels[i].name, olds, &sum);
-
-        ring_carried_load(channel, &carried);
-        /* The file is right. Messages of before a reboot are as good as written and taken here; those that it has forgotten are lost. */
-        if (taken > carried.taken)
-            carried.written += taken - carried.taken;
-        else
-            carried.dropped[LAYOUT_DROP_SPOOL_FAILED] += carried.taken - taken;
-        carried.taken = taken;
-        ring_carried_store(channel, &carried);
     }
 }

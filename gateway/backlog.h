@@ -15,10 +15,11 @@
 
 struct backlog;
 
-/* Take up what `spool` (borrowed, as everything else) holds. `generation` is that of the present segment, `channels` are its `channel_count` channels. On
- * success *out must be given to backlog_destroy. -ENOMEM. */
+/* Take up what `spool` (borrowed, as everything else) holds. `channels` are those of `present`; `olds` are the SEGMENT_OLD_MAX segments that are still being
+ * drained, the oldest first, unused ones with base NULL; `created`: the present one was made just now, and is the only one. Brings the segments' counters
+ * into agreement with the file, now or when it can be read. On success *out must be given to backlog_destroy. -ENOMEM. */
 int backlog_create(struct backlog **out, struct spool *spool, const struct segment *present, const struct outward_channel *channels,
-                   struct flight *flight, outward_send send, void *context);
+                   const struct segment *olds, int created, struct flight *flight, outward_send send, void *context);
 void backlog_destroy(struct backlog *backlog);
 
 struct spool *backlog_spool(const struct backlog *backlog);
@@ -30,10 +31,11 @@ const char *backlog_boot(const struct backlog *backlog);
 int backlog_pump_earlier(struct backlog *backlog);
 int backlog_pump(struct backlog *backlog);
 
-/* Whether all of earlier segments has been sent, though perhaps not answered: 1 or 0. */
+/* Whether all of earlier segments has been sent, though perhaps not answered: 1 or 0. Also 1 while the spool cannot be drained: it holds nobody up. */
 int backlog_earlier_sent(struct backlog *backlog);
 
-/* Whether a channel's lane with that stream (NULL: none) has messages in the spool, or its channel has from earlier segments, that have not been sent. */
+/* Whether a channel's lane with that stream (NULL: none) has messages in the spool, or its channel has from earlier segments, that have not been sent. 0 while the
+ * spool cannot be drained. */
 int backlog_before(const struct backlog *backlog, const char *channel, const struct spool_stream *stream);
 
 /* Whether the stream has messages that have not been sent. */
@@ -48,9 +50,5 @@ void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64
 
 /* Bring the counters that the present segment shows for earlier segments' messages up to what the spool says, and the spool's state. */
 void backlog_settle(struct backlog *backlog);
-
-/* At the start: agree with the segments on what was ever taken of the messages of segments that are no more. `olds` are the SEGMENT_OLD_MAX that are still
- * being drained, the oldest first, the rest with base NULL. `created`: the present segment was made just now, and is the only one. */
-void backlog_agree(struct backlog *backlog, const struct segment *olds, int created);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "counters.h"
+#include "route.h"
 
 /* One of them. */
 struct stage {
@@ -25,19 +26,23 @@ static int copy_channels(struct stage *stage, const struct segment *present, con
 {
     const struct layout *layout = &stage->segment->layout;
 
+    char ignored[128];
+
     stage->channels = calloc(layout->channel_count, sizeof(stage->channels[0]));
     stage->topics = calloc(layout->channel_count, sizeof(stage->topics[0]));
     if (!stage->channels || !stage->topics)
         return -ENOMEM;
     for (uint32_t i = 0; i < layout->channel_count; i++) {
         const struct layout_channel_info *channel = &layout->channels[i];
-        int same;
+        int same, valid;
 
         stage->topics[i] = malloc(channel->topic_size + (size_t)1);
         if (!stage->topics[i])
             return -ENOMEM;
         segment_topic(stage->segment, i, stage->topics[i]);
-        stage->channels[i] = (struct outward_channel){.name = channel->name, .topic = stage->topics[i], .qos = channel->qos,
+        /* The segment's members may have changed it since. What a broker answers by closing the connection is not sent. */
+        valid = route_topic_valid(stage->topics[i], strlen(stage->topics[i]), ignored, sizeof(ignored)) == 0;
+        stage->channels[i] = (struct outward_channel){.name = channel->name, .topic = valid ? stage->topics[i] : NULL, .qos = channel->qos,
                                                       .retain = (int)channel->retain};
         /* What no segment describes is as the channel of that name has it now. */
         if ((same = segment_find(present, channel->name)) >= 0) {

@@ -111,7 +111,7 @@ static void spool_changed(struct loop *loop)
 /* Move to the disk what the rings cannot keep. Returns whether there was anything to do. */
 static int spool_work(struct loop *loop)
 {
-    int worked;
+    int worked = 0;
 
     if (!loop->spool)
         return 0;
@@ -121,10 +121,12 @@ static int spool_work(struct loop *loop)
         /* In an outage the power may fail as well: what waits goes to the disk though the rings could hold it. */
         loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
         outward_take_all(loop->outward);
-        if (loop->former && former_take(loop->former))
+        worked = loop->former && former_take(loop->former);
+        /* It takes a batch at a time. */
+        if (worked)
             loop->outage_ms = loop->now_ms;
     }
-    worked = outward_take(loop->outward);
+    worked |= outward_take(loop->outward);
     worked |= spool_step(loop->spool, loop->now_ms, platform_time_ns());
     if (worked || spool_state(loop->spool) != loop->spool_state)
         spool_changed(loop);

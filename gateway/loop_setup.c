@@ -42,6 +42,8 @@ static int send_message(void *context, const struct outward_channel *channel, co
                                      .retain = channel->retain};
     struct origin origin;
 
+    if (!channel->topic)
+        return -EINVAL;
     if (channel->source) {
         origin_describe(&origin, message, loop->boot);
         outgoing.properties = origin.properties;
@@ -107,9 +109,8 @@ static int open_spool(struct loop *loop)
     if (!loop->plan.spools && access(config->spool_path, F_OK) < 0)
         return 0;
     if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0 ||
-        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, &loop->flight, send_message, loop)) < 0)
+        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, loop->olds, loop->created, &loop->flight, send_message, loop)) < 0)
         return rc;
-    backlog_agree(loop->backlog, loop->olds, loop->created);
     loop->spool_state = spool_state(loop->spool);
     if (spool_held(loop->spool) > 0)
         log_write(LOG_LEVEL_INFO, "spool has a backlog: path=%s messages=%llu", config->spool_path, (unsigned long long)spool_held(loop->spool));
@@ -228,9 +229,11 @@ int loop_change(struct loop *loop, struct config *next)
     *loop->config = *next;
     *next = before;
     rc = open_service(loop);
+    if (rc < 0)
+        close_service(loop);
     pthread_mutex_unlock(&loop->lock);
     if (rc < 0) {
-        /* The caller takes all down, and begins again with what was. */
+        /* The caller takes the rest down, and begins again with what was. */
         *next = *loop->config;
         *loop->config = before;
         return rc;

@@ -20,7 +20,7 @@ static const char *const advice[LAYOUT_DROP_REASONS] = {
     [LAYOUT_DROP_CORRUPT] = "the slot was damaged: a process with access to the segment writes where it should not",
     [LAYOUT_DROP_SPOOL_SIZE] = "the spool was full: raise max_size",
     [LAYOUT_DROP_SPOOL_AGE] = "the message was too old: raise max_age",
-    [LAYOUT_DROP_SPOOL_FAILED] = "the spool could not take it: look at its disk",
+    [LAYOUT_DROP_SPOOL_FAILED] = "they were in a spool that was damaged or removed: look at its disk",
     [LAYOUT_DROP_EXPIRED] = "the message was too old when it arrived",
     [LAYOUT_DROP_RATE] = "more messages arrived than the channel allows",
 };

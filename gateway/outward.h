@@ -18,7 +18,8 @@ enum outward_spool { OUTWARD_SPOOL_OFF, OUTWARD_SPOOL_OVERFLOW, OUTWARD_SPOOL_AL
 
 /* How the messages of a channel are published. Strings are borrowed and must outlive the struct outward. */
 struct outward_channel {
-    const char *name, *topic;
+    const char *name;
+    const char *topic;             /* NULL: it is none that may be published to; the messages are dropped as refused */
     unsigned qos;
     int retain;
     enum outward_spool spool;

@@ -124,18 +124,20 @@ int spool_take(struct spool *spool, struct spool_stream *stream, const struct sp
 int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t sequence, struct spool_message *message);
 
 /* A message was delivered (dropped < 0) or will not be (an enum spool_drop). What is not held any more is not counted. Kept in memory until a batch
- * succeeds; -ENOBUFS: there are SPOOL_DONE_MAX already, send nothing more until one does. */
+ * succeeds; -ENOBUFS: there are SPOOL_DONE_MAX already. Whoever sends asks spool_can_drain before,
+ * which leaves room for SPOOL_DONE_RESERVE answers that are still to come. */
 #define SPOOL_DONE_MAX 4096
+#define SPOOL_DONE_RESERVE 128
 int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped);
-
-/* Whether another message may be sent without spool_done failing for want of room; `in_flight` messages have been sent and not ticked off. */
-int spool_has_room(const struct spool *spool, size_t in_flight);
 
 /* Whether taking can be tried: it works, or it is time to see whether it does again. */
 int spool_ready(const struct spool *spool);
 
 /* Forget what the batch has taken. */
 void spool_abandon(struct spool *spool);
+
+/* Whether messages can be read and ticked off: 0 while the file is not open, or so much is to be ticked off that the disk must take some first. */
+int spool_can_drain(const struct spool *spool);
 
 /* End the batch. Returns 0, also when there was none; -errno: all its changes are undone. */
 int spool_commit(struct spool *spool);

@@ -128,9 +128,9 @@ int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequen
     return 0;
 }
 
-int spool_has_room(const struct spool *spool, size_t in_flight)
+int spool_can_drain(const struct spool *spool)
 {
-    return spool->done_count + in_flight < SPOOL_DONE_MAX;
+    return spool->db && spool->done_count + SPOOL_DONE_RESERVE < SPOOL_DONE_MAX;
 }
 
 int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
@@ -153,6 +153,12 @@ int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequ
     return SQLITE_OK;
 }
 
+/* Write the stream's row; one of which nothing counts any more has none. */
+static int put_stream(struct spool *spool, const struct spool_stream *stream)
+{
+    return stream->batch.taken > 0 ? spool_rows_put_stream(&spool->rows, stream) : spool_rows_delete_stream(&spool->rows, stream->id);
+}
+
 /* Everything of a commit between the first change and the last. */
 static int finish_batch(struct spool *spool)
 {
@@ -164,7 +170,7 @@ static int finish_batch(struct spool *spool)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
         if (spool->streams[i]->touched)
-            rc = spool_rows_put_stream(&spool->rows, spool->streams[i]);
+            rc = put_stream(spool, spool->streams[i]);
     return rc == SQLITE_OK ? spool_rows_commit(&spool->rows) : rc;
 }
 
@@ -190,7 +196,7 @@ int spool_commit(struct spool *spool)
             continue;
         stream->ledger = stream->batch;
         stream->touched = 0;
-        stream->in_file = 1;
+        stream->in_file = stream->ledger.taken > 0;
     }
     spool_rows_used(&spool->rows, &spool->used);
     /* A batch that wrote nothing, or less than the one that failed, does not show that it works again. */

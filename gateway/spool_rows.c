@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "layout.h"
+#include "platform.h"
+#include "route.h"
 
 static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_BEGIN] = "BEGIN IMMEDIATE",
@@ -73,6 +74,19 @@ static const char *column_text(sqlite3_stmt *statement, int column)
     return text && strlen(text) == (size_t)sqlite3_column_bytes(statement, column) ? text : NULL;
 }
 
+/* What a broker would not take it answers by closing the connection, again and again: it must not come so far. */
+static int is_topic(const char *text)
+{
+    char ignored[128];
+
+    return text && route_topic_valid(text, strlen(text), ignored, sizeof(ignored)) == 0;
+}
+
+static int is_boot_id(const char *text)
+{
+    return text && strlen(text) < PLATFORM_BOOT_ID_SIZE && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
+}
+
 /* Read the row that the statement stands on. Somebody else may have written it. */
 static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
 {
@@ -98,8 +112,8 @@ static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
             return SQLITE_CORRUPT;
         *counts[i] = (uint64_t)value;
     }
-    return stream->id > 0 && stream->source.channel && stream->source.boot && stream->source.topic && qos >= 0 && qos <= 2 && lane >= 0 &&
-                   lane <= UINT32_MAX && stream->source.topic[0] && strlen(stream->source.topic) <= LAYOUT_TOPIC_MAX
+    return stream->id > 0 && stream->source.channel && is_boot_id(stream->source.boot) && is_topic(stream->source.topic) && qos >= 0 && qos <= 2 &&
+                   lane >= 0 && lane <= UINT32_MAX
                ? SQLITE_OK
                : SQLITE_CORRUPT;
 }

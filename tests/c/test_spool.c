@@ -379,6 +379,16 @@ static void test_foreign_rows_are_damage(void)
     run_sql("UPDATE stream SET qos = 77");
     CHECK_EQUAL(open_spool(), 0);
     CHECK_EQUAL(count_files("spool.db.damaged-"), 1);
+    /* A topic, or an origin, that would make the broker close every connection. */
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQUAL(take(lane(0), 0, 3, 10), 0);
+        CHECK_EQUAL(spool_commit(spool), 0);
+        spool_close(spool);
+        spool = NULL;
+        run_sql(i == 0 ? "UPDATE stream SET topic = 'a/#'" : "UPDATE stream SET boot = x'ff'");
+        CHECK_EQUAL(open_spool(), 0);
+        CHECK_EQUAL(count_files("spool.db.damaged-"), 2 + i);
+    }
     spool_close(spool);
     spool = NULL;
     run_sql("INSERT INTO message (stream, sequence, time_ns, spooled_ns, payload) VALUES (99, 1, 1, 1, x'00')");
@@ -451,10 +461,17 @@ static void test_begin_anew_keeps_what_is_held(void)
     for (uint64_t i = 0; i < 4; i++)
         spool_done(spool, lane(0), i, -1);
     CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(take(lane(1), 0, 1, 10), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    spool_done(spool, lane(1), 0, -1);
+    CHECK_EQUAL(spool_commit(spool), 0);
     spool_begin_anew(spool);
     CHECK_EQUAL(lane(0)->ledger.taken, 6);
     CHECK_EQUAL(lane(0)->ledger.delivered, 0);
     CHECK_EQUAL(check_file(), 0);
+    /* Streams of segments that are gone do not pile up, boot by boot. */
+    CHECK_EQUAL(reopen(), 0);
+    CHECK_EQUAL(spool_stream_count(spool), 1);
 }
 
 /* When all is delivered, the file gives its space back. */

@@ -247,6 +247,60 @@ def test_full_disk_and_room_again(new_gateway, lasting_broker, processes, build)
     wait_until(lambda: gateway.stats()["spool"]["state"] == "ok" and spooled(gateway) > 0, gateway.log)
 
 
+def test_full_disk_does_not_hold_up_a_channel_with_a_backlog(new_gateway, lasting_broker, processes, build):
+    """Nothing can be written to the disk any more, not even what has been delivered from it: a channel's new messages then do not wait for its backlog. With
+    room again the rest follows, and the ledger adds up."""
+    broker, subscribe = lasting_broker
+    each = 2000
+    gateway = new_gateway(publish_channel(max_payload=64, writers=5, slots=256, overflow="reject", spool="overflow"), broker=broker,
+                          spool={"interval": "100ms"}).start()
+    subscriber = subscribe("test/out")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, each)
+    wait_until(lambda: spooled(gateway) == WRITERS * each, gateway.log)
+    # Not one byte: the log is a file, too, and ends here.
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    broker.start()
+    gateway.wait_for_link()
+    gateway.write("out", b"9 0 live")
+    wait_until(lambda: b"9 0 live" in subscriber.payloads(), gateway.stats)
+    assert gateway.stats()["spool"]["state"] == "full" and spooled(gateway) == WRITERS * each
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    wait_until(lambda: gateway.channel("out")["delivered"] == WRITERS * each + 1, gateway.stats, 2 * LIMIT)
+    check_ledger(gateway.channel("out"))
+    numbers = by_writer(subscriber.payloads())
+    assert all(without_duplicates(numbers[str(writer)]) == list(range(each)) for writer in range(WRITERS))
+
+
+def test_spool_that_comes_late_is_accounted_for(new_gateway, lasting_broker, processes, build):
+    """After a reboot the spool's disk is there only after the gateway: what it holds is sent all the same, and the ledger adds up before and after."""
+    broker, subscribe = lasting_broker
+    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker)
+    folder = gateway.folder / "disk"
+    folder.mkdir()
+    gateway.spool["path"] = folder / "spool.db"
+    gateway.write_config()
+    gateway.start()
+    subscriber = subscribe("test/out")
+    broker.stop()
+    gateway.wait_for_link("down")
+    flood(processes, build, gateway, 100)
+    gateway.stop()
+    gateway.remove_segment()
+    folder.rename(gateway.folder / "away")
+    gateway.start(link=False)
+    wait_until(lambda: gateway.stats()["spool"]["state"] == "failed", gateway.log)
+    check_ledger(gateway.channel("out"))
+    (gateway.folder / "away").rename(folder)
+    wait_until(lambda: spooled(gateway) == 100 * WRITERS, gateway.log)
+    check_ledger(gateway.channel("out"))
+    broker.start()
+    expect_all(subscriber, gateway, 100)
+    ledger = gateway.wait_for_delivery("out", 100 * WRITERS)
+    assert ledger["written"] == 100 * WRITERS and ledger["dropped"] == {}
+
+
 @pytest.mark.parametrize("damage", ["garbage", "truncated", "directory"])
 def test_damaged_spool_does_not_stop_live_traffic(new_gateway, broker, subscribe, damage):
     """Whatever lies where the spool should be: messages flow, and the log says what was done."""
