@@ -1,49 +1,11 @@
-/* backlog.c: from the spool to the broker. See backlog.h.
- *
- * The happy path of a message:
- *   1. pump_line reads it from the file and hands it to the MQTT client with a token
- *   2. the answer comes back by token; line_answered tells the spool, which deletes it with the next batch
- * What can go wrong:
- *   - failed in step 1 or 2: sending begins again at that message
- *   - dropped by a limit while it is in flight: the spool counted it; the answer then counts nothing
- *   - the gateway is killed anywhere: what the file still has is sent again
- */
-#include "backlog.h"
+/* backlog.c: the streams of the spool that are on their way to the broker, and the counters of those whose segment is gone. See backlog.h. */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backlog_parts.h"
 #include "counters.h"
-#include "platform.h"
-
-#define BURST 16 /* messages of a stream until the next one has its turn; as in outward.c */
-
-struct line {
-    struct backlog *backlog;
-    struct spool_stream *stream;
-    struct outward_channel channel; /* as it was when the messages were written */
-    struct flight_lane flight;
-    uint64_t next;                 /* sequence number to send next */
-    unsigned in_flight;
-};
-
-struct backlog {
-    struct spool *spool;
-    const struct segment *present;
-    const struct outward_channel *channels;
-    const struct segment *olds;    /* SEGMENT_OLD_MAX that are being drained, the oldest first; the others' base is NULL */
-    int created;                   /* 1: the present segment was made by this gateway */
-    int agreed;                    /* 1: the segments' counters have been brought into agreement with the file */
-    struct flight *flight;
-    outward_send send;
-    void *context;
-    struct line **lines;           /* one a stream of the spool, in its order */
-    size_t line_count, turn;
-    unsigned in_flight, live_first_in_flight;
-    int earlier_unsent;            /* 1: there may be unsent messages of earlier segments */
-    char boot[PLATFORM_BOOT_ID_SIZE];
-};
 
 struct spool *backlog_spool(const struct backlog *backlog)
 {
@@ -53,43 +15,6 @@ struct spool *backlog_spool(const struct backlog *backlog)
 const char *backlog_boot(const struct backlog *backlog)
 {
     return backlog->boot;
-}
-
-static int is_earlier(const struct line *line)
-{
-    return line->stream->source.generation != line->backlog->present->layout.generation;
-}
-
-static int unsent(const struct line *line)
-{
-    return line->stream->ledger.held > 0 && line->next < line->stream->ledger.next;
-}
-
-static void left_flight(struct line *line, unsigned count)
-{
-    line->in_flight -= count;
-    line->backlog->in_flight -= count;
-    if (line->channel.live_first)
-        line->backlog->live_first_in_flight -= count;
-}
-
-static void line_answered(struct flight_lane *flight)
-{
-    struct line *line = flight->owner;
-    struct backlog *backlog = line->backlog;
-    enum flight_answer answer;
-    uint64_t sequence;
-
-    while ((answer = flight_take(backlog->flight, flight, &sequence)) != FLIGHT_WAITING) {
-        if (answer == FLIGHT_FAILED) {
-            left_flight(line, line->in_flight);
-            if (sequence < line->next)
-                line->next = sequence;
-            return;
-        }
-        left_flight(line, 1);
-        spool_done(backlog->spool, line->stream, sequence, answer == FLIGHT_DELIVERED ? -1 : SPOOL_DROP_REFUSED);
-    }
 }
 
 /* ---- Lines ---- */
@@ -102,8 +27,7 @@ static const struct outward_channel *find_channel(const struct backlog *backlog,
     return NULL;
 }
 
-/* Make a line for each stream that has none yet. */
-static int refresh(struct backlog *backlog)
+int backlog_refresh(struct backlog *backlog)
 {
     size_t count = spool_stream_count(backlog->spool);
     struct line **larger;
@@ -125,9 +49,10 @@ static int refresh(struct backlog *backlog)
         line->stream = stream;
         line->channel = (struct outward_channel){.name = stream->source.channel, .topic = stream->source.topic, .qos = stream->source.qos,
                                                  .retain = stream->source.retain, .source = stream->source.source,
-                                                 .live_first = now && now->live_first};
-        backlog->earlier_unsent |= is_earlier(line);
-        flight_lane_init(&line->flight, line, line_answered);
+                                                 .live_first = now && now->live_first, .batch_max = now ? now->batch_max : 1,
+                                                 .batch_format = now ? now->batch_format : FRAME_NONE};
+        backlog->earlier_unsent |= backlog_line_is_earlier(line);
+        flight_lane_init(&line->flight, line, backlog_line_answered);
         stream->line = line;
         backlog->lines[backlog->line_count++] = line;
     }
@@ -140,7 +65,7 @@ static int has_segment(const struct line *line, const struct segment *olds)
     for (int i = 0; olds && i < SEGMENT_OLD_MAX; i++)
         if (olds[i].base && olds[i].layout.generation == line->stream->source.generation)
             return 1;
-    return !is_earlier(line);
+    return !backlog_line_is_earlier(line);
 }
 
 /* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever taken of them. */
@@ -178,7 +103,7 @@ static void agree(struct backlog *backlog)
 {
     const struct segment *oldest = find_oldest(backlog);
 
-    if (backlog->agreed || spool_state(backlog->spool) != SPOOL_STATE_OK || refresh(backlog) < 0)
+    if (backlog->agreed || spool_state(backlog->spool) != SPOOL_STATE_OK || backlog_refresh(backlog) < 0)
         return;
     backlog->agreed = 1;
     if (backlog->created)
@@ -218,7 +143,7 @@ int backlog_create(struct backlog **out, struct spool *spool, const struct segme
     backlog->context = context;
     platform_boot_id(backlog->boot);
     backlog->earlier_unsent = 1;
-    if (refresh(backlog) < 0) {
+    if (backlog_refresh(backlog) < 0) {
         backlog_destroy(backlog);
         return -ENOMEM;
     }
@@ -236,147 +161,8 @@ void backlog_destroy(struct backlog *backlog)
         free(backlog->lines[i]);
     }
     free(backlog->lines);
+    frame_free(&backlog->frame);
     free(backlog);
-}
-
-/* ---- Sending ---- */
-
-/* Whether one more message of this line may fly. */
-static int has_room(const struct line *line)
-{
-    const struct backlog *backlog = line->backlog;
-    unsigned quarter = backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
-
-    if (!flight_has_room(backlog->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
-        return 0;
-    if (line->channel.live_first && backlog->live_first_in_flight >= quarter)
-        return 0;
-    return backlog->in_flight == 0 || backlog->in_flight < backlog->flight->limit - quarter;
-}
-
-static void give_up(struct line *line, uint64_t sequence, enum spool_drop reason)
-{
-    spool_done(line->backlog->spool, line->stream, sequence, (int)reason);
-    line->next = sequence + 1;
-}
-
-/* Send the line's next message. Returns 1 sent or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
-static int send_next(struct line *line)
-{
-    struct backlog *backlog = line->backlog;
-    const struct spool_source *source = &line->stream->source;
-    struct spool_message stored;
-    struct outward_message message;
-    uint64_t token;
-    int rc = spool_next(backlog->spool, line->stream, line->next, &stored);
-
-    if (rc == -ENOENT)
-        line->next = line->stream->ledger.next;
-    if (rc < 0)
-        return 0;
-    if (stored.sequence >= line->stream->ledger.next || stored.size > LAYOUT_PAYLOAD_MAX) {
-        give_up(line, stored.sequence, SPOOL_DROP_LOST);
-        return 1;
-    }
-    message = (struct outward_message){.payload = stored.payload, .size = stored.size, .sequence = stored.sequence, .time_ns = stored.time_ns,
-                                       .generation = source->generation, .lane = source->lane, .boot = source->boot};
-    token = flight_add(backlog->flight, &line->flight, stored.sequence, 0);
-    rc = backlog->send(backlog->context, &line->channel, &message, token);
-    if (rc < 0) {
-        flight_cancel(backlog->flight, &line->flight);
-        if (rc == -EAGAIN)
-            return rc;
-        give_up(line, stored.sequence, SPOOL_DROP_REFUSED);
-        return 1;
-    }
-    line->in_flight++;
-    backlog->in_flight++;
-    backlog->live_first_in_flight += (unsigned)line->channel.live_first;
-    line->next = stored.sequence + 1;
-    return 1;
-}
-
-static int pump_line(struct line *line)
-{
-    int steps = 0, rc;
-
-    while (steps < BURST && unsent(line) && has_room(line)) {
-        if ((rc = send_next(line)) < 0)
-            return rc;
-        if (rc == 0)
-            break;
-        steps++;
-    }
-    return steps;
-}
-
-/* The generation whose turn it is: that of the first stream of an earlier segment that has something to send; otherwise the present one. */
-static uint64_t generation_in_turn(struct backlog *backlog)
-{
-    backlog->earlier_unsent = 1;
-    for (size_t i = 0; i < backlog->line_count; i++)
-        if (is_earlier(backlog->lines[i]) && unsent(backlog->lines[i]))
-            return backlog->lines[i]->stream->source.generation;
-    backlog->earlier_unsent = 0;
-    return backlog->present->layout.generation;
-}
-
-static int pump_generation(struct backlog *backlog, uint64_t generation)
-{
-    int sent = 0;
-
-    for (size_t i = 0; i < backlog->line_count; i++) {
-        struct line *line = backlog->lines[(backlog->turn + i) % backlog->line_count];
-        int rc;
-
-        if (line->stream->source.generation != generation || !unsent(line))
-            continue;
-        if ((rc = pump_line(line)) < 0)
-            return sent > 0 ? sent : rc;
-        sent += rc;
-    }
-    if (backlog->line_count > 0)
-        backlog->turn = (backlog->turn + 1) % backlog->line_count;
-    return sent;
-}
-
-int backlog_pump_earlier(struct backlog *backlog)
-{
-    uint64_t generation;
-
-    if (refresh(backlog) < 0)
-        return 0;
-    generation = generation_in_turn(backlog);
-    return generation == backlog->present->layout.generation ? 0 : pump_generation(backlog, generation);
-}
-
-int backlog_pump(struct backlog *backlog)
-{
-    return refresh(backlog) < 0 ? 0 : pump_generation(backlog, generation_in_turn(backlog));
-}
-
-int backlog_earlier_sent(struct backlog *backlog)
-{
-    /* A spool that cannot be drained holds nobody up: then order gives way. */
-    return !spool_can_drain(backlog->spool) || generation_in_turn(backlog) == backlog->present->layout.generation;
-}
-
-int backlog_unsent(const struct spool_stream *stream)
-{
-    /* Without a line yet, nothing of it has been sent. */
-    return stream->line ? unsent(stream->line) : stream->ledger.held > 0;
-}
-
-int backlog_before(const struct backlog *backlog, const char *channel, const struct spool_stream *stream)
-{
-    if (!spool_can_drain(backlog->spool))
-        return 0;
-    if (stream && backlog_unsent(stream))
-        return 1;
-    for (size_t i = 0; backlog->earlier_unsent && i < backlog->line_count; i++)
-        if (is_earlier(backlog->lines[i]) && unsent(backlog->lines[i]) && strcmp(backlog->lines[i]->channel.name, channel) == 0)
-            return 1;
-    return 0;
 }
 
 /* ---- Messages that were taken from a ring while they flew ---- */
@@ -385,19 +171,19 @@ void backlog_skip(struct backlog *backlog, struct spool_stream *stream, uint64_t
 {
     struct line *line;
 
-    if (refresh(backlog) < 0)
+    if (backlog_refresh(backlog) < 0)
         return;
     line = stream->line;
     if (next > line->next)
         line->next = next;
 }
 
-void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, enum flight_answer answer)
+void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, uint32_t count, enum flight_answer answer)
 {
     struct line *line = stream->line;
 
     if (answer != FLIGHT_FAILED)
-        spool_done(backlog->spool, stream, sequence, answer == FLIGHT_DELIVERED ? -1 : SPOOL_DROP_REFUSED);
+        spool_done(backlog->spool, stream, sequence, count, answer == FLIGHT_DELIVERED ? -1 : SPOOL_DROP_REFUSED);
     else if (line && sequence < line->next)
         line->next = sequence;
 }

@@ -45,8 +45,8 @@ int backlog_unsent(const struct spool_stream *stream);
  * unsent before them. */
 void backlog_skip(struct backlog *backlog, struct spool_stream *stream, uint64_t next);
 
-/* Such a message has been answered: delivered, refused, or to be sent again, with all behind it. */
-void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, enum flight_answer answer);
+/* `count` such messages have been answered: delivered, refused, or to be sent again, with all behind them. */
+void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, uint32_t count, enum flight_answer answer);
 
 /* Bring the counters that the present segment shows for earlier segments' messages up to what the spool says, and the spool's state. */
 void backlog_settle(struct backlog *backlog);

@@ -16,6 +16,9 @@
 /* Whether a channel's messages go to disk: never, when the ring is about to overwrite them, or each. */
 enum config_spool { CONFIG_SPOOL_OFF, CONFIG_SPOOL_OVERFLOW, CONFIG_SPOOL_ALWAYS };
 
+/* How several samples make one MQTT message. */
+enum config_batch { CONFIG_BATCH_NONE, CONFIG_BATCH_FRAME, CONFIG_BATCH_LINES };
+
 /* A [channel NAME] section. */
 struct config_channel {
     char *name;
@@ -31,6 +34,10 @@ struct config_channel {
     int retain;                      /* 1 or 0; publish only */
     uint32_t max_payload;            /* bytes */
     uint32_t topic_max;              /* bytes; 0 in publish channels */
+    uint32_t batch_max;              /* samples in one MQTT message at most; 1: each has its own; publish only */
+    uint32_t batch_time_ms;          /* publish only */
+    int batch_format;                /* enum config_batch; publish only */
+    int unpack;                      /* enum config_batch; subscribe only */
     uint64_t max_age_ms;             /* 0 = no limit; subscribe only */
     int ignore_retained;             /* 1 or 0; subscribe only */
     uint32_t max_rate;               /* messages a second, 0 = no limit; subscribe only */

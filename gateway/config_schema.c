@@ -36,6 +36,10 @@ static const struct config_value_choice spools[] = {
     { "off", CONFIG_SPOOL_OFF }, { "overflow", CONFIG_SPOOL_OVERFLOW }, { "always", CONFIG_SPOOL_ALWAYS }, { NULL,
             0 } };
 
+static const struct config_value_choice batches[] = {
+    { "frame", CONFIG_BATCH_FRAME }, { "lines", CONFIG_BATCH_LINES }, { NULL, 0 } };
+static const struct config_value_choice unpacks[] = {
+    { "no", CONFIG_BATCH_NONE }, { "frame", CONFIG_BATCH_FRAME }, { "lines", CONFIG_BATCH_LINES }, { NULL, 0 } };
 static const struct config_value_choice drains[] = { { "in-order", 0 }, { "live-first", 1 }, { NULL, 0 } };
 
 #define IN_CONFIG(member) offsetof(struct config, member)
@@ -112,6 +116,10 @@ static const struct config_key keys[] = {
       ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
     { CHANNEL, "drain", "in-order", PUBLISH, LIVE, CHOICE, IN_CHANNEL(live_first), ONE_OF(drains) },
     { CHANNEL, "source", "no", PUBLISH, LIVE, CHOICE, IN_CHANNEL(source), ONE_OF(booleans) },
+    { CHANNEL, "batch_max", "1", PUBLISH, LIVE, COUNT, IN_CHANNEL(batch_max), RANGE(1, 10000, uint32_t) },
+    { CHANNEL, "batch_time", "10ms", PUBLISH, LIVE, DURATION_MS, IN_CHANNEL(batch_time_ms), ZERO_OR(1, 3600 * SECOND, uint32_t) },
+    { CHANNEL, "batch_format", "frame", PUBLISH, LIVE, CHOICE, IN_CHANNEL(batch_format), ONE_OF(batches) },
+    { CHANNEL, "unpack", "no", SUBSCRIBE, LIVE, CHOICE, IN_CHANNEL(unpack), ONE_OF(unpacks) },
     { CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
       RANGE(1, LAYOUT_TOPIC_MAX, uint32_t) },
     { CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_MAX, uint32_t) },

@@ -31,7 +31,7 @@ int flight_has_room(const struct flight *flight)
     return flight->used < flight->limit;
 }
 
-uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint64_t now_ns)
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint32_t count, uint64_t now_ns)
 {
     int index = flight->free;
     struct flight_entry *entry;
@@ -42,6 +42,7 @@ uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t se
     flight->used++;
     entry->lane = lane;
     entry->sequence = sequence;
+    entry->count = count;
     entry->sent_ns = now_ns;
     entry->generation = (entry->generation + 1) & GENERATION_MASK;
     entry->answer = FLIGHT_WAITING;
@@ -91,7 +92,7 @@ int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answ
         return 0;
     entry->answer = answer;
     if (answer == FLIGHT_DELIVERED && entry->lane->latency)
-        latency_add(entry->lane->latency, (int64_t)(now_ns - entry->sent_ns));
+        latency_add(entry->lane->latency, (int64_t)(now_ns - entry->sent_ns), entry->count);
     entry->lane->waiting--;
     entry->lane->failed |= answer == FLIGHT_FAILED;
     if (entry->lane->answered)
@@ -99,7 +100,7 @@ int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answ
     return 1;
 }
 
-enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence)
+enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence, uint32_t *count)
 {
     int index = lane->first;
     enum flight_answer answer;
@@ -110,6 +111,7 @@ enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, 
     if (answer == FLIGHT_WAITING || (answer == FLIGHT_FAILED && lane->waiting > 0))
         return FLIGHT_WAITING;
     *sequence = flight->entries[index].sequence;
+    *count = flight->entries[index].count;
     do {
         index = lane->first;
         lane->first = flight->entries[index].next;

@@ -33,7 +33,8 @@ struct flight_lane {
 
 struct flight_entry {
     struct flight_lane *lane;  /* NULL: the entry is free */
-    uint64_t sequence, sent_ns;
+    uint64_t sequence, sent_ns;    /* of the first */
+    uint32_t count;            /* messages of the lane that fly as one */
     uint32_t generation;       /* tells this use of the entry from the one before */
     enum flight_answer answer;
     int next;                  /* in the lane's chain, or in the list of free entries */
@@ -55,18 +56,19 @@ void flight_set_limit(struct flight *flight, unsigned limit);
 /* Whether another message may fly: 1 or 0. */
 int flight_has_room(const struct flight *flight);
 
-/* Put a message into the table; there must be room. now_ns: a monotonic clock. Returns its token. */
-uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint64_t now_ns);
+/* Put a message into the table, or `count` of them that are sent as one and get one answer: those from `sequence` on. There must be room. now_ns: a
+ * monotonic clock. Returns the token. */
+uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint32_t count, uint64_t now_ns);
 
-/* Take the last message that was added to the lane out again: it could not be sent. */
+/* Take what was last added to the lane out again: it could not be sent. */
 void flight_cancel(struct flight *flight, struct flight_lane *lane);
 
 /* Record an answer and tell the lane. Returns 1, or 0 for a token that is not in flight (any more). */
 int flight_answer(struct flight *flight, uint64_t token, enum flight_answer answer, uint64_t now_ns);
 
-/* Take the lane's oldest message if it can be accounted for. Returns FLIGHT_DELIVERED or FLIGHT_REFUSED with its sequence number;
+/* Take the lane's oldest entry if it can be accounted for. Returns FLIGHT_DELIVERED or FLIGHT_REFUSED with its first sequence number and its count;
  * FLIGHT_FAILED, when all of the lane's messages have been answered and this is the oldest that failed: the lane's chain is empty
  * now and sending begins again at *sequence; FLIGHT_WAITING when there is nothing to take. */
-enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence);
+enum flight_answer flight_take(struct flight *flight, struct flight_lane *lane, uint64_t *sequence, uint32_t *count);
 
 #endif

@@ -113,7 +113,7 @@ int former_pump(struct former *former)
         /* Writers may not know yet that they ring another bell: every lane is looked at. */
         outward_collect(outward);
         outward_collect_all(outward);
-        sent |= outward_pump(outward) > 0;
+        sent |= outward_pump(outward, UINT64_MAX) > 0;
         if (!outward_drained(outward))
             break;
     }

@@ -23,6 +23,7 @@ struct entry {
     struct rate rate;
     uint64_t max_age_ms;
     int ignore_retained;
+    enum frame_format unpack;
 };
 
 struct inward {
@@ -59,6 +60,7 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         entry->identifier = inward_identifier(entry->filter);
         entry->max_age_ms = channels[i].max_age_ms;
         entry->ignore_retained = channels[i].ignore_retained;
+        entry->unpack = channels[i].unpack;
         rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
@@ -77,21 +79,23 @@ void inward_destroy(struct inward *inward)
     free(inward);
 }
 
-static void deliver(struct inward *inward, struct entry *entry, const struct ring_message *message, int drop)
+static void drop(struct inward *inward, struct entry *entry, enum layout_drop reason)
 {
-    if (drop < 0 && ring_write(&entry->writer, message) < 0)
-        drop = LAYOUT_DROP_CORRUPT; /* cannot be: the sizes were checked */
-    if (drop < 0) {
-        entry->ledger.delivered++;
-        entry->ledger.tail = entry->writer.next;
-        ring_ledger_store(entry->writer.ring.lane, &entry->ledger);
-        segment_wake_readers(inward->segment, entry->channel);
-        return;
-    }
-    entry->ledger.dropped[drop]++;
+    entry->ledger.dropped[reason]++;
+    atomic_fetch_or(&inward->dropped, 1u << reason);
+}
+
+/* The channel's ledger as it is now, and its readers woken: once a message, however many samples it had. */
+static void settle(struct inward *inward, struct entry *entry)
+{
+    uint64_t before = entry->ledger.tail;
+
+    entry->ledger.tail = entry->writer.next;
     ring_ledger_store(entry->writer.ring.lane, &entry->ledger);
-    atomic_fetch_or(&inward->dropped, 1u << drop);
-    segment_summon_gateway(inward->segment);
+    if (entry->ledger.tail != before)
+        segment_wake_readers(inward->segment, entry->channel);
+    if (atomic_load(&inward->dropped) != 0)
+        segment_summon_gateway(inward->segment);
 }
 
 uint32_t inward_identifier(const char *filter)
@@ -115,14 +119,14 @@ static int takes(const struct entry *entry, const struct mqtt_message *message)
     return named && route_match(entry->filter, entry->filter_size, message->topic, message->topic_size);
 }
 
-/* Why the channel cannot have the message: an enum layout_drop; or -1: it can. */
-static int unfit(struct entry *entry, const struct mqtt_message *message, uint64_t now_ns, uint64_t expires_ns)
+/* Why the channel cannot have a message of that size: an enum layout_drop; or -1: it can. */
+static int unfit(struct entry *entry, const struct ring_message *message, size_t size, size_t topic_size)
 {
-    if (message->size > entry->writer.ring.max_payload)
+    if (size > entry->writer.ring.max_payload)
         return LAYOUT_DROP_TOO_LARGE;
-    if (message->topic_size > entry->writer.ring.topic_max)
+    if (topic_size > entry->writer.ring.topic_max)
         return LAYOUT_DROP_TOPIC_TOO_LONG;
-    if (expires_ns > 0 && expires_ns <= now_ns)
+    if (message->expires_ns > 0 && message->expires_ns <= message->time_ns)
         return LAYOUT_DROP_EXPIRED;
     /* Last, so that what is dropped anyway does not use up the rate of what is not. */
     if (entry->rate.per_second > 0 && !rate_take(&entry->rate, platform_monotonic_ns()))
@@ -140,18 +144,39 @@ static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
     return age;
 }
 
+/* Put one sample into the channel's ring, if it is fit for it. */
+static void put(struct inward *inward, struct entry *entry, const struct mqtt_message *from, const struct frame_sample *sample, struct age age)
+{
+    struct ring_message message = {.payload = sample->payload, .topic = from->topic, .time_ns = age.arrival_ns,
+                                   .flags = from->retained ? LAYOUT_FLAG_RETAINED : 0};
+    int reason;
+
+    if (sample->time_ns > 0)
+        age.made_ns = sample->time_ns;
+    message.expires_ns = age_expires_ns(&age, entry->max_age_ms);
+    reason = unfit(entry, &message, sample->size, from->topic_size);
+    if (reason < 0) {
+        message.size = (uint32_t)sample->size;
+        message.topic_size = (uint16_t)from->topic_size;
+        if (ring_write(&entry->writer, &message) < 0)
+            reason = LAYOUT_DROP_CORRUPT; /* cannot be: the sizes were checked */
+    }
+    if (reason < 0)
+        entry->ledger.delivered++;
+    else
+        drop(inward, entry, (enum layout_drop)reason);
+}
+
 void inward_message(void *context, const struct mqtt_message *from)
 {
     struct inward *inward = context;
-    uint64_t now_ns = platform_time_ns();
-    struct age age = age_of(from, now_ns);
+    struct age age = age_of(from, platform_time_ns());
     int taken = 0;
 
     for (size_t i = 0; i < inward->count; i++) {
         struct entry *entry = &inward->entries[i];
-        struct ring_message message = {.payload = from->payload, .topic = from->topic, .time_ns = now_ns,
-                                       .expires_ns = age_expires_ns(&age, entry->max_age_ms)};
-        int drop;
+        struct frame_reader reader;
+        struct frame_sample sample;
 
         if (!takes(entry, from))
             continue;
@@ -159,13 +184,12 @@ void inward_message(void *context, const struct mqtt_message *from)
         /* A broker of MQTT 3.1.1 sends them whether they are wanted or not. */
         if (from->retained && entry->ignore_retained)
             continue;
-        drop = unfit(entry, from, now_ns, message.expires_ns);
-        if (drop < 0) {
-            message.size = (uint32_t)from->size;
-            message.topic_size = (uint16_t)from->topic_size;
-            message.flags = from->retained ? LAYOUT_FLAG_RETAINED : 0;
-        }
-        deliver(inward, entry, &message, drop);
+        if (frame_open(&reader, entry->unpack, from->payload, from->size) < 0)
+            drop(inward, entry, LAYOUT_DROP_CORRUPT);
+        else
+            while (frame_next(&reader, &sample))
+                put(inward, entry, from, &sample, age);
+        settle(inward, entry);
     }
     if (!taken)
         atomic_fetch_add(&inward->unrouted, 1);

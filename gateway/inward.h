@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "frame.h"
 #include "segment.h"
 
 /* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
@@ -16,6 +17,7 @@ struct inward_channel {
     const char *filter;
     uint32_t max_rate;             /* messages a second; 0: no limit */
     uint64_t max_age_ms;           /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
+    enum frame_format unpack;      /* what is taken apart: each sample is a message of the channel; one that is no such frame is dropped as corrupt */
     int ignore_retained;           /* 1: what the broker had kept from before the subscription is passed over, uncounted: it is not lost */
 };
 

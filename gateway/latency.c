@@ -27,14 +27,14 @@ static uint64_t top_of(unsigned bucket)
     return ((uint64_t)(SUB + bucket % SUB + 1) << (shift - 1)) - 1;
 }
 
-void latency_add(struct latency *latency, int64_t duration_ns)
+void latency_add(struct latency *latency, int64_t duration_ns, uint32_t times)
 {
     uint64_t us = (uint64_t)duration_ns / 1000;
 
     if (duration_ns < 0)
         return;
-    latency->counts[bucket_of(us)]++;
-    latency->total++;
+    latency->counts[bucket_of(us)] += times;
+    latency->total += times;
     if (us > latency->max_us)
         latency->max_us = us;
 }

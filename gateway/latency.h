@@ -21,8 +21,8 @@ struct latency_summary {
     uint32_t p50_us, p99_us, p999_us, max_us;
 };
 
-/* Count one duration; a negative one (the clock was set back) is left out. */
-void latency_add(struct latency *latency, int64_t duration_ns);
+/* Count a duration `times` times; a negative one (the clock was set back) is left out. */
+void latency_add(struct latency *latency, int64_t duration_ns, uint32_t times);
 
 /* Count nothing again. */
 void latency_clear(struct latency *latency);

@@ -165,7 +165,7 @@ static int pump(struct loop *loop)
     }
     if (loop->backlog)
         sent |= pump_backlog(loop, 0);
-    rc = outward_pump(loop->outward);
+    rc = outward_pump(loop->outward, loop->now_ms);
     if (rc == -EAGAIN)
         loop->retry_ms = loop->now_ms + RETRY_MS;
     return sent > 0 || rc > 0;
@@ -254,6 +254,9 @@ static uint64_t next_deadline_ms(const struct loop *loop)
         deadline = earlier(deadline, loop->old_ms);
     if (loop->retry_ms > loop->now_ms)
         deadline = earlier(deadline, loop->retry_ms);
+    /* With a former segment nothing is held. */
+    if (link_up(loop->link) && !loop->former && loop->now_ms >= loop->retry_ms)
+        deadline = earlier(deadline, outward_deadline_ms(loop->outward));
     if (loop->latency_stale)
         deadline = earlier(deadline, loop->latency_ms);
     if (loop->spool)
@@ -314,12 +317,16 @@ static int land(struct loop *loop, uint64_t deadline_ms)
     return loop->flight.used == 0;
 }
 
-/* Publish "offline", let the messages in flight be answered, and close the connection. */
+/* Send what waits, publish "offline", let the messages in flight be answered, and close the connection. */
 static void finish(struct loop *loop)
 {
     if (!link_up(loop->link))
         return;
     loop->now_ms = platform_monotonic_ns() / 1000000;
+    /* Samples that wait for others wait no longer. */
+    outward_collect(loop->outward);
+    if (!loop->former)
+        outward_pump(loop->outward, UINT64_MAX);
     link_say_offline(loop->link);
     land(loop, loop->now_ms + STOP_MS);
     link_disconnect(loop->link, DISCONNECT_MS);

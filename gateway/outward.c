@@ -1,8 +1,9 @@
-/* outward.c: from the lanes of a segment to the broker.
+/* outward.c: from the lanes of a segment to the broker: which have news, and what becomes of what was sent.
  *
  * The happy path of a message:
  *   1. its writer commits it and marks the lane dirty; outward_collect puts the lane into the ready queue
- *   2. outward_pump copies it out of the slot, checks that the copy is whole, and hands it to the MQTT client with a token
+ *   2. outward_pump (outward_pump.c) copies it out of the slot, checks that the copy is whole, and hands it to the MQTT client with a token, perhaps with
+ *      others behind it in one frame
  *   3. the answer comes back by token; `answered` takes the lane's answered messages off the flight table, in order
  *   4. outward_settle writes the ledger: the slots below its tail are the writer's again
  * What can go wrong:
@@ -19,11 +20,7 @@
 #include "outward_lane.h"
 #include "platform.h"
 
-/* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short enough that one busy
- * writer delays another by a fraction of the window. */
-#define BURST 16
-
-static int is_outward(const struct outward *outward, uint32_t lane)
+int outward_has_lane(const struct outward *outward, uint32_t lane)
 {
     const struct layout *layout = &outward->segment->layout;
 
@@ -36,7 +33,8 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
                    struct backlog *backlog, outward_send send, void *context)
 {
     struct outward *outward = calloc(1, sizeof(*outward));
-    uint32_t count = segment->layout.lane_count;
+    uint32_t count = segment->layout.lane_count, batch_max = 1;
+    int rc = 0;
 
     *out = NULL;
     if (!outward)
@@ -48,21 +46,24 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
     outward->spool = backlog ? backlog_spool(backlog) : NULL;
     outward->send = send;
     outward->context = context;
+    outward->held_ms = UINT64_MAX;
     for (uint32_t i = 0; i < segment->layout.channel_count; i++)
-        if (segment->layout.channels[i].max_payload > outward->buffer_size)
-            outward->buffer_size = segment->layout.channels[i].max_payload;
+        if (channels[i].batch_max > batch_max)
+            batch_max = channels[i].batch_max;
+    outward->times = calloc(batch_max, sizeof(outward->times[0]));
+    for (uint32_t i = 0; rc == 0 && i < segment->layout.channel_count; i++)
+        rc = frame_reserve(&outward->frame, segment->layout.channels[i].max_payload);
     outward->lanes = calloc(count, sizeof(outward->lanes[0]));
     outward->ready = calloc(count, sizeof(outward->ready[0]));
     outward->unsettled = calloc(count, sizeof(outward->unsettled[0]));
     outward->news = calloc(count, sizeof(outward->news[0]));
     outward->latencies = calloc(segment->layout.channel_count, sizeof(outward->latencies[0]));
-    outward->buffer = malloc(outward->buffer_size);
-    if (!outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->latencies || !outward->buffer) {
+    if (rc < 0 || !outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->latencies || !outward->times) {
         outward_destroy(outward);
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (is_outward(outward, i))
+        if (outward_has_lane(outward, i))
             lane_start(&outward->lanes[i], outward, i, answered);
     outward_collect_all(outward);
     *out = outward;
@@ -78,27 +79,20 @@ void outward_destroy(struct outward *outward)
     free(outward->unsettled);
     free(outward->news);
     free(outward->latencies);
-    free(outward->buffer);
+    free(outward->times);
+    frame_free(&outward->frame);
     free(outward);
 }
 
-static void make_ready(struct outward *outward, uint32_t number)
+void lane_make_ready(struct lane *lane)
 {
-    lane_has_news(&outward->lanes[number]);
-    if (outward->lanes[number].ready)
+    struct outward *outward = lane->outward;
+
+    lane_has_news(lane);
+    if (lane->ready)
         return;
-    outward->lanes[number].ready = 1;
-    outward->ready[(outward->ready_first + outward->ready_count++) % outward->segment->layout.lane_count] = number;
-}
-
-static uint32_t next_ready(struct outward *outward)
-{
-    uint32_t number = outward->ready[outward->ready_first];
-
-    outward->ready_first = (outward->ready_first + 1) % outward->segment->layout.lane_count;
-    outward->ready_count--;
-    outward->lanes[number].ready = 0;
-    return number;
+    lane->ready = 1;
+    outward->ready[(outward->ready_first + outward->ready_count++) % outward->segment->layout.lane_count] = lane->number;
 }
 
 int outward_collect(struct outward *outward)
@@ -113,9 +107,9 @@ int outward_collect(struct outward *outward)
             uint32_t number = word * 64 + (uint32_t)__builtin_ctzll(bits);
 
             /* Anybody can set bits that stand for no lane, or for one that only we write. */
-            if (number >= layout->lane_count || !is_outward(outward, number))
+            if (number >= layout->lane_count || !outward_has_lane(outward, number))
                 continue;
-            make_ready(outward, number);
+            lane_make_ready(&outward->lanes[number]);
             segment_wake_readers(outward->segment, layout->lane_channel[number]);
             any = 1;
         }
@@ -126,21 +120,20 @@ int outward_collect(struct outward *outward)
 void outward_collect_all(struct outward *outward)
 {
     for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
-        if (is_outward(outward, i))
-            make_ready(outward, i);
+        if (outward_has_lane(outward, i))
+            lane_make_ready(&outward->lanes[i]);
 }
 
-/* Move the lane's tail over message `sequence`. What lies between was overwritten before it could be sent. */
-static void account(struct lane *lane, uint64_t sequence)
+/* Move the lane's tail over `count` messages from `sequence` on. What lies before them was overwritten before it could be sent. */
+static void account(struct lane *lane, uint64_t sequence, uint32_t count)
 {
     if (sequence > lane->ledger.tail)
         lane_count_dropped(lane, LAYOUT_DROP_OVERWRITTEN, sequence - lane->ledger.tail);
-    lane->ledger.tail = sequence + 1;
+    lane->ledger.tail = sequence + count;
     lane_changed(lane);
 }
 
-/* Nothing is in flight: what was skipped so far is accounted for now. */
-static void account_skipped(struct lane *lane)
+void lane_account_skipped(struct lane *lane)
 {
     if (lane->flight.first >= 0 || lane->next <= lane->ledger.tail)
         return;
@@ -149,132 +142,41 @@ static void account_skipped(struct lane *lane)
     lane_changed(lane);
 }
 
-/* A message that cannot be sent, for another reason than an overwrite: only when all before it are accounted for. */
-static int drop_next(struct lane *lane, enum layout_drop reason)
+/* What is below the tail has gone to the spool while it flew: the spool is told. Returns how many of the messages these are. */
+static uint32_t settle_taken(struct lane *lane, uint64_t sequence, uint32_t count, enum flight_answer answer)
 {
-    account_skipped(lane);
-    if (lane->flight.first >= 0)
-        return -EBUSY;
-    lane_count_dropped(lane, reason, 1);
-    lane->ledger.tail = ++lane->next;
-    lane_changed(lane);
-    return 0;
-}
+    uint32_t taken = 0;
 
-/* What is below the tail has gone to the spool while it flew: the spool is told. */
-static void settle_taken(struct lane *lane, uint64_t sequence, enum flight_answer answer)
-{
-    if (lane->stream)
-        backlog_answer(lane->outward->backlog, lane->stream, sequence, answer);
+    if (sequence < lane->ledger.tail)
+        taken = lane->ledger.tail - sequence < count ? (uint32_t)(lane->ledger.tail - sequence) : count;
+    if (taken > 0 && lane->stream)
+        backlog_answer(lane->outward->backlog, lane->stream, sequence, taken, answer);
+    return taken;
 }
 
 static void answered(struct flight_lane *flight)
 {
     struct lane *lane = flight->owner;
     uint64_t sequence;
+    uint32_t count, taken;
     enum flight_answer answer;
 
-    while ((answer = flight_take(lane->outward->flight, flight, &sequence)) != FLIGHT_WAITING) {
-        if (sequence < lane->ledger.tail)
-            settle_taken(lane, sequence, answer);
+    while ((answer = flight_take(lane->outward->flight, flight, &sequence, &count)) != FLIGHT_WAITING) {
+        taken = settle_taken(lane, sequence, count, answer);
         if (answer == FLIGHT_FAILED) {
             lane->next = sequence > lane->ledger.tail ? sequence : lane->ledger.tail;
             break;
         }
-        if (sequence < lane->ledger.tail)
+        if (taken == count)
             continue;
-        account(lane, sequence);
+        account(lane, sequence + taken, count - taken);
         if (answer == FLIGHT_DELIVERED)
-            lane->ledger.delivered++;
+            lane->ledger.delivered += count - taken;
         else
-            lane_count_dropped(lane, LAYOUT_DROP_REFUSED, 1);
+            lane_count_dropped(lane, LAYOUT_DROP_REFUSED, count - taken);
     }
-    account_skipped(lane);
-    make_ready(lane->outward, lane->number);
-}
-
-/* Send the lane's next message. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
-static int send_next(struct lane *lane)
-{
-    struct outward *outward = lane->outward;
-    struct outward_message sent;
-    struct ring_message message;
-    uint64_t token, now_ns;
-    int rc = ring_read(&lane->ring, lane->next, &message, outward->buffer, outward->buffer_size, NULL);
-
-    if (rc == -EAGAIN) {
-        rc = ring_stuck(&lane->ring, lane->next);
-        if (rc == -ESTALE && lane->flight.first < 0) {
-            /* Our place is beyond the head: the head was damaged and has been set right by its writer. */
-            lane->next = lane->ledger.tail = ring_head(&lane->ring);
-            lane_changed(lane);
-            return 1;
-        }
-        return rc == -EBADMSG && drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
-    }
-    if (rc == -ESTALE) {
-        lane->next = ring_resync(&lane->ring, lane->next);
-        account_skipped(lane);
-        return 1;
-    }
-    if (rc < 0)
-        return drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
-    sent = (struct outward_message){.payload = message.payload, .size = message.size, .sequence = lane->next, .time_ns = message.time_ns,
-                                    .generation = outward->segment->layout.generation, .lane = lane->number};
-    now_ns = platform_monotonic_ns();
-    token = flight_add(outward->flight, &lane->flight, lane->next, now_ns);
-    rc = outward->send(outward->context, &outward->channels[lane->channel], &sent, token);
-    if (rc == 0) {
-        latency_add(&outward->latencies[lane->channel].to_send, (int64_t)(platform_time_ns() - message.time_ns));
-        lane->next++;
-        return 1;
-    }
-    flight_cancel(outward->flight, &lane->flight);
-    if (rc == -EAGAIN)
-        return rc;
-    return drop_next(lane, LAYOUT_DROP_REFUSED) == 0;
-}
-
-/* Send up to a burst from one lane. Returns the number of steps, or -EAGAIN. */
-static int pump_lane(struct lane *lane)
-{
-    int steps = 0;
-
-    if (lane_waits_for_spool(lane))
-        return 0;
-    while (steps < BURST && flight_has_room(lane->outward->flight) && !lane->flight.failed && lane->next < lane->bound) {
-        int rc = send_next(lane);
-
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            return steps;
-        steps++;
-    }
-    return steps;
-}
-
-/* Whether the lane has something for another turn. Lanes that wait for answers are made ready by them. */
-static int wants_more(const struct lane *lane)
-{
-    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next && !lane_waits_for_spool(lane);
-}
-
-int outward_pump(struct outward *outward)
-{
-    int sent = 0;
-
-    for (uint32_t visits = outward->ready_count; visits > 0 && flight_has_room(outward->flight); visits--) {
-        uint32_t number = next_ready(outward);
-        int rc = pump_lane(&outward->lanes[number]);
-
-        if (rc < 0 || wants_more(&outward->lanes[number]))
-            make_ready(outward, number);
-        if (rc < 0)
-            return sent > 0 ? sent : rc;
-        sent += rc;
-    }
-    return sent;
+    lane_account_skipped(lane);
+    lane_make_ready(lane);
 }
 
 void outward_show_latency(struct outward *outward, int clear)
@@ -318,7 +220,7 @@ unsigned outward_settle(struct outward *outward)
 void outward_bound(struct outward *outward)
 {
     for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
-        if (is_outward(outward, i))
+        if (outward_has_lane(outward, i))
             outward->lanes[i].bound = ring_head(&outward->lanes[i].ring);
 }
 
@@ -334,7 +236,7 @@ int outward_drained(const struct outward *outward)
     for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++) {
         const struct lane *lane = &outward->lanes[i];
 
-        if (is_outward(outward, i) && (lane->flight.first >= 0 || ring_head(&lane->ring) > lane->ledger.tail))
+        if (outward_has_lane(outward, i) && (lane->flight.first >= 0 || ring_head(&lane->ring) > lane->ledger.tail))
             return 0;
     }
     return 1;
@@ -343,7 +245,7 @@ int outward_drained(const struct outward *outward)
 int outward_finished(const struct outward *outward)
 {
     for (uint32_t i = 0; i < outward->segment->layout.lane_count; i++)
-        if (is_outward(outward, i) && segment_lane_locked(outward->segment, i) != 0)
+        if (outward_has_lane(outward, i) && segment_lane_locked(outward->segment, i) != 0)
             return 0;
     /* After the locks: what a writer wrote before it let go is seen now. */
     return outward_drained(outward);

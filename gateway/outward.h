@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "flight.h"
+#include "frame.h"
 #include "segment.h"
 
 struct backlog;
@@ -25,6 +26,9 @@ struct outward_channel {
     enum outward_spool spool;
     int live_first;                /* 1: new messages do not wait for those in the spool */
     int source;                    /* 1: each message tells where it comes from */
+    uint32_t batch_max;            /* samples in one MQTT message at most; 0 or 1: each has its own */
+    uint32_t batch_time_ms;        /* how long a sample waits for others */
+    enum frame_format batch_format;
 };
 
 /* How long a channel's messages take: from the write to the MQTT client, and from there to the broker's acknowledgement. */
@@ -33,18 +37,18 @@ struct outward_latency {
     uint64_t shown;                /* durations that were counted when it was last shown */
 };
 
-/* One message to send; borrowed for the call. */
+/* One MQTT message to send, with one sample or several; borrowed for the call. */
 struct outward_message {
     const void *payload;
     size_t size;
-    uint64_t sequence, time_ns;    /* of its lane; Unix time of the write */
+    uint64_t sequence, time_ns;    /* of the first sample: its number in its lane, and Unix time of its write */
     uint64_t generation;           /* of the segment it was written into */
     uint32_t lane;                 /* of that segment */
     const char *boot;              /* of the machine, when it was written */
 };
 
-/* Hand one message to the MQTT client; the payload is copied before it returns. Returns 0; -EAGAIN not now; another -errno: this
- * message can never be sent. */
+/* Hand one message to the MQTT client; the payload is copied before it returns. Returns 0; -EAGAIN not now; -EMSGSIZE it is larger than the broker takes;
+ * another -errno: it can never be sent. */
 typedef int (*outward_send)(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token);
 
 struct outward;
@@ -62,8 +66,12 @@ int outward_collect(struct outward *outward);
 /* Look at every lane, whether it left word or not. */
 void outward_collect_all(struct outward *outward);
 
-/* Send what may be sent. Returns the number of messages handed over, or -EAGAIN when the client takes no more now. */
-int outward_pump(struct outward *outward);
+/* Send what may be sent. `now_ms`: a monotonic clock, which samples that may wait for others are held by; UINT64_MAX: none waits any longer. Returns the
+ * number of steps made, or -EAGAIN when the client takes no more now. */
+int outward_pump(struct outward *outward, uint64_t now_ms);
+
+/* When samples have waited long enough for others, on the clock of outward_pump; UINT64_MAX: none waits. */
+uint64_t outward_deadline_ms(const struct outward *outward);
 
 /* Move messages to the spool: of lanes whose ring is filling up, and of channels that always spool. A batch at a time; blocks on the disk until it
  * holds them. Returns whether any was moved. */

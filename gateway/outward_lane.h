@@ -1,5 +1,5 @@
-/* outward_lane.h: one lane on its way out, as outward.c (what is sent when) and outward_take.c (what goes to disk) share it. Nobody else
- * includes this.
+/* outward_lane.h: one lane on its way out, as outward.c (its answers and ledger), outward_pump.c (what is sent when) and outward_take.c (what goes to
+ * disk) share it. Nobody else includes this.
  */
 #ifndef SHMGATE_OUTWARD_LANE_H
 #define SHMGATE_OUTWARD_LANE_H
@@ -19,6 +19,7 @@ struct lane {
     uint32_t number, channel;
     uint64_t next;                 /* sequence number to send next */
     uint64_t bound;                /* send only below it */
+    uint64_t held_ms;              /* what there is waits for more until then; 0: it does not */
     /* The ring's part: tail = delivered + taken + sum of dropped. The spool's part is added when it is stored. */
     struct ring_ledger ledger;
     struct spool_stream *stream;   /* of the spool; NULL: nothing of this lane ever went there, or the spool cannot be read */
@@ -46,8 +47,9 @@ struct outward {
     uint32_t unsettled_count, news_count;
     struct outward_latency *latencies; /* one a channel */
     unsigned dropped;              /* mask of reasons since the last settle */
-    void *buffer;                  /* of the largest max_payload */
-    size_t buffer_size;
+    struct frame frame;            /* the next message; room for the largest max_payload */
+    uint64_t *times;               /* Unix times of the writes of the samples in it; as many as the largest batch_max */
+    uint64_t held_ms;              /* the earliest of the lanes', or earlier; UINT64_MAX: none is held */
 };
 
 /* Take the lane up where its ledger and the spool say. */
@@ -62,6 +64,15 @@ int lane_meet_spool(struct lane *lane);
 
 /* The lane's ledger with the spool's part in it. */
 void lane_ledger(const struct lane *lane, struct ring_ledger *ledger);
+
+/* Put the lane into the ready queue. */
+void lane_make_ready(struct lane *lane);
+
+/* Whether the lane is one of a publish channel. */
+int outward_has_lane(const struct outward *outward, uint32_t number);
+
+/* Nothing is in flight: what was skipped so far is accounted for now. */
+void lane_account_skipped(struct lane *lane);
 
 void lane_count_dropped(struct lane *lane, enum layout_drop reason, uint64_t count);
 

@@ -46,7 +46,7 @@ static int take_next(struct lane *lane, struct batch *batch)
     struct lane_batch *note = &lane->batch;
     struct ring_message message;
     struct spool_message to;
-    int rc = ring_read(&lane->ring, note->tail, &message, outward->buffer, outward->buffer_size, NULL);
+    int rc = ring_read(&lane->ring, note->tail, &message, outward->frame.bytes, outward->frame.capacity, NULL);
 
     if (rc == -EAGAIN) {
         if (ring_stuck(&lane->ring, note->tail) != -EBADMSG)

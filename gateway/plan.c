@@ -9,6 +9,9 @@
 static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF, [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
                                             [CONFIG_SPOOL_ALWAYS] = OUTWARD_SPOOL_ALWAYS};
 
+static const enum frame_format formats[] = {[CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY,
+                                            [CONFIG_BATCH_LINES] = FRAME_LINES};
+
 int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size)
 {
     size_t count = config->channel_count;
@@ -36,12 +39,16 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
             .spool = spools[channel->spool],
             .live_first = channel->live_first,
             .source = channel->source,
+            .batch_max = channel->batch_max,
+            .batch_time_ms = channel->batch_time_ms,
+            .batch_format = formats[channel->batch_format],
         };
         plan->spools |= channel->spool != CONFIG_SPOOL_OFF;
         plan->limits[i] = (struct spool_limit){.channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
         plan->inward[i] = (struct inward_channel){.filter = channel->topic, .max_rate = channel->max_rate,
                                                    .ignore_retained = channel->ignore_retained,
-                                                   .max_age_ms = channel->max_age_ms};
+                                                   .max_age_ms = channel->max_age_ms,
+                                                   .unpack = formats[channel->unpack]};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,

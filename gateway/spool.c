@@ -157,16 +157,18 @@ static void count_missing(struct spool *spool)
 
     for (size_t i = 0; i < spool->done_count; i++) {
         const struct spool_done *done = &spool->done[i];
+        struct spool_ledger *ledger = &done->stream->ledger;
+        uint64_t count = done->count < ledger->held ? done->count : ledger->held;
 
-        if (done->stream->in_file || done->stream->ledger.held == 0) {
+        if (done->stream->in_file || ledger->held == 0) {
             spool->done[kept++] = *done;
             continue;
         }
-        done->stream->ledger.held--;
+        ledger->held -= count;
         if (done->dropped < 0)
-            done->stream->ledger.delivered++;
+            ledger->delivered += count;
         else
-            done->stream->ledger.dropped[done->dropped]++;
+            ledger->dropped[done->dropped] += count;
     }
     spool->done_count = kept;
     for (size_t i = 0; i < spool->stream_count; i++) {
@@ -428,7 +430,7 @@ int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)
             spool->trim_wanted = 1;
         shrink(spool);
     }
-    if (spool->trim_wanted || spool->touched || spool->done_count >= DONE_BATCH || (spool->done_count > 0 && now_ms >= spool->done_ms))
+    if (spool->trim_wanted || spool->touched || spool->done_messages >= DONE_BATCH || (spool->done_count > 0 && now_ms >= spool->done_ms))
         worked |= spool_commit(spool) == 0;
     return worked;
 }

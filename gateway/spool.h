@@ -123,12 +123,12 @@ int spool_take(struct spool *spool, struct spool_stream *stream, const struct sp
 /* The first message at or above `sequence` that the file holds. Its payload is valid until the next call. Returns 0; -ENOENT there is none; -errno. */
 int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t sequence, struct spool_message *message);
 
-/* A message was delivered (dropped < 0) or will not be (an enum spool_drop). What is not held any more is not counted. Kept in memory until a batch
- * succeeds; -ENOBUFS: there are SPOOL_DONE_MAX already. Whoever sends asks spool_can_drain before,
+/* `count` messages from `sequence` on were delivered (dropped < 0) or will not be (an enum spool_drop). What is not held any more is not counted. Kept in
+ * memory until a batch succeeds; -ENOBUFS: there are SPOOL_DONE_MAX such answers already. Whoever sends asks spool_can_drain before,
  * which leaves room for SPOOL_DONE_RESERVE answers that are still to come. */
 #define SPOOL_DONE_MAX 4096
 #define SPOOL_DONE_RESERVE 128
-int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped);
+int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint32_t count, int dropped);
 
 /* Whether taking can be tried: it works, or it is time to see whether it does again. */
 int spool_ready(const struct spool *spool);

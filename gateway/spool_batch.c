@@ -118,13 +118,14 @@ int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t 
     return rc == SQLITE_OK ? 0 : rc == SQLITE_NOTFOUND ? -ENOENT : batch_failed(spool, rc);
 }
 
-int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint32_t count, int dropped)
 {
     if (spool->done_count == SPOOL_DONE_MAX)
         return -ENOBUFS;
     if (spool->done_count == 0)
         spool->done_ms = platform_monotonic_ns() / 1000000 + DONE_MS;
-    spool->done[spool->done_count++] = (struct spool_done){stream, sequence, dropped};
+    spool->done[spool->done_count++] = (struct spool_done){stream, sequence, count, dropped};
+    spool->done_messages += count;
     return 0;
 }
 
@@ -165,7 +166,8 @@ static int finish_batch(struct spool *spool)
     int rc = SQLITE_OK;
 
     for (size_t i = 0; rc == SQLITE_OK && i < spool->done_count; i++)
-        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].dropped);
+        for (uint32_t n = 0; rc == SQLITE_OK && n < spool->done[i].count; n++)
+            rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence + n, spool->done[i].dropped);
     if (rc == SQLITE_OK && spool->trim_wanted)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
@@ -186,7 +188,7 @@ int spool_commit(struct spool *spool)
     if ((rc = finish_batch(spool)) != SQLITE_OK)
         return batch_failed(spool, rc);
     spool->in_transaction = 0;
-    spool->done_count = 0;
+    spool->done_count = spool->done_messages = 0;
     spool->touched = 0;
     spool->trim_wanted = spool->trim_more;
     for (size_t i = 0; i < spool->stream_count; i++) {

@@ -5,10 +5,11 @@
 #include "spool.h"
 #include "spool_rows.h"
 
-/* A message that was delivered, or will not be. */
+/* Messages that were delivered, or will not be. */
 struct spool_done {
     struct spool_stream *stream;
     uint64_t sequence;
+    uint32_t count;
     int dropped;
 };
 
@@ -33,7 +34,7 @@ struct spool {
     int touched;                   /* 1: a stream's counts changed outside a transaction */
     int trim_wanted, trim_more;    /* look at the limits with the next commit; there is more to drop than one commit does */
     struct spool_done *done;
-    size_t done_count;
+    size_t done_count, done_messages;
 };
 
 /* Take a message out of the open transaction; one that is not there is no error. Returns an SQLite result. */

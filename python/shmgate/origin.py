@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shmgate.frame import Frame
+
 
 class Origin(NamedTuple):
     """Origins compare by stream and then by number: sorting messages by them puts each stream into the order of its writing."""
@@ -29,6 +31,13 @@ def origin(message: Any) -> Origin | None:
         return Origin(found["shmgate-boot"], found["shmgate-stream"], int(found["shmgate-seq"]), float(found["shmgate-time"]))
     except (KeyError, ValueError):
         return None
+
+
+def sample_origins(message_origin: Origin, frame: Frame) -> list[Origin]:
+    """The origins of the samples of a frame (shmgate.frame.unpack) that came in a message with that origin. A frame that is sent again need not hold the same
+    samples as before: duplicates are found by these."""
+    return [message_origin._replace(sequence=message_origin.sequence + number, time=sample.time_ns / 1e9)
+            for number, sample in enumerate(frame.samples)]
 
 
 class DuplicateFilter:

@@ -23,6 +23,8 @@ class Settings:
     keepalive: int = 60
     publish_topics: dict[str, str] = field(default_factory=dict)
     subscribe_topics: dict[str, str] = field(default_factory=dict)
+    batch_formats: dict[str, str] = field(default_factory=dict)
+    """`frame` or `lines`, by topic, of the publish channels that put several samples into a message."""
 
 
 def read_settings(path: str) -> Settings:
@@ -52,6 +54,8 @@ def read_settings(path: str) -> Settings:
         topics = settings.publish_topics if channel.get("direction") == "publish" else settings.subscribe_topics
         if "topic" in channel:
             topics[name.strip()] = channel["topic"]
+        if channel.get("direction") == "publish" and channel.get("batch_max", "1").strip() != "1":
+            settings.batch_formats[channel.get("topic", "")] = channel.get("batch_format", "frame")
     return settings
 
 

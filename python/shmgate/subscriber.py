@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+from shmgate.frame import split
 from shmgate.settings import Settings, read_settings, split_uri
 
 EXIT_FAILED = 1
@@ -26,6 +27,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("-C", "--count", type=int, metavar="COUNT", help="stop after COUNT messages")
     parser.add_argument("-W", "--wait", type=float, metavar="SECONDS", help=f"stop after that time, with exit status {EXIT_TIMEOUT}")
     parser.add_argument("-v", "--verbose", action="store_true", help="print the topic before the payload")
+    parser.add_argument("-b", "--batch", choices=("no", "frame", "lines"),
+                        help="how the messages hold samples, for topics that --config does not tell of (default no)")
     parser.add_argument("-x", "--hex", action="store_true", help="print payloads in hex")
     options = parser.parse_args(arguments)
     if not options.topic and not options.config:
@@ -42,6 +45,7 @@ class Subscriber:
         from shmgate.client import make_client
 
         self.topics = topics
+        self.batch_formats = settings.batch_formats
         self.options = options
         self.printed = 0
         self.status = 0
@@ -87,9 +91,21 @@ class Subscriber:
     def on_message(self, client, userdata, message) -> None:
         if self.finished.is_set():
             return
-        text = message.payload.hex() if self.options.hex else message.payload.decode("utf-8", "backslashreplace")
+        batch_format = self.options.batch or self.batch_formats.get(message.topic, "no")
         try:
-            print(f"{message.topic} {text}" if self.options.verbose else text, flush=True)
+            samples = split(message.payload, batch_format)
+        except ValueError as error:
+            print(f"subscriber: {message.topic}: {error}", file=sys.stderr, flush=True)
+            return
+        for sample in samples:
+            self.show(message.topic, sample)
+
+    def show(self, topic: str, payload: bytes) -> None:
+        if self.finished.is_set():
+            return
+        text = payload.hex() if self.options.hex else payload.decode("utf-8", "backslashreplace")
+        try:
+            print(f"{topic} {text}" if self.options.verbose else text, flush=True)
         except BrokenPipeError:
             self.finish(0)
             return

@@ -14,7 +14,7 @@ static void setup(void)
 
 static uint64_t add(struct flight_lane *to, uint64_t sequence)
 {
-    return flight_add(&flight, to, sequence, 0);
+    return flight_add(&flight, to, sequence, 1, 0);
 }
 
 static void answer(uint64_t token, enum flight_answer with)
@@ -26,18 +26,19 @@ static void answer(uint64_t token, enum flight_answer with)
 static void test_flight_takes_contiguous_prefix_only(void)
 {
     uint64_t first, second, sequence;
+    uint32_t count;
 
     setup();
     first = add(&lane, 10);
     second = add(&lane, 11);
     answer(second, FLIGHT_DELIVERED);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_WAITING);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_WAITING);
     answer(first, FLIGHT_DELIVERED);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_DELIVERED);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_DELIVERED);
     CHECK_EQUAL(sequence, 10);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_DELIVERED);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_DELIVERED);
     CHECK_EQUAL(sequence, 11);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_WAITING);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_WAITING);
     CHECK_EQUAL(flight.used, 0);
 }
 
@@ -45,6 +46,7 @@ static void test_flight_takes_contiguous_prefix_only(void)
 static void test_flight_failure_rewinds_to_first_failed(void)
 {
     uint64_t a, b, c, sequence;
+    uint32_t count;
 
     setup();
     a = add(&lane, 5);
@@ -52,13 +54,13 @@ static void test_flight_failure_rewinds_to_first_failed(void)
     c = add(&lane, 7);
     answer(b, FLIGHT_FAILED);
     CHECK(lane.failed);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_WAITING);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_WAITING);
     answer(a, FLIGHT_DELIVERED);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_DELIVERED);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_DELIVERED);
     CHECK_EQUAL(sequence, 5);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_WAITING);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_WAITING);
     answer(c, FLIGHT_DELIVERED);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_FAILED);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_FAILED);
     CHECK_EQUAL(sequence, 6);
     CHECK(!lane.failed);
     CHECK_EQUAL(flight.used, 0);
@@ -68,13 +70,14 @@ static void test_flight_failure_rewinds_to_first_failed(void)
 static void test_flight_failure_leaves_other_lanes(void)
 {
     uint64_t a, b, sequence;
+    uint32_t count;
 
     setup();
     a = add(&lane, 1);
     b = add(&other, 1);
     answer(a, FLIGHT_FAILED);
     answer(b, FLIGHT_DELIVERED);
-    CHECK_EQUAL(flight_take(&flight, &other, &sequence), FLIGHT_DELIVERED);
+    CHECK_EQUAL(flight_take(&flight, &other, &sequence, &count), FLIGHT_DELIVERED);
     CHECK(!other.failed);
 }
 
@@ -82,12 +85,13 @@ static void test_flight_failure_leaves_other_lanes(void)
 static void test_flight_ignores_stale_and_strange_tokens(void)
 {
     uint64_t token, sequence;
+    uint32_t count;
 
     setup();
     token = add(&lane, 1);
     CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED, 0) == 1);
     CHECK(flight_answer(&flight, token, FLIGHT_DELIVERED, 0) == 0);
-    flight_take(&flight, &lane, &sequence);
+    flight_take(&flight, &lane, &sequence, &count);
     add(&lane, 2);
     CHECK(flight_answer(&flight, token, FLIGHT_FAILED, 0) == 0);
     CHECK(flight_answer(&flight, UINT64_MAX, FLIGHT_FAILED, 0) == 0);
@@ -113,6 +117,7 @@ static void test_flight_limit_holds(void)
 static void test_flight_cancel_undoes_the_last_add(void)
 {
     uint64_t first, sequence;
+    uint32_t count;
 
     setup();
     first = add(&lane, 1);
@@ -120,7 +125,7 @@ static void test_flight_cancel_undoes_the_last_add(void)
     flight_cancel(&flight, &lane);
     CHECK_EQUAL(flight.used, 1);
     answer(first, FLIGHT_REFUSED);
-    CHECK_EQUAL(flight_take(&flight, &lane, &sequence), FLIGHT_REFUSED);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_REFUSED);
     CHECK_EQUAL(lane.first, -1);
     add(&lane, 3);
     flight_cancel(&flight, &lane);
@@ -132,6 +137,7 @@ static void test_flight_cancel_undoes_the_last_add(void)
 static void test_flight_whole_window_many_times(void)
 {
     uint64_t tokens[FLIGHT_WINDOW], sequence, next = 0, expected = 0;
+    uint32_t count;
 
     setup();
     for (int round = 0; round < 100; round++) {
@@ -140,16 +146,35 @@ static void test_flight_whole_window_many_times(void)
         CHECK(!flight_has_room(&flight));
         for (int i = FLIGHT_WINDOW - 1; i >= 0; i--)
             answer(tokens[i], FLIGHT_DELIVERED);
-        while (flight_take(&flight, &lane, &sequence) == FLIGHT_DELIVERED)
+        while (flight_take(&flight, &lane, &sequence, &count) == FLIGHT_DELIVERED)
             expected++;
-        while (flight_take(&flight, &other, &sequence) == FLIGHT_DELIVERED)
+        while (flight_take(&flight, &other, &sequence, &count) == FLIGHT_DELIVERED)
             expected++;
         CHECK_EQUAL(expected, next);
         CHECK_EQUAL(flight.used, 0);
     }
 }
 
+/* Messages that are sent as one fly as one: one place of the window, one answer, and their number comes back with it. */
+static void test_flight_counts_messages_sent_as_one(void)
+{
+    struct latency latency = {0};
+    uint64_t sequence, token;
+    uint32_t count;
+
+    setup();
+    lane.latency = &latency;
+    token = flight_add(&flight, &lane, 7, 5, 1000);
+    CHECK_EQUAL(flight.used, 1);
+    flight_answer(&flight, token, FLIGHT_DELIVERED, 2001000);
+    CHECK_EQUAL(flight_take(&flight, &lane, &sequence, &count), FLIGHT_DELIVERED);
+    CHECK_EQUAL(sequence, 7);
+    CHECK_EQUAL(count, 5);
+    CHECK_EQUAL(latency.total, 5);
+}
+
 static const struct check_test tests[] = {
+    {"test_flight_counts_messages_sent_as_one", test_flight_counts_messages_sent_as_one},
     {"test_flight_takes_contiguous_prefix_only", test_flight_takes_contiguous_prefix_only},
     {"test_flight_failure_rewinds_to_first_failed", test_flight_failure_rewinds_to_first_failed},
     {"test_flight_failure_leaves_other_lanes", test_flight_failure_leaves_other_lanes},

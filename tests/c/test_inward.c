@@ -146,7 +146,55 @@ static void test_message_in_the_ring_bears_its_end(void)
     CHECK(end_of(1) >= now + 3000 * second && end_of(1) <= (int64_t)platform_time_ns() + 3000 * second);
 }
 
+/* Each sample of a frame is a message of the channel, as old as it says itself; what is unfit is dropped alone. */
+static void test_frame_is_taken_apart(void)
+{
+    uint64_t now_ns = platform_time_ns();
+    struct frame frame = {0};
+    struct mqtt_message message = message_of("t/a", 0);
+    size_t room;
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_BINARY, .max_age_ms = 60000}), 0);
+    CHECK_EQUAL(frame_reserve(&frame, 0), 0);
+    frame_begin(&frame, FRAME_BINARY, 0);
+    for (size_t size = 63; size <= 65; size++) {
+        memset(frame_room(&frame, &room), 'x', size);
+        frame_add(&frame, size, now_ns);
+    }
+    frame_add(&frame, 1, now_ns - UINT64_C(61000000000));
+    frame_end(&frame);
+    message.payload = frame.bytes;
+    message.size = frame.size;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 2);
+    CHECK_EQUAL(ledger().tail, 2);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOO_LARGE], 1);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 1);
+    message.size--;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 2);
+    CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_CORRUPT], 1);
+    frame_free(&frame);
+}
+
+/* Lines are taken apart at each newline; one at the very end begins no further line. */
+static void test_lines_are_taken_apart(void)
+{
+    struct mqtt_message message = message_of("t/a", 0);
+
+    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_LINES}), 0);
+    message.payload = "one\n\nthree\n";
+    message.size = 11;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 3);
+    message.size = 0;
+    inward_message(inward, &message);
+    CHECK_EQUAL(ledger().delivered, 4);
+}
+
 static const struct check_test tests[] = {
+    {"test_frame_is_taken_apart", test_frame_is_taken_apart},
+    {"test_lines_are_taken_apart", test_lines_are_taken_apart},
     {"test_flood_is_limited", test_flood_is_limited},
     {"test_unfit_messages_are_not_part_of_the_rate", test_unfit_messages_are_not_part_of_the_rate},
     {"test_unwanted_retained_message_is_not_counted", test_unwanted_retained_message_is_not_counted},

@@ -12,7 +12,7 @@ static void test_short_durations_are_exact(void)
 {
     latency_clear(&latency);
     for (int us = 1; us <= 10; us++)
-        latency_add(&latency, us * 1000 + 999);
+        latency_add(&latency, us * 1000 + 999, 1);
     latency_summarise(&latency, &summary);
     CHECK_EQUAL(summary.p50_us, 5);
     CHECK_EQUAL(summary.p99_us, 10);
@@ -24,7 +24,7 @@ static void test_percentiles_are_within_a_sixteenth(void)
 {
     latency_clear(&latency);
     for (int64_t us = 1; us <= 100000; us++)
-        latency_add(&latency, us * 1000);
+        latency_add(&latency, us * 1000, 1);
     latency_summarise(&latency, &summary);
     CHECK(summary.p50_us >= 50000 && summary.p50_us <= 50000 + 50000 / 16);
     CHECK(summary.p99_us >= 99000 && summary.p99_us <= 99000 + 99000 / 16);
@@ -32,8 +32,8 @@ static void test_percentiles_are_within_a_sixteenth(void)
     CHECK_EQUAL(summary.max_us, 100000);
     for (int64_t us = 1; us < INT64_C(20000000000); us = us * 3 / 2 + 1) {
         latency_clear(&latency);
-        latency_add(&latency, us * 1000);
-        latency_add(&latency, us * 2000);
+        latency_add(&latency, us * 1000, 1);
+        latency_add(&latency, us * 2000, 1);
         latency_summarise(&latency, &summary);
         CHECK(summary.p50_us >= (us < UINT32_MAX ? us : UINT32_MAX) && summary.p50_us <= us + us / 16);
     }
@@ -44,9 +44,9 @@ static void test_rare_slow_message(void)
 {
     latency_clear(&latency);
     for (int i = 0; i < 9980; i++)
-        latency_add(&latency, 100000);
+        latency_add(&latency, 100000, 1);
     for (int i = 0; i < 20; i++)
-        latency_add(&latency, 1000000000);
+        latency_add(&latency, 1000000000, 1);
     latency_summarise(&latency, &summary);
     CHECK(summary.p50_us >= 100 && summary.p50_us < 107);
     CHECK(summary.p99_us >= 100 && summary.p99_us < 107);
@@ -58,10 +58,10 @@ static void test_rare_slow_message(void)
 static void test_senseless_durations(void)
 {
     latency_clear(&latency);
-    latency_add(&latency, -5);
+    latency_add(&latency, -5, 1);
     latency_summarise(&latency, &summary);
     CHECK_EQUAL(summary.max_us, 0);
-    latency_add(&latency, INT64_MAX);
+    latency_add(&latency, INT64_MAX, 1);
     latency_summarise(&latency, &summary);
     CHECK_EQUAL(summary.p50_us, UINT32_MAX);
     CHECK_EQUAL(summary.max_us, UINT32_MAX);

@@ -83,6 +83,24 @@ static void test_payloads_of_all_sizes(void)
     }
 }
 
+/* An answer to several messages is good for those of them that are still there. */
+static void test_answer_to_several_messages(void)
+{
+    CHECK_EQUAL(begin(), 0);
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(take(lane(0), 10, 16, 10), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(spool_done(spool, lane(0), 8, 4, -1), 0);
+    CHECK_EQUAL(spool_done(spool, lane(0), 14, 1000, SPOOL_DROP_REFUSED), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(lane(0)->ledger.delivered, 2);
+    CHECK_EQUAL(lane(0)->ledger.dropped[SPOOL_DROP_REFUSED], 2);
+    CHECK_EQUAL(lane(0)->ledger.held, 2);
+    CHECK_EQUAL(next(lane(0), 0), 12);
+    CHECK(adds_up(lane(0)));
+    CHECK_EQUAL(check_file(), 0);
+}
+
 /* A delivered message is deleted, and only that one; the counts agree before and after a restart. */
 static void test_only_what_is_done_with_is_deleted(void)
 {
@@ -91,12 +109,12 @@ static void test_only_what_is_done_with_is_deleted(void)
     CHECK_EQUAL(take(lane(0), 0, 5, 10), 0);
     CHECK_EQUAL(take(lane(11), 0, 5, 10), 0);
     CHECK_EQUAL(spool_commit(spool), 0);
-    CHECK_EQUAL(spool_done(spool, lane(0), 1, -1), 0);
-    CHECK_EQUAL(spool_done(spool, lane(11), 0, SPOOL_DROP_REFUSED), 0);
+    CHECK_EQUAL(spool_done(spool, lane(0), 1, 1, -1), 0);
+    CHECK_EQUAL(spool_done(spool, lane(11), 0, 1, SPOOL_DROP_REFUSED), 0);
     CHECK_EQUAL(lane(0)->ledger.delivered, 0);
     CHECK_EQUAL(spool_commit(spool), 0);
     /* A second answer to the same message counts nothing. */
-    CHECK_EQUAL(spool_done(spool, lane(0), 1, -1), 0);
+    CHECK_EQUAL(spool_done(spool, lane(0), 1, 1, -1), 0);
     CHECK_EQUAL(spool_commit(spool), 0);
     CHECK_EQUAL(lane(0)->ledger.delivered, 1);
     CHECK_EQUAL(next(lane(0), 1), 2);
@@ -234,7 +252,7 @@ static void test_done_is_remembered_while_the_disk_is_full(void)
     CHECK_EQUAL(spool_commit(spool), 0);
     disk_set_full(1);
     for (uint64_t i = 0; i < 4; i++)
-        CHECK_EQUAL(spool_done(spool, lane(0), i, -1), 0);
+        CHECK_EQUAL(spool_done(spool, lane(0), i, 1, -1), 0);
     CHECK(spool_commit(spool) < 0);
     CHECK_EQUAL(lane(0)->ledger.delivered, 0);
     disk_set_full(0);
@@ -317,7 +335,7 @@ static int work_with_damage(void)
 
         for (int i = 0; i < 50 && spool_next(spool, lane(number), at, &message) == 0; i++) {
             at = message.sequence + 1;
-            spool_done(spool, lane(number), message.sequence, i % 4 == 3 ? SPOOL_DROP_REFUSED : -1);
+            spool_done(spool, lane(number), message.sequence, 1, i % 4 == 3 ? SPOOL_DROP_REFUSED : -1);
         }
         take(lane(number), lane(number)->batch.next, lane(number)->batch.next + 20, 100);
     }
@@ -459,11 +477,11 @@ static void test_begin_anew_keeps_what_is_held(void)
     CHECK_EQUAL(take(lane(0), 0, 10, 10), 0);
     CHECK_EQUAL(spool_commit(spool), 0);
     for (uint64_t i = 0; i < 4; i++)
-        spool_done(spool, lane(0), i, -1);
+        spool_done(spool, lane(0), i, 1, -1);
     CHECK_EQUAL(spool_commit(spool), 0);
     CHECK_EQUAL(take(lane(1), 0, 1, 10), 0);
     CHECK_EQUAL(spool_commit(spool), 0);
-    spool_done(spool, lane(1), 0, -1);
+    spool_done(spool, lane(1), 0, 1, -1);
     CHECK_EQUAL(spool_commit(spool), 0);
     spool_begin_anew(spool);
     CHECK_EQUAL(lane(0)->ledger.taken, 6);
@@ -483,7 +501,7 @@ static void test_empty_file_shrinks(void)
     CHECK_EQUAL(spool_commit(spool), 0);
     CHECK(spool_bytes(spool) > 4000000);
     for (uint64_t i = 0; i < 4000; i++)
-        CHECK_EQUAL(spool_done(spool, lane(0), i, -1), 0);
+        CHECK_EQUAL(spool_done(spool, lane(0), i, 1, -1), 0);
     CHECK_EQUAL(spool_commit(spool), 0);
     spool_step(spool, UINT64_MAX / 2, platform_time_ns());
     CHECK(spool_bytes(spool) < 65536);
@@ -493,6 +511,7 @@ static void test_empty_file_shrinks(void)
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
     TEST(test_committed_messages_outlive_the_process), TEST(test_payloads_of_all_sizes), TEST(test_only_what_is_done_with_is_deleted),
+    TEST(test_answer_to_several_messages),
     TEST(test_disorder_is_refused), TEST(test_size_limit_drops_the_oldest), TEST(test_channel_limit_spares_other_channels), TEST(test_age_limit),
     TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_damaged_file_is_set_aside),
     TEST(test_other_version_is_set_aside), TEST(test_damage_at_work_is_counted_as_lost), TEST(test_foreign_rows_are_damage),

@@ -60,7 +60,7 @@ static int run_job(uint64_t max_bytes)
             taken[which] += BATCH;
         } else {
             while (done[which] < taken[which] && rand_r(&seed) % 50 > 0)
-                spool_done(spool, lane(which), done[which]++, -1);
+                spool_done(spool, lane(which), done[which]++, 1, -1);
         }
         if (spool_commit(spool) < 0)
             return -1;

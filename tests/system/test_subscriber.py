@@ -42,6 +42,19 @@ def test_topics_come_from_gateway_ini(new_gateway, broker, start):
     assert subscriber.wait(LIMIT) == 0 and subscriber.stderr.read() == b""
 
 
+def test_samples_of_a_batch_are_printed_one_by_one(new_gateway, broker, start):
+    """Of channels that put several samples into a message each sample is a line; what is no frame is an error line, and the next goes on."""
+    gateway = new_gateway(publish_channel(retain="yes", batch_max=3, batch_time="1h"), broker=broker).start()
+    subscriber = start("--config", gateway.config, "-v", "-C", "6")
+    gateway.tool("write", "out", "-l", input=b"one\ntwo\nthree\n")
+    assert [subscriber.stdout.readline() for _ in range(3)] == [b"test/out one\n", b"test/out two\n", b"test/out three\n"]
+    broker.publish("test/out", "no frame")
+    assert subscriber.stderr.readline() == b"subscriber: test/out: not a frame\n"
+    gateway.tool("write", "out", "-l", input=b"4\n5\n6\n")
+    assert subscriber.stdout.readline() == b"test/out 4\n"
+    assert subscriber.wait(LIMIT) == 0
+
+
 def test_topics_come_from_the_command_line(broker, start):
     """-t and --uri need no file; --hex shows bytes that are no text."""
     subscriber = start("--uri", broker.uri, "-t", "x/+", "--hex", "-C", "1")
