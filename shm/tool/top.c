@@ -82,8 +82,10 @@ static int obey(struct top_view *view, int key)
         view->messages = !view->messages;
         break;
     case 's':
-        if (view->page == TOP_PAGE_CHANNELS)
-            view->order = (view->order + 1) % TOP_ORDERS;
+        if (view->page != TOP_PAGE_CHANNELS)
+            break;
+        view->order = (view->order + 1) % TOP_ORDERS;
+        view->follow = 0;
         break;
     case 12: /* Ctrl-L: something else has written on the screen */
         clearok(curscr, TRUE);

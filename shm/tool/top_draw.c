@@ -235,7 +235,9 @@ static int draw_channels(const struct top_sample *sample, struct top_view *view)
     if (!order)
         return -ENOMEM;
     top_sample_sort(sample, view->order, order);
-    selected = moved(find_selected(sample, view, order), view->move, sample->channel_count);
+    selected = moved(view->follow ? find_selected(sample, view, order) : 0, view->move, sample->channel_count);
+    if (view->move != 0)
+        view->follow = selected > 0;
     view->move = 0;
     if (sample->channel_count > 0)
         memcpy(view->selected, sample->channels[order[selected]].counters.name, sizeof(view->selected));

@@ -14,7 +14,8 @@ struct top_view {
     enum top_order order;
     int paused;
     int messages;                  /* 1: the newest messages are shown */
-    char selected[64];             /* name of a channel; what is selected stays so when the order changes */
+    char selected[64];             /* name of a channel */
+    int follow;                    /* 1: it was chosen, and stays so when the order changes; 0: it is the first row's */
     int move;                      /* rows that the selection or the page is to move by; done by the next drawing */
     size_t first;                  /* row of the channels' page that stands at the top */
     size_t line;                   /* line of the other pages that stands at the top */
