@@ -25,6 +25,7 @@ class Pty:
         self.resize(columns, lines)
         self.settings = termios.tcgetattr(self.slave)
         self.received = b""
+        self.started: list[subprocess.Popen[bytes]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -44,7 +45,8 @@ class Pty:
         """Start a program on it; streams that `options` do not name are the terminal."""
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, self.slave)
-        return processes.start(arguments, **options)
+        self.started.append(processes.start(arguments, **options))
+        return self.started[-1]
 
     def expect(self, text: bytes, start: int = 0) -> int:
         """Wait until `text` has come, at `start` or later; returns the place behind it."""
@@ -56,6 +58,10 @@ class Pty:
         return termios.tcgetattr(self.slave) == self.settings
 
     def end(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         os.close(self.slave)
         self._reader.join(LIMIT)
         os.close(self.master)

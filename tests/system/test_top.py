@@ -316,7 +316,7 @@ def test_draining_is_shown_on_a_terminal(new_gateway, broker, new_proxy, new_pty
     place = terminal.expect(b"\r\x1b[Kdraining: ", end)
     proxy.throttle(0)
     wait_until(lambda: gateway.channel("out")["delivered"] == 3000, gateway.stats)
-    terminal.expect(b"\r\x1b[K", terminal.received.rindex(b"draining"))
+    wait_until(lambda: terminal.received.endswith(b"\r\x1b[K"), lambda: terminal.received)
     gateway.stop()
     terminal.expect(b"stopped:")
     assert b"draining" not in terminal.received[terminal.received.index(b"stopped:"):]
