@@ -193,6 +193,9 @@ SHARED_MEMORY_API const char *shared_memory_drop_name(unsigned reason);
 /* Whether a gateway serves the segment now (1), or the segment waits for the next one (0). */
 SHARED_MEMORY_API int shared_memory_gateway_alive(struct shared_memory *shm);
 
+/* Remove the segment and the semaphore of a gateway that is gone. Errors: -ENOENT there is none; -EBUSY a gateway runs on it; -EACCES. */
+SHARED_MEMORY_API int shared_memory_remove(const char *segment);
+
 /* ---- Looking on ---- */
 
 /* Attach to look only: the segment is mapped without the permission to write, so that nothing done with this attachment can disturb anybody, and
@@ -236,9 +239,6 @@ SHARED_MEMORY_API int shared_memory_lane_counters(struct shared_memory *shm, int
  * read; -ENOENT past the last channel; -ENOMEM. Never waits. */
 SHARED_MEMORY_API int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size,
                                                    struct shared_memory_message *message);
-
-/* Remove the segment and the semaphore of a gateway that is gone. Errors: -ENOENT there is none; -EBUSY a gateway runs on it; -EACCES. */
-SHARED_MEMORY_API int shared_memory_remove(const char *segment);
 
 #ifdef __cplusplus
 }
