@@ -11,10 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "utf8.h"
 
 #define TEXT_SIZE 2048   /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
-#define LINE_SIZE 2064   /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
+#define LINE_SIZE 2072   /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
 
 enum { TARGET_UNKNOWN, TARGET_PERSON, TARGET_JOURNAL };
 
@@ -99,10 +100,12 @@ void log_write(enum log_level level, const char *format, ...)
         size = snprintf(text, sizeof(text), "could not format a message: %s", format);
     if (size >= (int)sizeof(text))
         size = (int)sizeof(text) - 1;
+    /* A line of progress that stands there makes way. */
+    used = progress_erasure(line);
     if (target == TARGET_JOURNAL)
-        used = (size_t)snprintf(line, sizeof(line), "<%c>", priorities[level]);
+        used += (size_t)snprintf(line + used, sizeof(line) - used, "<%c>", priorities[level]);
     else
-        used = (size_t)write_prefix(line, sizeof(line), level);
+        used += (size_t)write_prefix(line + used, sizeof(line) - used, level);
     /* 2000 bytes of text, so that one cut by vsnprintf is cut here again, and visibly. */
     used += utf8_escape(line + used, 2001, text, (size_t)size);
     line[used++] = '\n';

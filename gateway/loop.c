@@ -227,6 +227,7 @@ static void do_timers(struct loop *loop)
     show_latency(loop);
     link_step(loop->link, loop->now_ms);
     check_former(loop);
+    drain_show(&loop->drain, loop->spool, link_up(loop->link), loop->now_ms);
     if (loop->config->stats_interval_ms > 0 && link_up(loop->link) && loop->now_ms >= loop->stats_ms) {
         loop->stats_ms = loop->now_ms + loop->config->stats_interval_ms;
         publish_stats(loop);
@@ -263,7 +264,7 @@ static uint64_t next_deadline_ms(const struct loop *loop)
         deadline = earlier(deadline, spool_deadline_ms(loop->spool));
     if (loop->spool && !link_up(loop->link))
         deadline = earlier(deadline, loop->outage_ms);
-    return deadline;
+    return earlier(deadline, drain_deadline_ms(&loop->drain));
 }
 
 /* Returns whether there was anything to do. */

@@ -6,6 +6,7 @@
 
 #include "backlog.h"
 #include "config.h"
+#include "drain.h"
 #include "flight.h"
 #include "former.h"
 #include "inward.h"
@@ -41,6 +42,7 @@ struct loop {
     uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms, latency_ms, latency_window_ms;
     int latency_stale;              /* 1: messages have moved since the latencies were shown */
     enum spool_state spool_state;   /* when last looked at */
+    struct drain drain;
 };
 
 /* Lay out and serve the segment, and start everything that works on it, in the order of dependence. Logs. Returns 0 or -errno; in both cases *loop, which

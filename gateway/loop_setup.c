@@ -209,6 +209,7 @@ int loop_open(struct loop *loop)
     int rc;
 
     platform_boot_id(loop->boot);
+    drain_begin(&loop->drain);
     flight_init(&loop->flight);
     if ((rc = -pthread_mutex_init(&loop->lock, NULL)) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not start: %s", strerror(-rc));
@@ -265,6 +266,7 @@ void loop_close(struct loop *loop, int failed)
     char error[SEGMENT_ERROR_SIZE];
     int remove = failed && loop->segment.base && unused(loop);
 
+    drain_end(&loop->drain);
     /* Its threads end first: afterwards nobody else knows the loop. */
     link_destroy(loop->link);
     if (loop->segment.base)

@@ -45,6 +45,11 @@ int handle_check_fork(const struct shared_memory *shm)
     return handle_fail_plain(-EPERM, "this handle was opened before fork(): attach again in the child");
 }
 
+int handle_check_writable(const struct shared_memory *shm)
+{
+    return shm->look_only ? handle_fail_plain(-EROFS, "this attachment is for looking only: use shared_memory_attach") : 0;
+}
+
 static void holding_free(struct holding *holding)
 {
     segment_close(&holding->segment);
@@ -53,7 +58,7 @@ static void holding_free(struct holding *holding)
 }
 
 /* Attach once. */
-static int holding_open(const char *name, struct holding **out)
+static int holding_open(const char *name, int look_only, struct holding **out)
 {
     char error[SEGMENT_ERROR_SIZE];
     struct holding *holding = calloc(1, sizeof(*holding));
@@ -61,7 +66,9 @@ static int holding_open(const char *name, struct holding **out)
 
     if (!holding)
         return handle_fail_plain(-ENOMEM, "out of memory");
-    if ((rc = segment_attach(&holding->segment, name, error, sizeof(error))) < 0) {
+    rc = look_only ? segment_attach_view(&holding->segment, name, error, sizeof(error))
+                   : segment_attach(&holding->segment, name, error, sizeof(error));
+    if (rc < 0) {
         free(holding);
         return handle_fail(rc, "%s", error);
     }
@@ -76,12 +83,12 @@ static int holding_open(const char *name, struct holding **out)
 }
 
 /* Attach, trying again until the deadline while there is no segment. */
-static int holding_await(const char *name, int timeout_ms, struct holding **out)
+static int holding_await(const char *name, int look_only, int timeout_ms, struct holding **out)
 {
     uint64_t deadline = platform_monotonic_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     int rc;
 
-    while ((rc = holding_open(name, out)) == -ENOENT && timeout_ms != 0) {
+    while ((rc = holding_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
         if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
             return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name", name, timeout_ms);
         platform_sleep_ms(ATTACH_POLL_MS);
@@ -89,7 +96,7 @@ static int holding_await(const char *name, int timeout_ms, struct holding **out)
     return rc == -ENOENT ? -ETIMEDOUT : rc;
 }
 
-int shared_memory_attach(struct shared_memory **out, const char *segment, int timeout_ms)
+static int attach(struct shared_memory **out, const char *segment, int look_only, int timeout_ms)
 {
     const char *name = segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT;
     char error[SEGMENT_ERROR_SIZE];
@@ -103,9 +110,10 @@ int shared_memory_attach(struct shared_memory **out, const char *segment, int ti
     if (!shm)
         return handle_fail_plain(-ENOMEM, "out of memory");
     snprintf(shm->name, sizeof(shm->name), "%s", name);
+    shm->look_only = look_only;
     shm->fork_count = platform_fork_count();
     atomic_init(&shm->references, 1);
-    if ((rc = holding_await(name, timeout_ms, &shm->current)) < 0) {
+    if ((rc = holding_await(name, look_only, timeout_ms, &shm->current)) < 0) {
         free(shm);
         return rc;
     }
@@ -116,6 +124,16 @@ int shared_memory_attach(struct shared_memory **out, const char *segment, int ti
     }
     *out = shm;
     return 0;
+}
+
+int shared_memory_attach(struct shared_memory **out, const char *segment, int timeout_ms)
+{
+    return attach(out, segment, 0, timeout_ms);
+}
+
+int shared_memory_attach_view(struct shared_memory **out, const char *segment, int timeout_ms)
+{
+    return attach(out, segment, 1, timeout_ms);
 }
 
 void attachment_hold(struct shared_memory *shm)
@@ -171,7 +189,7 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
 
     pthread_mutex_lock(&shm->lock);
     if (shm->current == stale || ring_retired(shm->current->segment.header)) {
-        rc = holding_open(shm->name, &next);
+        rc = holding_open(shm->name, shm->look_only, &next);
         if (rc == 0 && next->segment.layout.generation == shm->current->segment.layout.generation) {
             /* A segment is retired only after another has taken its name. */
             holding_free(next);
@@ -201,6 +219,13 @@ int attachment_live(struct shared_memory *shm, struct holding **holding)
     rc = attachment_renew(shm, stale, holding);
     attachment_release(shm, stale);
     return rc;
+}
+
+int attachment_follow(struct shared_memory *shm, struct holding **holding)
+{
+    int rc = handle_check_fork(shm);
+
+    return rc < 0 ? rc : attachment_live(shm, holding);
 }
 
 int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel)

@@ -145,18 +145,10 @@ void counters_collect_lane(const struct segment *segment, uint32_t lane, struct 
     add_lane(segment, lane, counters);
 }
 
-/* Follow the gateway to its present segment. */
-static int follow(struct shared_memory *shm, struct holding **holding)
-{
-    int rc = handle_check_fork(shm);
-
-    return rc < 0 ? rc : attachment_live(shm, holding);
-}
-
 int shared_memory_channel_count(struct shared_memory *shm)
 {
     struct holding *holding;
-    int rc = follow(shm, &holding);
+    int rc = attachment_follow(shm, &holding);
 
     if (rc < 0)
         return rc;
@@ -169,7 +161,7 @@ int shared_memory_channel_counters(struct shared_memory *shm, int index, struct 
 {
     struct holding *holding;
     char *topic;
-    int rc = follow(shm, &holding);
+    int rc = attachment_follow(shm, &holding);
 
     if (rc < 0)
         return rc;
@@ -194,7 +186,7 @@ ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t
 {
     struct holding *holding;
     ssize_t length;
-    int rc = follow(shm, &holding);
+    int rc = attachment_follow(shm, &holding);
 
     if (rc < 0)
         return rc;
@@ -206,7 +198,7 @@ ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t
 int shared_memory_gateway_alive(struct shared_memory *shm)
 {
     struct holding *holding;
-    int rc = follow(shm, &holding);
+    int rc = attachment_follow(shm, &holding);
 
     if (rc < 0)
         return rc;

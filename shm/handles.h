@@ -17,6 +17,7 @@ struct holding {
 
 struct shared_memory {
     char name[SEGMENT_NAME_MAX + 8];
+    int look_only;                     /* 1: made by shared_memory_attach_view */
     unsigned fork_count;               /* platform_fork_count() of the process that attached */
     atomic_uint references;            /* the caller's, and one a handle */
     pthread_mutex_t lock;
@@ -38,6 +39,12 @@ void attachment_drop(struct shared_memory *shm);
 
 /* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that cannot be attached. */
 int attachment_live(struct shared_memory *shm, struct holding **holding);
+
+/* The same for a call that begins with it: -EPERM after a fork. */
+int attachment_follow(struct shared_memory *shm, struct holding **holding);
+
+/* -EROFS with the reason when the attachment is for looking only. */
+int handle_check_writable(const struct shared_memory *shm);
 
 /* The segment that came after `stale`, which is retired, with one more reference. -errno when it cannot be attached. */
 int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh);

@@ -14,6 +14,9 @@
 /* Open the object of that name ("/shmgate") for reading and writing. *fd is the caller's. -ENOENT, -EACCES. */
 int platform_object_open(const char *name, int *fd);
 
+/* The same for reading only. */
+int platform_object_open_to_look(const char *name, int *fd);
+
 /* Make an object without a name: it vanishes with its last descriptor until platform_object_publish names it, so that a crash in
  * between leaves nothing. All `size` bytes are allocated now: -ENOSPC here rather than SIGBUS later. `gid` of -1 leaves the group. */
 int platform_object_create(uint64_t size, unsigned mode, long gid, int *fd);
@@ -40,6 +43,9 @@ int platform_object_permit(int fd, unsigned mode, long gid);
 int platform_object_is(int fd, const char *name);
 
 int platform_map(int fd, uint64_t size, void **base);
+
+/* The same, and the processor refuses every write. */
+int platform_map_to_look(int fd, uint64_t size, void **base);
 void platform_unmap(void *base, uint64_t size);
 void platform_close(int fd);
 

@@ -43,6 +43,12 @@ int platform_object_open(const char *name, int *fd)
     return *fd < 0 ? *fd : 0;
 }
 
+int platform_object_open_to_look(const char *name, int *fd)
+{
+    *fd = above_streams(shm_open(name, O_RDONLY | O_CLOEXEC, 0));
+    return *fd < 0 ? *fd : 0;
+}
+
 int platform_object_permit(int fd, unsigned mode, long gid)
 {
     struct stat status;
@@ -141,14 +147,24 @@ int platform_object_is(int fd, const char *name)
            here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
-int platform_map(int fd, uint64_t size, void **base)
+static int map(int fd, uint64_t size, int protection, void **base)
 {
-    *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    *base = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
     if (*base == MAP_FAILED) {
         *base = NULL;
         return -errno;
     }
     return 0;
+}
+
+int platform_map(int fd, uint64_t size, void **base)
+{
+    return map(fd, size, PROT_READ | PROT_WRITE, base);
+}
+
+int platform_map_to_look(int fd, uint64_t size, void **base)
+{
+    return map(fd, size, PROT_READ, base);
 }
 
 void platform_unmap(void *base, uint64_t size)

@@ -76,7 +76,8 @@ int shared_memory_reader_open(struct shared_memory *shm, const char *channel, en
     int rc;
 
     *out = NULL;
-    if ((rc = handle_check_fork(shm)) < 0)
+    /* A reader that waits asks to be woken, which is a write. */
+    if ((rc = handle_check_fork(shm)) < 0 || (rc = handle_check_writable(shm)) < 0)
         return rc;
     if (start != SHARED_MEMORY_FROM_OLDEST && start != SHARED_MEMORY_FROM_NOW)
         return handle_fail(-EINVAL, "unknown start %d", (int)start);

@@ -415,6 +415,12 @@ uint32_t ring_gateway_pid(const struct layout_header *header)
     return atomic_load_explicit(&header->gateway_pid, RELAXED);
 }
 
+void ring_times(const struct layout_header *header, uint64_t *gateway_start_ns, uint64_t *link_change_ns)
+{
+    *gateway_start_ns = atomic_load_explicit(&header->gateway_start_ns, RELAXED);
+    *link_change_ns = atomic_load_explicit(&header->link_change_ns, RELAXED);
+}
+
 void ring_set_link(struct layout_header *header, enum layout_link link, uint64_t now_ns)
 {
     atomic_store_explicit(&header->link, link, RELAXED);

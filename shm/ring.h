@@ -158,6 +158,8 @@ void ring_retire(struct layout_header *header);
 void ring_publish_magic(struct layout_header *header);
 void ring_set_gateway(struct layout_header *header, uint32_t pid, uint64_t start_ns);
 uint32_t ring_gateway_pid(const struct layout_header *header);
+/* Unix times of the gateway's start and of the link's last change. */
+void ring_times(const struct layout_header *header, uint64_t *gateway_start_ns, uint64_t *link_change_ns);
 void ring_set_link(struct layout_header *header, enum layout_link link, uint64_t now_ns);
 int ring_link(const struct layout_header *header);
 void ring_set_spool(struct layout_header *header, enum layout_spool state, uint64_t bytes);

@@ -90,7 +90,8 @@ int segment_load(struct segment *segment, char *error, size_t error_size)
     if (segment->size < sizeof(struct layout_header) || segment->size > LAYOUT_SEGMENT_MAX)
         return segment_fail(-EPROTO, error, error_size, "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
                     segment->name, segment->name);
-    if ((rc = platform_map(segment->fd, segment->size, &base)) < 0)
+    rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base) : platform_map(segment->fd, segment->size, &base);
+    if (rc < 0)
         return segment_fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
     segment->base = base;
     rc = layout_load(&segment->layout, base, segment->size, reason, sizeof(reason));
@@ -103,13 +104,15 @@ int segment_load(struct segment *segment, char *error, size_t error_size)
 }
 
 /* Open the object under `name` without its doorbell. */
-static int open_object(struct segment *segment, const char *name, char *error, size_t error_size)
+static int open_object(struct segment *segment, const char *name, int look_only, char *error, size_t error_size)
 {
     int rc;
 
     segment_clear(segment);
+    segment->look_only = look_only;
     snprintf(segment->name, sizeof(segment->name), "%s", name);
-    if ((rc = platform_object_open(name, &segment->fd)) < 0) {
+    rc = look_only ? platform_object_open_to_look(name, &segment->fd) : platform_object_open(name, &segment->fd);
+    if (rc < 0) {
         segment->fd = -1;
         return segment_explain_open(rc, name, error, error_size);
     }
@@ -123,7 +126,7 @@ int segment_attach(struct segment *out, const char *name, char *error, size_t er
     int rc;
 
     segment_clear(out);
-    if ((rc = segment_name_check(name, error, error_size)) < 0 || (rc = open_object(out, name, error, error_size)) < 0)
+    if ((rc = segment_name_check(name, error, error_size)) < 0 || (rc = open_object(out, name, 0, error, error_size)) < 0)
         return rc;
     if ((rc = platform_doorbell_open(name, 0, 0, -1, &out->doorbell)) < 0) {
         segment_close(out);
@@ -131,6 +134,16 @@ int segment_attach(struct segment *out, const char *name, char *error, size_t er
                              : segment_fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
     }
     return 0;
+}
+
+int segment_attach_view(struct segment *out, const char *name, char *error, size_t error_size)
+{
+    int rc;
+
+    segment_clear(out);
+    if ((rc = segment_name_check(name, error, error_size)) < 0)
+        return rc;
+    return open_object(out, name, 1, error, error_size);
 }
 
 int segment_find(const struct segment *segment, const char *channel)

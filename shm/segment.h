@@ -24,6 +24,7 @@ struct segment {
     char name[SEGMENT_NAME_MAX + 8];
     int fd;
     int serving;                   /* 1: this process is its gateway; its own lock does not show in segment_served */
+    int look_only;                 /* 1: mapped without the permission to write; there is no doorbell */
     unsigned char *base;
     uint64_t size;
     struct layout layout;
@@ -61,6 +62,10 @@ void segment_finish_old(struct segment *old);
 /* Client: attach to the segment a gateway made. On success *out must be given to segment_close.
  * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `error`. */
 int segment_attach(struct segment *out, const char *name, char *error, size_t error_size);
+
+/* The same to look only: the mapping cannot be written to, and read permission is enough. Only functions that take a const segment and neither
+ * lock nor wake anybody may be called on it. */
+int segment_attach_view(struct segment *out, const char *name, char *error, size_t error_size);
 
 /* Unmap, close, let all locks go. What was never opened (base NULL) is left alone. */
 void segment_close(struct segment *segment);

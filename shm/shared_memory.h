@@ -196,6 +196,50 @@ SHARED_MEMORY_API int shared_memory_gateway_alive(struct shared_memory *shm);
 /* Remove the segment and the semaphore of a gateway that is gone. Errors: -ENOENT there is none; -EBUSY a gateway runs on it; -EACCES. */
 SHARED_MEMORY_API int shared_memory_remove(const char *segment);
 
+/* ---- Looking on ---- */
+
+/* Attach to look only: the segment is mapped without the permission to write, so that nothing done with this attachment can disturb anybody, and
+ * read permission on the segment is enough. All of "Counters" and of this part works with it; readers and writers cannot be
+ * opened (-EROFS). Everything else as for shared_memory_attach. */
+SHARED_MEMORY_API int shared_memory_attach_view(struct shared_memory **shm, const char *segment, int timeout_ms);
+
+/* How the gateway does. Times are Unix times in nanoseconds; 0: never. */
+struct shared_memory_status {
+    uint64_t generation;       /* tells this segment from those before and after it: an index of a channel is good for one generation */
+    int channels;
+    int gateway_alive;         /* as shared_memory_gateway_alive */
+    uint32_t gateway_pid;      /* of the last gateway; for people */
+    uint64_t gateway_start_ns;
+    int link_up;               /* 1: connected to the broker */
+    uint64_t link_change_ns;   /* when that was last different */
+    const char *spool_state;   /* "off", "ok", "full" or "failed"; static */
+    uint64_t spool_bytes;
+};
+SHARED_MEMORY_API int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_status *status);
+
+/* How a channel is made, and how fast its messages are. The latencies are those of the last minute or so, in microseconds; all 0: no message. */
+struct shared_memory_gauges {
+    uint32_t qos, retain, lanes;
+    uint32_t slots;            /* a lane */
+    uint32_t max_payload;      /* bytes */
+    uint32_t write_to_send_us[4]; /* p50, p99, p99.9, max */
+    uint32_t send_to_ack_us[4];   /* the same; QoS 0: 0 */
+};
+
+/* Of channel `index`. Returns 0; -ENOENT past the last one. */
+SHARED_MEMORY_API int shared_memory_channel_gauges(struct shared_memory *shm, int index, struct shared_memory_gauges *gauges);
+
+/* The ledger of one lane of channel `index` since the segment was made, without name and topic, and whether a living writer has the lane (1 or 0).
+ * Returns 0; -ENOENT past the last lane or channel. */
+SHARED_MEMORY_API int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t lane, struct shared_memory_counters *counters,
+                                                  int *has_writer);
+
+/* The newest message of channel `index`: as much of the payload as fits is copied into `buffer`; message->size is what it has. message->topic is valid until the
+ * next call on this attachment. Returns 0; -EAGAIN: it never had one, or that is too old by now, or was overwritten again and again while it was
+ * read; -ENOENT past the last channel; -ENOMEM. Never waits. */
+SHARED_MEMORY_API int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size,
+                                                   struct shared_memory_message *message);
+
 #ifdef __cplusplus
 }
 #endif

@@ -48,7 +48,7 @@ int shared_memory_writer_open(struct shared_memory *shm, const char *channel, st
     int rc;
 
     *out = NULL;
-    if ((rc = handle_check_fork(shm)) < 0)
+    if ((rc = handle_check_fork(shm)) < 0 || (rc = handle_check_writable(shm)) < 0)
         return rc;
     if (strlen(channel) >= LAYOUT_NAME_SIZE)
         return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel, LAYOUT_NAME_SIZE - 1);

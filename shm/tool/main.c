@@ -1,4 +1,4 @@
-/* main.c: shmgate, the tool: write, read, stats, release. */
+/* main.c: shmgate, the tool: write, read, stats, top, release, spool. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -43,8 +43,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct tool_options *options);
-    } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"release", release_run},
-                  {"spool", spool_run}};
+    } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"top", top_run},
+                  {"release", release_run}, {"spool", spool_run}};
     struct tool_options options;
     int rc;
 

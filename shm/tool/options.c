@@ -14,6 +14,7 @@ static const char general_usage[] =
     "  write CHANNEL    write messages into a publish channel\n"
     "  read CHANNEL     print the messages of a channel\n"
     "  stats            print what became of the messages of all channels\n"
+    "  top              watch all channels on a full screen\n"
     "  release          remove the segment of a gateway that is gone\n"
     "  spool ACTION     look at the messages that are on disk: list, show, export or check\n"
     "\n"
@@ -46,11 +47,22 @@ static const char read_usage[] =
     "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
 static const char stats_usage[] =
-    "Usage: shmgate stats [--json] [-S SEGMENT]\n"
+    "Usage: shmgate stats [--json] [--watch[=SECONDS]] [-S SEGMENT]\n"
     "\n"
     "For each channel: written = delivered + queued + spooled + dropped.\n"
     "\n"
     "  --json      one JSON object\n"
+    "  --watch     again and again, each SECONDS (default 1), with rates, until Ctrl-C; with --json one object a line,\n"
+    "              with its Unix time\n"
+    "  -S SEGMENT  the segment's name (default /shmgate)\n";
+
+static const char top_usage[] =
+    "Usage: shmgate top [-d SECONDS] [-S SEGMENT]\n"
+    "\n"
+    "Shows gateway, link, spool and channels on the whole screen of a terminal; press ? there for the keys. It only looks: the\n"
+    "segment is mapped read-only.\n"
+    "\n"
+    "  -d SECONDS  between two looks (default 1; 0.1 to 3600)\n"
     "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
 static const char release_usage[] =
@@ -75,6 +87,8 @@ static const char spool_usage[] =
     "  -F FORMAT   for show; see shmgate read --help\n"
     "  -f FILE     the spool (default " TOOL_SPOOL_PATH ")\n";
 
+#define INTERVAL_WANTED "expected seconds from 0.1 to 3600, not "
+
 static const char version[] = "shmgate " SHMGATE_VERSION "\n";
 
 struct command {
@@ -86,6 +100,7 @@ static const struct command commands[] = {
     {"write", write_usage, "m:nf:lsW:S:", 1},
     {"read", read_usage, "C:W:F:RS:", 1},
     {"stats", stats_usage, "S:", 0},
+    {"top", top_usage, "d:S:", 0},
     {"release", release_usage, "S:", 0},
     {"spool", spool_usage, "C:F:f:", 0},
 };
@@ -120,6 +135,12 @@ static int parse_seconds(const char *text, double *seconds)
 
     *seconds = strtod(text, &end);
     return end != text && *end == '\0' && isfinite(*seconds) && *seconds >= 0;
+}
+
+/* Between two looks of top or stats --watch. */
+static int parse_interval(const char *text, double *seconds)
+{
+    return parse_seconds(text, seconds) && *seconds >= TOOL_INTERVAL_MIN_S && *seconds <= TOOL_INTERVAL_MAX_S;
 }
 
 static const struct command *find_command(const char *name)
@@ -157,6 +178,13 @@ static int take(struct tool_options *options, const struct command *command, int
     case 'j':
         options->json = 1;
         return strcmp(command->name, "stats") == 0 ? 0 : usage_error(command->name, "--json is for stats", "");
+    case 'w':
+        options->watch = 1;
+        if (strcmp(command->name, "stats") != 0)
+            return usage_error(command->name, "--watch is for stats", "");
+        return !value || parse_interval(value, &options->interval_s) ? 0 : usage_error(command->name, "--watch: " INTERVAL_WANTED, value);
+    case 'd':
+        return parse_interval(value, &options->interval_s) ? 0 : usage_error(command->name, "-d: " INTERVAL_WANTED, value);
     case 'S':
         options->segment = value;
         return 0;
@@ -212,11 +240,11 @@ static int check(const struct tool_options *options, const struct command *comma
 int options_parse(struct tool_options *options, int argc, char **argv)
 {
     static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'},
-                                           {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+                                           {"watch", optional_argument, NULL, 'w'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
     const struct command *command;
     int letter, rc;
 
-    *options = (struct tool_options){.seconds = -1};
+    *options = (struct tool_options){.seconds = -1, .interval_s = 1};
     if (argc < 2)
         return usage_error("", "which command?", "");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -236,5 +264,8 @@ int options_parse(struct tool_options *options, int argc, char **argv)
         return take_action(options, command->name, argc - optind, argv + optind);
     if (command->has_channel && optind < argc)
         options->channel = argv[optind++];
+    /* "--watch 2" is as good as "--watch=2". */
+    if (options->watch && optind < argc && parse_interval(argv[optind], &options->interval_s))
+        optind++;
     return check(options, command, argc - optind);
 }

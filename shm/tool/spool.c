@@ -5,11 +5,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "shared_memory.h"
 #include "spool_file.h"
 #include "tool.h"
 
-#define PROGRESS_EVERY 10000 /* messages between two updates of the progress line */
+#define LOOK_EVERY 64 /* messages between two looks at the clock */
 
 /* All messages, with their streams' columns; from the oldest, or the newest, that is behind ?2. ?1: the channel or NULL. */
 #define COLUMNS "m.id, m.sequence, m.time_ns, m.payload, s.topic, s.lane, s.retain"
@@ -77,16 +78,62 @@ static void print_row(const struct tool_options *options, sqlite3_stmt *statemen
     format_print(options->format ? options->format : "%p", &message);
 }
 
-/* A line that writes over itself, when somebody watches. */
-static void show_progress(long done, int last)
+/* How far an export is. */
+struct export {
+    struct progress progress;
+    uint64_t total;                /* 0: not known */
+    int watched;                   /* 1: by a person who does not get the messages themselves */
+};
+
+static uint64_t now_ms(void)
 {
-    if (!isatty(STDERR_FILENO) || (!last && done % PROGRESS_EVERY != 0))
-        return;
-    fprintf(stderr, "\r%ld messages%s", done, last ? "\n" : "");
+    struct timespec now = {0};
+
+    /* The clock always exists. */
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* How many messages there are to print; 0 when the file does not say. */
+static uint64_t count_messages(const struct tool_options *options, sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    sqlite3_int64 count = 0;
+
+    if (sqlite3_prepare_v2(db, "SELECT sum(held) FROM stream WHERE ?1 IS NULL OR channel = ?1", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+        count = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    if (options->count > 0 && count > options->count)
+        count = options->count;
+    return count > 0 ? (uint64_t)count : 0;
+}
+
+static void export_begin(struct export *export, const struct tool_options *options, sqlite3 *db, int as_json)
+{
+    *export = (struct export){0};
+    progress_begin(&export->progress, "exporting", now_ms(), 0);
+    export->watched = as_json && export->progress.on && !isatty(STDOUT_FILENO);
+    if (export->watched)
+        export->total = count_messages(options, db);
+}
+
+static void export_show(struct export *export, long done)
+{
+    if (export->watched && done % LOOK_EVERY == 0)
+        progress_show(&export->progress, now_ms(), (uint64_t)done, export->total);
+}
+
+static void export_end(struct export *export, long done)
+{
+    progress_end(&export->progress);
+    if (export->watched)
+        fprintf(stderr, "%ld messages\n", done);
 }
 
 /* Print rows in one direction, those behind *id. Counts them in *done. Returns an SQLite result. */
-static int print_rows(const struct tool_options *options, sqlite3 *db, int as_json, int backwards, sqlite3_int64 *id, long *done)
+static int print_rows(const struct tool_options *options, sqlite3 *db, int as_json, int backwards, sqlite3_int64 *id, long *done,
+                      struct export *export)
 {
     static const char *const queries[2] = {"SELECT " COLUMNS ", " JSON FROM, "SELECT " COLUMNS ", " JSON FROM " DESC"};
     sqlite3_stmt *statement = NULL;
@@ -100,7 +147,7 @@ static int print_rows(const struct tool_options *options, sqlite3 *db, int as_js
         if (!backwards)
             *id = sqlite3_column_int64(statement, 0);
         print_row(options, statement, as_json);
-        show_progress(++*done, 0);
+        export_show(export, ++*done);
         if (ferror(stdout))
             break;
     }
@@ -115,14 +162,17 @@ static int print_messages(const struct tool_options *options, sqlite3 *db, int a
 {
     sqlite3_int64 id = -1;
     long done = 0;
-    int rc = print_rows(options, db, as_json, 0, &id, &done), result = TOOL_DONE;
+    struct export export;
+    int rc, result = TOOL_DONE;
 
+    export_begin(&export, options, db, as_json);
+    rc = print_rows(options, db, as_json, 0, &id, &done, &export);
     if (rc != SQLITE_OK) {
+        progress_hide();
         result = failed(options, db);
-        print_rows(options, db, as_json, 1, &id, &done);
+        print_rows(options, db, as_json, 1, &id, &done, &export);
     }
-    if (as_json)
-        show_progress(done, 1);
+    export_end(&export, done);
     if (fflush(stdout) != 0 || ferror(stdout))
         return tool_fail(options, "write standard output: %s", strerror(errno));
     return result;

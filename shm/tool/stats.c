@@ -7,39 +7,46 @@
 #include "shared_memory.h"
 #include "tool.h"
 
-static int finish_output(const struct tool_options *options)
+int tool_finish_output(const struct tool_options *options)
 {
     if (fflush(stdout) != 0 || ferror(stdout))
         return errno == EPIPE ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(errno));
     return TOOL_DONE;
 }
 
-static int print_json(const struct tool_options *options, struct shared_memory *shm)
+int stats_json(const struct tool_options *options, struct shared_memory *shm, char **text)
 {
     size_t size = 65536;
-    char *text = NULL;
     ssize_t length;
 
-    for (;;) {
-        char *larger = realloc(text, size);
+    for (*text = NULL;; size = (size_t)length + 4096) {
+        char *larger = realloc(*text, size);
 
         if (!larger) {
-            free(text);
+            free(*text);
             return tool_fail(options, "out of memory");
         }
-        text = larger;
-        length = shared_memory_stats_json(shm, text, size);
+        *text = larger;
+        length = shared_memory_stats_json(shm, *text, size);
         if (length < 0) {
-            free(text);
+            free(*text);
             return tool_fail(options, "%s", shared_memory_error());
         }
         if ((size_t)length < size)
-            break;
-        size = (size_t)length + 4096;
+            return TOOL_DONE;
     }
+}
+
+static int print_json(const struct tool_options *options, struct shared_memory *shm)
+{
+    char *text;
+    int rc = stats_json(options, shm, &text);
+
+    if (rc != TOOL_DONE)
+        return rc;
     puts(text);
     free(text);
-    return finish_output(options);
+    return tool_finish_output(options);
 }
 
 /* A topic may be anything; what a terminal would obey is not for it. */
@@ -90,14 +97,17 @@ static int print_table(const struct tool_options *options, struct shared_memory 
             print_dropped(&counters);
         }
     }
-    return finish_output(options);
+    return tool_finish_output(options);
 }
 
 int stats_run(const struct tool_options *options)
 {
     struct shared_memory *shm;
-    int rc = shared_memory_attach(&shm, options->segment, 0);
+    int rc;
 
+    if (options->watch)
+        return watch_run(options);
+    rc = shared_memory_attach(&shm, options->segment, 0);
     if (rc < 0)
         return tool_fail(options, "%s", shared_memory_error());
     rc = options->json ? print_json(options, shm) : print_table(options, shm);

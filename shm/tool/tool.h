@@ -8,7 +8,7 @@ enum tool_exit { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_TIMEOUT = 
 
 /* What the command line says. Strings are borrowed from argv. */
 struct tool_options {
-    const char *command;           /* write, read, stats, release or spool */
+    const char *command;           /* write, read, stats, top, release or spool */
     const char *action;            /* spool: list, show, export or check */
     const char *channel;
     const char *segment;           /* NULL: the default */
@@ -19,7 +19,8 @@ struct tool_options {
     double seconds;                /* -W; below 0: no limit */
     const char *format;            /* read -F; NULL: payload and a newline */
     int new_only;                  /* read -R */
-    int json;                      /* stats --json */
+    int json, watch;               /* stats --json, --watch */
+    double interval_s;             /* top -d, stats --watch */
 };
 
 /* Understand the command line. Returns 0 to go on, or an exit code plus 1 to exit with, having printed what was to be said. */
@@ -28,12 +29,25 @@ int options_parse(struct tool_options *options, int argc, char **argv);
 /* One line on standard error: "shmgate: COMMAND ...". Returns TOOL_FAILED. */
 int tool_fail(const struct tool_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Send what was printed. Returns TOOL_DONE, also when nobody reads it any more; TOOL_FAILED, having said why. */
+int tool_finish_output(const struct tool_options *options);
+
+/* The ledger as JSON; *text is to be freed. Returns TOOL_DONE; TOOL_FAILED, having said why, and there is no text. */
+struct shared_memory;
+int stats_json(const struct tool_options *options, struct shared_memory *shm, char **text);
+
 /* The commands. Each returns an exit code. */
 int write_run(const struct tool_options *options);
 int read_run(const struct tool_options *options);
 int stats_run(const struct tool_options *options);
+int watch_run(const struct tool_options *options); /* stats --watch */
+int top_run(const struct tool_options *options);
 int release_run(const struct tool_options *options);
 int spool_run(const struct tool_options *options);
+
+/* Limits of -d and --watch. */
+#define TOOL_INTERVAL_MIN_S 0.1
+#define TOOL_INTERVAL_MAX_S 3600.0
 
 /* Where gateway.ini puts the spool unless told otherwise. */
 #define TOOL_SPOOL_PATH "/var/lib/shmgate/spool.db"
