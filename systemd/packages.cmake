@@ -55,4 +55,5 @@ install(FILES systemd/shmgated.service systemd/shmgated@.service DESTINATION lib
 install(FILES systemd/shmgate.sysusers DESTINATION lib/sysusers.d RENAME shmgate.conf COMPONENT daemon)
 install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)
+include(systemd/manual.cmake)
 include(CPack)
