@@ -214,12 +214,13 @@ def test_diagnostics_of_the_page_are_real(broker, new_gateway):
 
 
 def test_pages_are_installed(build, tmp_path):
-    """The packages have each page, compressed, and shared_memory(3) under the name of each of its functions."""
+    """The packages have each page, compressed, shared_memory(3) under the name of each of its functions, and what bash completes with."""
     for component in ("daemon", "development"):
         done = subprocess.run(["cmake", "--install", build.path, "--component", component], capture_output=True, text=True, timeout=LIMIT,
                               env={**os.environ, "DESTDIR": str(tmp_path)})
         assert done.returncode == 0, done.stderr
     folder = next(tmp_path.glob("**/share/man"))
+    assert {path.name for path in (folder.parent / "bash-completion/completions").iterdir()} == {"shmgate", "shmgated"}
     for path in PAGES:
         assert gzip.decompress((folder / f"man{path.suffix[1:]}" / f"{path.name}.gz").read_bytes()) == path.read_bytes(), path.name
     for name in declarations(HEADER):
