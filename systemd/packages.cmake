@@ -51,8 +51,12 @@ set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS "python3-paho-mqtt")
 # dpkg-shlibdeps finds our own library, which is in no package yet, here.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 
+set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES shm/tool/shmgate.bash DESTINATION ${completions} RENAME shmgate COMPONENT daemon)
+install(FILES gateway/shmgated.bash DESTINATION ${completions} RENAME shmgated COMPONENT daemon)
 install(FILES systemd/shmgated.service systemd/shmgated@.service DESTINATION lib/systemd/system COMPONENT daemon)
 install(FILES systemd/shmgate.sysusers DESTINATION lib/sysusers.d RENAME shmgate.conf COMPONENT daemon)
 install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)
+include(systemd/manual.cmake)
 include(CPack)
