@@ -13,8 +13,8 @@ PACED_WINDOW = 20
 RAW_WINDOW = 100
 
 
-def sender(world: World, kind: str, broker, qos: int, count: int, interval_ns: int, window: int) -> list[str]:
-    return [world.program(f"{kind}_publisher"), str(broker.port), f"test/q{qos}", str(qos), str(count), str(interval_ns), str(window)]
+def sender(world: World, kind: str, broker, topic: str, qos: int, count: int, interval_ns: int, window: int) -> list[str]:
+    return [world.program(f"{kind}_publisher"), str(broker.port), topic, str(qos), str(count), str(interval_ns), str(window)]
 
 
 def receiver(world: World, kind: str, broker, topic: str, qos: int, count: int) -> list[str]:
@@ -33,21 +33,23 @@ def outward(world: World, table: Table, settings: Settings) -> None:
     channels = [publish_channel(f"q{qos}", qos=qos, max_payload=64, slots=65536, writers=1, overflow="reject") for qos in (0, 1)]
     with world.broker() as broker, world.gateway(broker.uri, channels) as gateway:
         for qos in (0, 1):
+            topic = f"test/q{qos}"
+
             def job(command: list[str], count: int) -> Result:
-                return complete(count, world.transfer(receiver(world, "raw", broker, f"test/q{qos}", qos, count), command))
+                return complete(count, world.transfer(receiver(world, "raw", broker, topic, qos, count), command))
 
             def ours(count: int, interval_ns: int) -> list[str]:
                 return [world.program("ours_writer"), gateway.segment, f"q{qos}", str(count), str(interval_ns)]
             count = settings.count(20000, 50000)
-            jobs = {"shmgate": partial(job, ours(count, 0), count), "raw": partial(job, sender(world, "raw", broker, qos, count, 0, RAW_WINDOW), count)}
+            jobs = {"shmgate": partial(job, ours(count, 0), count), "raw": partial(job, sender(world, "raw", broker, topic, qos, count, 0, RAW_WINDOW), count)}
             for window in WINDOWS if not settings.quick else WINDOWS[2:]:
-                jobs[f"Paho, window {window}"] = partial(job, sender(world, "paho", broker, qos, count, 0, window), count)
+                jobs[f"Paho, window {window}"] = partial(job, sender(world, "paho", broker, topic, qos, count, 0, window), count)
             saturated(table, f"shared memory to subscriber, QoS {qos}", in_turn(settings.repeats, jobs))
             count = settings.count(1000, 3000)
             results = in_turn(settings.repeats, {
                 "shmgate": partial(job, ours(count, PACED_NS), count),
-                "bare Paho publisher": partial(job, sender(world, "paho", broker, qos, count, PACED_NS, PACED_WINDOW), count),
-                "raw socket": partial(job, sender(world, "raw", broker, qos, count, PACED_NS, RAW_WINDOW), count)})
+                "bare Paho publisher": partial(job, sender(world, "paho", broker, topic, qos, count, PACED_NS, PACED_WINDOW), count),
+                "raw socket": partial(job, sender(world, "raw", broker, topic, qos, count, PACED_NS, RAW_WINDOW), count)})
             paced(table, settings, f"shared memory to subscriber, QoS {qos}", f"latency-outward-qos{qos}", "bare Paho publisher", results)
 
 
@@ -56,13 +58,14 @@ def inward(world: World, table: Table, settings: Settings) -> None:
     channels = [subscribe_channel(f"q{qos}", qos=qos, max_payload=64, slots=65536) for qos in (0, 1)]
     with world.broker() as broker, world.gateway(broker.uri, channels) as gateway:
         for qos in (0, 1):
-            def job(command: list[str], interval_ns: int, count: int) -> Result:
-                return complete(count, world.transfer(command, sender(world, "raw", broker, qos, count, interval_ns, RAW_WINDOW)))
+            def job(command: list[str], topic: str, interval_ns: int, count: int) -> Result:
+                return complete(count, world.transfer(command, sender(world, "raw", broker, topic, qos, count, interval_ns, RAW_WINDOW)))
 
             def ways(count: int, interval_ns: int) -> dict[str, partial[Result]]:
-                return {"shmgate": partial(job, [world.program("ours_reader"), gateway.segment, f"q{qos}", str(count)], interval_ns, count),
-                        "bare Paho subscriber": partial(job, receiver(world, "paho", broker, f"test/q{qos}", qos, count), interval_ns, count),
-                        "raw socket": partial(job, receiver(world, "raw", broker, f"test/q{qos}", qos, count), interval_ns, count)}
+                # The gateway is always there, and is not to get what is meant for the others.
+                return {"shmgate": partial(job, [world.program("ours_reader"), gateway.segment, f"q{qos}", str(count)], f"test/q{qos}", interval_ns, count),
+                        "bare Paho subscriber": partial(job, receiver(world, "paho", broker, "bare", qos, count), "bare", interval_ns, count),
+                        "raw socket": partial(job, receiver(world, "raw", broker, "bare", qos, count), "bare", interval_ns, count)}
             what = f"MQTT to shared memory, QoS {qos}"
             results = in_turn(settings.repeats, ways(settings.count(20000, 50000), 0))
             ours = median(results["shmgate"], "rate")
