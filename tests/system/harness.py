@@ -114,6 +114,7 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
         # No queue limits: the tests count every message.
         self.standard_lines = ["max_queued_messages 0"]
+        self.log_type = "all"
 
     @property
     def uri(self) -> str:
@@ -121,7 +122,7 @@ class Broker:
 
     def start(self) -> "Broker":
         config = self.folder / f"mosquitto-{self.port}.conf"
-        standard = [f"listener {self.port} 127.0.0.1", "log_type all", *self.standard_lines]
+        standard = [f"listener {self.port} 127.0.0.1", f"log_type {self.log_type}", *self.standard_lines]
         # Its database would else be written where the tests were started.
         if not any(line.startswith("persistence_location") for line in self.lines):
             standard.append(f"persistence_location {self.folder}/")
