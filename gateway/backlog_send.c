@@ -59,7 +59,7 @@ static int has_room(const struct line *line)
     const struct backlog *backlog = line->backlog;
     unsigned quarter = backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
 
-    if (!flight_has_room(backlog->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
+    if (!flight_has_room(backlog->flight, &line->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
         return 0;
     if (line->channel.live_first && backlog->live_first_in_flight >= quarter)
         return 0;

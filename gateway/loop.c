@@ -28,6 +28,7 @@
 #define OLD_CHECK_MS 200         /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
 #define LATENCY_WINDOW_MS 60000   /* latencies are those of the present window, or of the last one that had messages */
+#define PATIENCE_MS 3            /* a rest that waits for several answers is no longer than this, and no shorter than a millisecond less */
 #define RETRY_MS 20              /* when the MQTT client takes no more for reasons of its own */
 #define DISCONNECT_MS 1000
 
@@ -89,6 +90,7 @@ static int take_events(struct loop *loop)
 
     for (size_t i = 0; i < count; i++)
         handle_event(loop, &events[i]);
+    loop->answered |= count > 0;
     return count > 0;
 }
 
@@ -283,6 +285,20 @@ static int turn(struct loop *loop)
     return worked;
 }
 
+/* The window is full, and answers are coming: wait for half of them. Nothing could be sent for a single one, and each wake-up costs two switches between threads. The
+ * writers are not told of this rest: what they write must wait in any case. It is short, so that neither a local reader nor the spool waits long; and when it brings
+ * nothing the next one is a common one. */
+static void rest_patiently(struct loop *loop)
+{
+    mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
+    atomic_store(&loop->patient, 1);
+    loop->answered = 0;
+    if (!mailbox_pending(loop->mailbox))
+        platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
+    atomic_store(&loop->patient, 0);
+    mailbox_set_patience(loop->mailbox, 1);
+}
+
 /* Wait until there is something to do, or the deadline. */
 static void rest(struct loop *loop, uint64_t deadline_ms)
 {
@@ -407,7 +423,9 @@ static enum loop_end serve(struct loop *loop, struct config *next)
         }
         if (link_refused(loop->link))
             return LOOP_FAILED;
-        if (!worked)
+        if (!worked && loop->answered && link_up(loop->link) && flight_is_full(&loop->flight))
+            rest_patiently(loop);
+        else if (!worked)
             rest(loop, next_deadline_ms(loop));
     }
 }

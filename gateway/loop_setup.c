@@ -19,7 +19,9 @@ static void ring_doorbell(void *context)
     struct loop *loop = context;
 
     pthread_mutex_lock(&loop->lock);
-    if (loop->segment.base)
+    if (loop->segment.base && atomic_exchange(&loop->patient, 0))
+        platform_doorbell_post(loop->segment.doorbell);
+    else if (loop->segment.base)
         segment_summon_gateway(&loop->segment);
     pthread_mutex_unlock(&loop->lock);
 }

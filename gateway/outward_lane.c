@@ -125,7 +125,8 @@ void lane_start(struct lane *lane, struct outward *outward, uint32_t number, voi
         lane->ledger.tail = ring_head(&lane->ring);
     lane->next = lane->ledger.tail;
     lane->bound = UINT64_MAX;
-    flight_lane_init(&lane->flight, lane, answered);
+    flight_lane_init(&lane->flight, lane, outward->channels[lane->channel].qos, answered);
+    outward->some_unacknowledged |= lane->flight.unacknowledged;
     lane->flight.latency = &outward->latencies[lane->channel].to_acknowledge;
     lane_meet_spool(lane);
     /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow = reject and a full ring nothing would

@@ -46,6 +46,7 @@ struct outward {
     uint32_t *unsettled, *news;    /* lists of lanes, lane_count long */
     uint32_t unsettled_count, news_count;
     struct outward_latency *latencies; /* one a channel */
+    int some_unacknowledged;       /* 1: a channel publishes with QoS 0 */
     unsigned dropped;              /* mask of reasons since the last settle */
     struct frame frame;            /* the next message; room for the largest max_payload */
     uint64_t *times;               /* Unix times of the writes of the samples in it; as many as the largest batch_max */
