@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "mqtt.h"
 #include "origin.h"
 #include "platform.h"
@@ -217,6 +218,16 @@ int loop_open(struct loop *loop)
     loop->lock_made = 1;
     rc = open_service(loop);
     return rc < 0 ? rc : open_link(loop);
+}
+
+int loop_serve_metrics(struct loop *loop, const struct config *config)
+{
+    char error[320];
+    int rc = metrics_serve(loop->metrics, config->metrics_listen, config->segment, error, sizeof(error));
+
+    if (rc < 0)
+        log_write(LOG_LEVEL_ERROR, "could not serve metrics: listen=%s", error);
+    return rc;
 }
 
 int loop_change(struct loop *loop, struct config *next)

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "notify.h"
 #include "plan.h"
 
@@ -79,6 +80,7 @@ static int install_signals(void)
 static int serve(const char *path)
 {
     struct config config, next, former = {.path = NULL};
+    struct metrics *metrics;
     enum loop_end end;
     int rc;
 
@@ -91,8 +93,13 @@ static int serve(const char *path)
     }
     if (config_load(&config, path, loop_report_fault, NULL) < 0)
         return EXIT_FAILED;
+    if (metrics_create(&metrics) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
+        config_free(&config);
+        return EXIT_FAILED;
+    }
     for (;;) {
-        end = loop_run(&config, &next);
+        end = loop_run(&config, &next, metrics);
         if (end == LOOP_RELOAD) {
             config_free(&former);
             former = config;
@@ -107,6 +114,7 @@ static int serve(const char *path)
             break;
         }
     }
+    metrics_destroy(metrics);
     config_free(&former);
     config_free(&config);
     return end == LOOP_STOPPED ? EXIT_DONE : EXIT_FAILED;
