@@ -52,10 +52,10 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
         log_write(LOG_LEVEL_ERROR, "%s: %s", file, message);
 }
 
-static void report_loss(void *context, const char *line)
+__attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
 {
     (void)context;
-    log_write(LOG_LEVEL_WARNING, "%s", line);
+    log_write_list(LOG_LEVEL_WARNING, format, arguments);
 }
 
 /* ---- One turn ---- */

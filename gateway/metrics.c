@@ -267,7 +267,7 @@ static int server_open(struct server **out, const struct metrics *metrics, const
         return 0;
     }
 cleanup:
-    snprintf(error, error_size, "%s: %s", address, rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
+    snprintf(error, error_size, "%s", rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
     server_close(server);
     return rc;
 }
@@ -296,7 +296,7 @@ static int change_segment(struct server *server, const char *segment, char *erro
         rc = eventfd_read(server->stop, &count) < 0 && errno != EAGAIN ? -errno : start_thread(server);
     }
     if (rc < 0)
-        snprintf(error, error_size, "%s: %s", server->text, strerror(-rc));
+        snprintf(error, error_size, "%s", strerror(-rc));
     return rc;
 }
 
