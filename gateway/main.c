@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -77,6 +78,14 @@ static int install_signals(void)
     return 0;
 }
 
+/* The password lies in our memory as long as Paho may need it for the next connection, and so do messages: no core dump, and no look into that memory for
+ * other processes of our user. */
+static void keep_memory_private(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        log_write(LOG_LEVEL_WARNING, "could not forbid core dumps: %s", strerror(errno));
+}
+
 static int serve(const char *path)
 {
     struct config config, next, former = {.path = NULL};
@@ -84,6 +93,7 @@ static int serve(const char *path)
     enum loop_end end;
     int rc;
 
+    keep_memory_private();
     /* Paho would send MQTT through a proxy meant for web browsers. */
     unsetenv("http_proxy");
     unsetenv("https_proxy");

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define METRICS_HTTP_LIMIT_MS 3000 /* from the accept to the close; both ends are on this machine */
+#define METRICS_HTTP_LIMIT_MS 2000 /* from the accept to the close; both ends are on this machine */
 #define METRICS_HTTP_REQUEST 4096  /* bytes of a request with its headers; Prometheus sends some 300 */
 
 /* Make the body: on success *body is from malloc and handed over. -errno: the answer is 503. */
