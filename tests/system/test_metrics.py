@@ -1,13 +1,10 @@
 """The counters for Prometheus: what they say, who may ask, and what it costs when somebody asks badly."""
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +16,6 @@ CLIENTS = 4
 """Places for connections; METRICS_CLIENTS in gateway/metrics.h."""
 REQUEST_MAX = 4096
 """Bytes of a request; METRICS_HTTP_REQUEST in gateway/metrics_http.h."""
-
-
-@pytest.fixture
-def socket_path() -> Iterator[Path]:
-    """A path for a Unix socket; the folder of a test has too long a name."""
-    folder = Path(tempfile.mkdtemp(prefix="shmgate-test-"))
-    yield folder / "metrics.sock"
-    shutil.rmtree(folder)
 
 
 def listening(gateway, listen: str):
