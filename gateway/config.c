@@ -290,6 +290,7 @@ void config_free(struct config *config)
     free(config->segment);
     free(config->group);
     free(config->spool_path);
+    free(config->metrics_listen);
     free(config->path);
     *config = (struct config){ 0 };
 }

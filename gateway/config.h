@@ -63,6 +63,7 @@ struct config {
     uint64_t spool_max_size;         /* bytes */
     uint64_t spool_max_age_ms;       /* 0 = no limit */
     uint32_t spool_interval_ms;
+    char *metrics_listen;            /* a listen_address; NULL = nowhere */
     struct config_channel *channels;
     size_t channel_count;            /* at least 1 */
     char *path;                      /* the file this was read from */

@@ -53,6 +53,7 @@ static const struct config_value_choice drains[] = { { "in-order", 0 }, { "live-
 #define MQTT CONFIG_SECTION_MQTT
 #define SHM CONFIG_SECTION_SHM
 #define SPOOL CONFIG_SECTION_SPOOL
+#define METRICS CONFIG_SECTION_METRICS
 #define CHANNEL CONFIG_SECTION_CHANNEL
 #define REQUIRED CONFIG_KEY_REQUIRED
 #define PUBLISH CONFIG_KEY_PUBLISH
@@ -98,6 +99,8 @@ static const struct config_key keys[] = {
       ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
     { SPOOL, "interval", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(spool_interval_ms), RANGE(100, DAY, uint32_t) },
 
+    { METRICS, "listen", NULL, 0, LIVE, config_value_listen, IN_CONFIG(metrics_listen), NO_RULE },
+
     { CHANNEL, "direction", NULL, REQUIRED, SEGMENT, CHOICE, IN_CHANNEL(direction), ONE_OF(directions) },
     { CHANNEL, "topic", NULL, REQUIRED, SEGMENT, STRING, IN_CHANNEL(topic), BYTES(1, MQTT_STRING_MAX) },
     { CHANNEL, "qos", "1", 0, SEGMENT, CHOICE, IN_CHANNEL(qos), ONE_OF(qualities) },
@@ -128,8 +131,8 @@ static const struct config_key keys[] = {
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");
 
-static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[channel NAME]" };
-static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "channel" };
+static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[metrics]", "[channel NAME]" };
+static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "metrics", "channel" };
 
 size_t config_schema_count(void)
 {
@@ -271,5 +274,5 @@ void config_schema_suggest_section(const char *name, char *out, size_t out_size)
     else if (nearest >= 0)
         snprintf(out, out_size, "did you mean %s?", titles[nearest]);
     else
-        snprintf(out, out_size, "expected [mqtt], [shm], [spool] or [channel NAME]");
+        snprintf(out, out_size, "expected [mqtt], [shm], [spool], [metrics] or [channel NAME]");
 }

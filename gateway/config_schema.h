@@ -13,6 +13,7 @@ enum config_section {
     CONFIG_SECTION_MQTT,
     CONFIG_SECTION_SHM,
     CONFIG_SECTION_SPOOL,
+    CONFIG_SECTION_METRICS,
     CONFIG_SECTION_CHANNEL, /* any number of them, each with a name */
     CONFIG_SECTIONS
 };

@@ -53,10 +53,10 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
         log_write(LOG_LEVEL_ERROR, "%s: %s", file, message);
 }
 
-static void report_loss(void *context, const char *line)
+__attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
 {
     (void)context;
-    log_write(LOG_LEVEL_WARNING, "%s", line);
+    log_write_list(LOG_LEVEL_WARNING, format, arguments);
 }
 
 /* ---- One turn ---- */
@@ -349,6 +349,14 @@ static void finish(struct loop *loop)
     link_disconnect(loop->link, DISCONNECT_MS);
 }
 
+/* Keep the running configuration. Returns what serve goes on with. */
+static enum loop_end refuse_reload(const struct loop *loop)
+{
+    log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
+    notify_ready("reload failed: see the log; serving the former configuration");
+    return LOOP_STOPPED;
+}
+
 /* Answer SIGHUP. Returns LOOP_STOPPED to go on serving; LOOP_RELOAD, and *next holds what to begin anew with; LOOP_AGAIN. */
 static enum loop_end reload(struct loop *loop, struct config *next)
 {
@@ -356,10 +364,12 @@ static enum loop_end reload(struct loop *loop, struct config *next)
 
     atomic_store(&reload_wanted, 0);
     notify_reloading();
-    if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
-        notify_ready("reload failed: see the log; serving the former configuration");
-        return LOOP_STOPPED;
+    if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0)
+        return refuse_reload(loop);
+    /* First, as it can fail and be taken back: whoever goes back to the former configuration serves that again. */
+    if (loop_serve_metrics(loop, next) < 0) {
+        config_free(next);
+        return refuse_reload(loop);
     }
     change = config_diff(loop->config, next, log_change, NULL);
     log_write(LOG_LEVEL_INFO, "reload: %s read%s", loop->config->path, change == 0 ? ": nothing has changed" : "");
@@ -430,14 +440,14 @@ static enum loop_end serve(struct loop *loop, struct config *next)
     }
 }
 
-enum loop_end loop_run(struct config *config, struct config *next)
+enum loop_end loop_run(struct config *config, struct config *next, struct metrics *metrics)
 {
-    struct loop loop = {.config = config, .segment.fd = -1};
+    struct loop loop = {.config = config, .metrics = metrics, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;
 
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
         loop.olds[i].fd = -1;
-    if (loop_open(&loop) == 0) {
+    if (loop_open(&loop) == 0 && loop_serve_metrics(&loop, config) == 0) {
         atomic_store(&ringing, &loop.segment);
         loop.watchdog_interval_ms = notify_watchdog_interval_ms();
         notify_ready("serving");

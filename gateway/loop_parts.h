@@ -38,6 +38,7 @@ struct loop {
     struct inward *inward;
     struct link *link;
     struct losses *losses;
+    struct metrics *metrics;        /* the caller's */
     char boot[PLATFORM_BOOT_ID_SIZE]; /* of the machine */
     char *stats;
     size_t stats_size;
@@ -55,6 +56,9 @@ int loop_open(struct loop *loop);
 /* Change to *next, with the connection kept: *loop->config becomes that, and *next is empty. Nothing may be in flight. Logs. Returns 0, or -errno: then
  * *loop must be given to loop_close, and *next holds what was before. */
 int loop_change(struct loop *loop, struct config *next);
+
+/* Serve the metrics where `config` wants them; what was served before goes on when that fails. Logs. Returns 0 or -errno. */
+int loop_serve_metrics(struct loop *loop, const struct config *config);
 
 /* Take everything down, in the reverse order. `failed`: a segment that this run has made and nobody has used goes, too. */
 void loop_close(struct loop *loop, int failed);

@@ -286,11 +286,12 @@ class Gateway:
         # Never the machine's own spool, which may be there.
         self.spool_path = folder / f"{segment.lstrip('/')}.spool"
         self.spool = {"path": self.spool_path, **(spool or {})}
+        self.metrics: dict[str, Any] = {}
         self.write_config()
 
     def write_config(self) -> None:
-        """Write gateway.ini from `mqtt`, `shm`, `spool` and `channels` as they are now."""
-        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool}
+        """Write gateway.ini from `mqtt`, `shm`, `spool`, `metrics` and `channels` as they are now."""
+        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool, "metrics": self.metrics}
         for channel in self.channels:
             keys = dict(channel)
             sections[f"channel {keys.pop('name')}"] = keys
