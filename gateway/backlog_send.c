@@ -139,7 +139,7 @@ static int send_next(struct line *line, uint32_t most)
     }
     if (rc < 0)
         return 0;
-    message = (struct outward_message){.payload = frame->bytes, .size = frame->size, .sequence = first.sequence, .time_ns = first.time_ns,
+    message = (struct outward_message){.topic = line->channel.topic, .payload = frame->bytes, .size = frame->size, .sequence = first.sequence, .time_ns = first.time_ns,
                                        .generation = source->generation, .lane = source->lane, .boot = source->boot};
     token = flight_add(backlog->flight, &line->flight, first.sequence, frame->count, 0);
     rc = backlog->send(backlog->context, &line->channel, &message, token);

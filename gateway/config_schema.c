@@ -131,8 +131,8 @@ static const struct config_key keys[] = {
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");
 
-static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[metrics]", "[channel NAME]" };
-static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "metrics", "channel" };
+static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[metrics]", "[defaults]", "[channel NAME]" };
+static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "metrics", "defaults", "channel" };
 
 size_t config_schema_count(void)
 {
@@ -150,10 +150,18 @@ void config_schema_each(void (*visit)(void *context, const struct config_key *ke
         visit(context, &keys[i]);
 }
 
+/* Whether the section can have the key. */
+static int has_key(enum config_section section, const struct config_key *key)
+{
+    if (section == CONFIG_SECTION_DEFAULTS)
+        return key->section == CONFIG_SECTION_CHANNEL && strcmp(key->name, "direction") != 0;
+    return key->section == section;
+}
+
 int config_schema_find(enum config_section section, const char *name)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
+        if (has_key(section, &keys[i]) && strcmp(keys[i].name, name) == 0)
             return (int)i;
     return -1;
 }
@@ -229,7 +237,7 @@ void config_schema_suggest_key(enum config_section section, const char *name, ch
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
         size_t edits = nearness(name, keys[i].name);
-        if (keys[i].section == section && edits < best) {
+        if (has_key(section, &keys[i]) && edits < best) {
             best = edits;
             nearest = &keys[i];
         }
@@ -246,7 +254,7 @@ void config_schema_suggest_key(enum config_section section, const char *name, ch
     }
     used = (size_t)snprintf(out, out_size, "expected one of");
     for (size_t i = 0, first = 1; i < KEY_COUNT; i++) {
-        if (keys[i].section == section && used < out_size) {
+        if (has_key(section, &keys[i]) && used < out_size) {
             used += (size_t)snprintf(out + used, out_size - used, "%s %s", first ? "" : ",", keys[i].name);
             first = 0;
         }
@@ -274,5 +282,5 @@ void config_schema_suggest_section(const char *name, char *out, size_t out_size)
     else if (nearest >= 0)
         snprintf(out, out_size, "did you mean %s?", titles[nearest]);
     else
-        snprintf(out, out_size, "expected [mqtt], [shm], [spool], [metrics] or [channel NAME]");
+        snprintf(out, out_size, "expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]");
 }

@@ -41,11 +41,11 @@ static void receive(void *context, const struct mqtt_message *message)
 static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
 {
     struct loop *loop = context;
-    struct mqtt_outgoing outgoing = {.topic = channel->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
+    struct mqtt_outgoing outgoing = {.topic = message->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
                                      .retain = channel->retain};
     struct origin origin;
 
-    if (!channel->topic)
+    if (!message->topic)
         return -EINVAL;
     if (channel->source) {
         origin_describe(&origin, message, loop->boot);

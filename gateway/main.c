@@ -55,11 +55,20 @@ static int check(const char *path)
         config_free(&config);
         return EXIT_FAILED;
     }
+    if (plan_check_space(&plan, error, sizeof(error)) < 0) {
+        printf("%s: %s\n", path, error);
+        plan_destroy(&plan);
+        config_free(&config);
+        return EXIT_FAILED;
+    }
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
-    printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s\n", path, config.segment,
+    printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
            (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish, config.uri_count,
            config.uri_count == 1 ? "" : "s");
+    if (config.file_count > 1)
+        printf(", with %zu file%s beside it", config.file_count - 1, config.file_count == 2 ? "" : "s");
+    putchar('\n');
     plan_destroy(&plan);
     config_free(&config);
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;

@@ -17,6 +17,7 @@ struct lane {
     struct outward *outward;
     struct ring ring;
     uint32_t number, channel;
+    char *own_topic;               /* with its number in it; NULL: the channel's is good for all */
     uint64_t next;                 /* sequence number to send next */
     uint64_t bound;                /* send only below it */
     uint64_t held_ms;              /* what there is waits for more until then; 0: it does not */
@@ -53,8 +54,11 @@ struct outward {
     uint64_t held_ms;              /* the earliest of the lanes', or earlier; UINT64_MAX: none is held */
 };
 
-/* Take the lane up where its ledger and the spool say. */
-void lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight));
+/* Take the lane up where its ledger and the spool say. 0 or -ENOMEM. */
+int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight));
+
+/* What the lane's messages are published on. */
+const char *lane_topic(const struct lane *lane);
 
 /* The ledger has changed: the next settle stores it. */
 void lane_changed(struct lane *lane);

@@ -147,7 +147,7 @@ static int send_next(struct lane *lane, uint32_t most)
 
     if (rc < 0)
         return step_over(lane, rc);
-    message = (struct outward_message){.payload = frame->bytes, .size = frame->size, .sequence = lane->next, .time_ns = outward->times[0],
+    message = (struct outward_message){.topic = lane_topic(lane), .payload = frame->bytes, .size = frame->size, .sequence = lane->next, .time_ns = outward->times[0],
                                        .generation = outward->segment->layout.generation, .lane = lane->number};
     token = flight_add(outward->flight, &lane->flight, lane->next, frame->count, platform_monotonic_ns());
     rc = outward->send(outward->context, channel_of(lane), &message, token);
