@@ -76,7 +76,8 @@ def attempts(paths: list[Path], *groups: int) -> set[tuple[str, str]]:
 
 def test_strangers_are_kept_out(new_gateway, broker, open_folder):
     """Who is not in the group can neither read, write, remove, rename nor permit the segment, its semaphore, the spool and the metrics' socket, even where
-    the umask would let everybody in. A member of the gateway's own group can read and write the first two, read the spool and ask for metrics. (Without root there is no other user to be: then their modes alone are looked at.)"""
+    the umask would let everybody in. A member of the gateway's own group can read and write the first two, read the spool and ask for metrics. (Without root
+    there is no other user to be: then their modes alone are looked at.)"""
     gateway = new_gateway(publish_channel(spool="always"), broker=broker, spool={"path": open_folder / "spool.db"})
     gateway.metrics = {"listen": f"unix:{open_folder}/metrics.sock"}
     gateway.write_config()
@@ -109,7 +110,7 @@ def test_name_taken_by_somebody_else_is_refused(new_gateway):
     try:
         gateway.launch()
         assert gateway.wait_for_end() == 1
-        assert f"could not serve segment: " in gateway.log() and gateway.segment in gateway.log()
+        assert "could not serve segment: " in gateway.log() and gateway.segment in gateway.log()
         assert path.read_bytes() == bytes(100_000)
     finally:
         path.unlink()
@@ -203,7 +204,8 @@ def test_topics_are_only_text(new_gateway, broker, tmp_path):
     folder.mkdir()
     gateway: Gateway = new_gateway(subscribe_channel(topic="test/#", topic_max=64), broker=broker)
     names = shared_memory_names() if gateway.start() else set()
-    topics = ["test/%n%n%s%s%x", "test/../../../../tmp/shmgate-owned", "test//dev/shm/x", "test/$(reboot)", "test/`id`;id", "test/%p %t", "test/.", "test/" + "%s" * 40]
+    topics = ["test/%n%n%s%s%x", "test/../../../../tmp/shmgate-owned", "test//dev/shm/x", "test/$(reboot)", "test/`id`;id", "test/%p %t", "test/.",
+              "test/" + "%s" * 40]
     for topic in topics:
         broker.publish(topic, "%n%s " + topic)
     done = subprocess.run([str(gateway.build.shmgate), "read", "in", "-S", gateway.segment, "-C", "7", "-W", str(int(LIMIT)), "-F", "%t|%p"], capture_output=True,
@@ -239,7 +241,8 @@ def seed() -> int:
 
 
 def check_attacks(new_gateway, segment: str, number: int, attacks: list[Attack], growth_kib: int) -> None:
-    """Let brokers of MQTT 3.1.1 (4) or 5 attack a gateway each, with a few of the attacks in turn; all gateways survive, grow no more than they may, and then serve."""
+    """Let brokers of MQTT 3.1.1 (4) or 5 attack a gateway each, with a few of the attacks in turn; all gateways survive,
+    grow no more than they may, and then serve."""
     # Paho takes a second to connect again: side by side it is soon over.
     brokers = [HostileBroker(number, attacks[first::GATEWAYS]) for first in range(GATEWAYS)]
     try:
