@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from certificates import Certificates
-from harness import LIMIT, Gateway, free_port, publish_channel, shared_memory_names, subscribe_channel, wait_until
+from harness import LIMIT, Gateway, free_port, publish_channel, shared_memory_names, subscribe_channel, wait_until, write_secret
 from hostile_broker import Attack, HostileBroker, blind_attacks, chosen_attacks
 
 GROWTH_KIB = 30_000
@@ -127,7 +127,7 @@ def test_password_is_nowhere(new_gateway, new_broker, subscribe, open_folder, tm
     metrics, segment or spool; nor in Paho's own trace."""
     password = "Streng-Geheim-XYZZY"
     broker = new_broker(*password_lines(tmp_path, password))
-    (tmp_path / "secret").write_text(password + "\n")
+    write_secret(tmp_path / "secret", password + "\n")
     subscriber = subscribe(broker, "shmgate/#", options=("-u", "machine7", "-P", password))
     gateway = new_gateway(publish_channel(spool="always"), broker=broker,
                           mqtt={"username": "machine7", "password_file": tmp_path / "secret", "stats_interval": "100ms"}, spool={"path": open_folder / "spool.db"})
