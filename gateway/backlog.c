@@ -52,7 +52,7 @@ int backlog_refresh(struct backlog *backlog)
                                                  .live_first = now && now->live_first, .batch_max = now ? now->batch_max : 1,
                                                  .batch_format = now ? now->batch_format : FRAME_NONE};
         backlog->earlier_unsent |= backlog_line_is_earlier(line);
-        flight_lane_init(&line->flight, line, backlog_line_answered);
+        flight_lane_init(&line->flight, line, line->channel.qos, backlog_line_answered);
         stream->line = line;
         backlog->lines[backlog->line_count++] = line;
     }

@@ -59,7 +59,7 @@ static int has_room(const struct line *line)
     const struct backlog *backlog = line->backlog;
     unsigned quarter = backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
 
-    if (!flight_has_room(backlog->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
+    if (!flight_has_room(backlog->flight, &line->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
         return 0;
     if (line->channel.live_first && backlog->live_first_in_flight >= quarter)
         return 0;
@@ -139,7 +139,7 @@ static int send_next(struct line *line, uint32_t most)
     }
     if (rc < 0)
         return 0;
-    message = (struct outward_message){.payload = frame->bytes, .size = frame->size, .sequence = first.sequence, .time_ns = first.time_ns,
+    message = (struct outward_message){.topic = line->channel.topic, .payload = frame->bytes, .size = frame->size, .sequence = first.sequence, .time_ns = first.time_ns,
                                        .generation = source->generation, .lane = source->lane, .boot = source->boot};
     token = flight_add(backlog->flight, &line->flight, first.sequence, frame->count, 0);
     rc = backlog->send(backlog->context, &line->channel, &message, token);

@@ -1,8 +1,8 @@
-/* config.h: what gateway.ini says, checked.
+/* config.h: what gateway.ini and the files that drop in beside it say, checked.
  *
- * The reading has five steps, a file each: config_lines.c cuts the file into lines and hands them to inih,
- * config_schema.c knows every key, config_value.c understands the values, config_check.c looks at what only several
- * keys together can get wrong, config_faults.c gathers what was found. No global state; a config may be loaded in any
+ * The reading has steps, a file each: config_files.c finds the files, config_lines.c cuts each into lines and hands them to inih, config_reader.c puts sections and
+ * keys together, config_schema.c knows every key, config_fill.c fills in placeholders, config_value.c understands the values, config_check.c looks at what only
+ * several keys together can get wrong, config_faults.c gathers what was found. No global state; a config may be loaded in any
  * thread.
  */
 #ifndef SHMGATE_CONFIG_H
@@ -22,7 +22,7 @@ enum config_batch { CONFIG_BATCH_NONE, CONFIG_BATCH_FRAME, CONFIG_BATCH_LINES };
 /* A [channel NAME] section. */
 struct config_channel {
     char *name;
-    char *topic;                     /* valid UTF-8; a filter in a subscribe channel */
+    char *topic;                     /* valid UTF-8; a filter in a subscribe channel; may have CONFIG_FILL_LANE in a publish channel */
     enum layout_direction direction;
     enum layout_overflow overflow;   /* publish only */
     enum config_spool spool;         /* publish only */
@@ -46,7 +46,7 @@ struct config_channel {
     unsigned line;                   /* where the section begins */
 };
 
-/* The whole file. Strings are NULL when the key is not given and has no default. */
+/* The whole. Strings are NULL when the key is not given and has no default. */
 struct config {
     char **uris;                     /* as written: mqtt://HOST[:PORT] or mqtts://..., in the order to try them */
     size_t uri_count;                /* at least 1 */
@@ -63,9 +63,11 @@ struct config {
     uint64_t spool_max_size;         /* bytes */
     uint64_t spool_max_age_ms;       /* 0 = no limit */
     uint32_t spool_interval_ms;
+    char *metrics_listen;            /* a listen_address; NULL = nowhere */
     struct config_channel *channels;
     size_t channel_count;            /* at least 1 */
     char *path;                      /* the file this was read from */
+    size_t file_count;               /* it, and those that drop in beside it */
 };
 
 /* Takes one fault: the file as given to config_load, the line counted from 1 (0: the file as a whole), and one line

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "config_fill.h"
 #include "route.h"
 #include "tls_files.h"
 #include "utf8.h"
@@ -72,6 +74,15 @@ static void check_tls_files(const struct config *config, const struct config_ori
         config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", error);
 }
 
+/* A secret that everybody on the machine can read is none. */
+static void check_secret(const char *key, const char *path, const struct config_origins *origins, struct config_faults *faults)
+{
+    struct stat status;
+
+    if (path && stat(path, &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)))
+        config_faults_add(faults, mqtt_line(origins, key), "%s %s: everybody on this machine can read or change it: chmod o-rw %s", key, path, path);
+}
+
 static void check_mqtt(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
     static const char *const tls_keys[] = { "ca_file", "cert_file", "key_file" };
@@ -94,6 +105,8 @@ static void check_mqtt(const struct config *config, const struct config_origins 
             config_faults_add(faults, line, "%s is for TLS, but no uri begins with mqtts://", tls_keys[i]);
     }
     check_tls_files(config, origins, faults);
+    check_secret("password_file", config->password_file, origins, faults);
+    check_secret("key_file", config->key_file, origins, faults);
 }
 
 /* Report keys that mean nothing for the channel's direction. */
@@ -130,7 +143,9 @@ static void check_topic(const struct config *config, const struct config_channel
                                                               sizeof(reason));
 
     utf8_escape(topic, sizeof(topic), channel->topic, size);
-    if (status < 0)
+    if (size > LAYOUT_TOPIC_MAX)
+        config_faults_add(faults, line, "topic %s: it has %zu bytes once it is filled in; MQTT takes %d", topic, size, LAYOUT_TOPIC_MAX);
+    else if (status < 0)
         config_faults_add(faults, line, "topic %s: %s", topic, reason);
     else if (channel->direction == LAYOUT_PUBLISH && strncmp(channel->topic, "$SYS", 4) == 0)
         config_faults_add(faults, line, "topic %s: topics that begin with $SYS are the broker's own", topic);
@@ -183,6 +198,8 @@ static void check_channel(const struct config *config, struct config_channel *ch
  * channel to the other, which is what the reader of a command channel may well do. */
 static void check_loops(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
+    char other[CONFIG_FAULTS_LINE_SIZE];
+
     for (size_t i = 0; i < config->channel_count; i++) {
         const struct config_channel *out = &config->channels[i];
         if (out->direction != LAYOUT_PUBLISH || !out->topic)
@@ -193,11 +210,40 @@ static void check_loops(const struct config *config, const struct config_origins
                 continue;
             if (route_match(in->topic, strlen(in->topic), out->topic, strlen(out->topic)))
                 config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
-                                  "topic of [channel %s] is subscribed to by [channel %s] on line %u: "
-                                  "its messages would come back",
-                                  out->name, in->name, line_of(&origins->channels[j], CONFIG_SECTION_CHANNEL, "topic"));
+                                  "topic of [channel %s] is subscribed to by [channel %s] on %s: "
+                                  "its messages would come back", out->name, in->name,
+                                  config_faults_name_line(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
+                                                          line_of(&origins->channels[j], CONFIG_SECTION_CHANNEL, "topic"), other));
         }
     }
+}
+
+/* Fill in the names in the topics. One that cannot be is reported, and taken away. */
+static int fill_topics(struct config *config, const struct config_origins *origins, struct config_faults *faults)
+{
+    char reason[REASON_SIZE], shown[SHOWN];
+
+    for (size_t i = 0; i < config->channel_count; i++) {
+        struct config_channel *channel = &config->channels[i];
+        char *filled = NULL;
+        int status = channel->topic ? config_fill_topic(channel->topic, channel->name, config->client_id, &filled, reason, sizeof(reason)) : 0;
+
+        if (status == -ENOMEM)
+            return status;
+        if (status == 0 && filled && channel->direction == LAYOUT_SUBSCRIBE && strstr(filled, CONFIG_FILL_LANE)) {
+            snprintf(reason, sizeof(reason), "{lane} is only for direction = publish");
+            status = -EINVAL;
+        }
+        if (status < 0) {
+            utf8_escape(shown, sizeof(shown), channel->topic, strlen(channel->topic));
+            config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"), "topic %s: %s", shown, reason);
+            free(filled);
+            filled = NULL;
+        }
+        free(channel->topic);
+        channel->topic = filled;
+    }
+    return 0;
 }
 
 int config_check(struct config *config, const struct config_origins *origins, struct config_faults *faults)
@@ -205,6 +251,8 @@ int config_check(struct config *config, const struct config_origins *origins, st
     if (mqtt_line(origins, "client_id") == 0 && make_client_id(config) < 0)
         return -ENOMEM;
     check_mqtt(config, origins, faults);
+    if (fill_topics(config, origins, faults) < 0)
+        return -ENOMEM;
     for (size_t i = 0; i < config->channel_count; i++)
         check_channel(config, &config->channels[i], &origins->channels[i], faults);
     check_loops(config, origins, faults);

@@ -21,8 +21,7 @@ struct config_origins {
 };
 
 /* Compute the defaults that depend on other keys or on the machine, then check `config` as a whole and add what is
- * wrong to `faults`. A key whose value was a fault by itself has a line but no value, and is not reported again. Does
- * not block.
+ * wrong to `faults`. A key whose value was a fault by itself has a line but no value, and is not reported again. May block on the disk.
  * Returns 0 or -ENOMEM. */
 int config_check(struct config *config, const struct config_origins *origins, struct config_faults *faults);
 

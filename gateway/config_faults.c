@@ -1,4 +1,4 @@
-/* config_faults.c: the faults of one configuration file, gathered while it is read, told in the order of its lines. */
+/* config_faults.c: the faults of a configuration, gathered while its files are read, told in the order of their lines. */
 #include "config_faults.h"
 
 #include <errno.h>
@@ -8,6 +8,46 @@
 #include <string.h>
 
 #define MESSAGE_SIZE 1024
+
+int config_faults_begin_file(struct config_faults *faults, const char *path, unsigned before)
+{
+    struct config_faults_file *files = realloc(faults->files, (faults->file_count + 1) * sizeof(*files));
+
+    if (!files)
+        return -ENOMEM;
+    faults->files = files;
+    files[faults->file_count] = (struct config_faults_file){ strdup(path), before };
+    if (!files[faults->file_count].path)
+        return -ENOMEM;
+    faults->file_count++;
+    return 0;
+}
+
+/* The file of a line; there is one. */
+static const struct config_faults_file *file_of(const struct config_faults *faults, unsigned line)
+{
+    size_t at = faults->file_count - 1;
+
+    while (at > 0 && line <= faults->files[at].before)
+        at--;
+    return &faults->files[at];
+}
+
+int config_faults_same_file(const struct config_faults *faults, unsigned line, unsigned other)
+{
+    return file_of(faults, line) == file_of(faults, other);
+}
+
+const char *config_faults_name_line(const struct config_faults *faults, unsigned at, unsigned line, char out[CONFIG_FAULTS_LINE_SIZE])
+{
+    const struct config_faults_file *file = file_of(faults, line);
+
+    if (file_of(faults, at) == file)
+        snprintf(out, CONFIG_FAULTS_LINE_SIZE, "line %u", line - file->before);
+    else
+        snprintf(out, CONFIG_FAULTS_LINE_SIZE, "line %u of %s", line - file->before, file->path);
+    return out;
+}
 
 void config_faults_add(struct config_faults *faults, unsigned line, const char *format, ...)
 {
@@ -47,19 +87,26 @@ static int compare_faults(const void *a, const void *b)
     return left->order < right->order ? -1 : left->order > right->order;
 }
 
-int config_faults_report(struct config_faults *faults, const char *file, config_report report, void *context)
+static void tell(const struct config_faults *faults, unsigned line, const char *message, config_report report, void *context)
+{
+    const struct config_faults_file *file = file_of(faults, line);
+
+    report(context, file->path, line > file->before ? line - file->before : 0, message);
+}
+
+int config_faults_report(struct config_faults *faults, config_report report, void *context)
 {
     if (faults->count > 0)
         qsort(faults->items, faults->count, sizeof(*faults->items), compare_faults);
     for (size_t i = 0; i < faults->count; i++)
-        report(context, file, faults->items[i].line, faults->items[i].message);
+        tell(faults, faults->items[i].line, faults->items[i].message, report, context);
     if (faults->left_out > 0) {
         char message[64];
         snprintf(message, sizeof(message), "%zu more faults are not shown", faults->left_out);
-        report(context, file, faults->items[faults->count - 1].line, message);
+        tell(faults, faults->items[faults->count - 1].line, message, report, context);
     }
     if (faults->out_of_memory) {
-        report(context, file, 0, "out of memory");
+        tell(faults, 0, "out of memory", report, context);
         return -ENOMEM;
     }
     return faults->count > 0 ? -EINVAL : 0;
@@ -69,6 +116,9 @@ void config_faults_free(struct config_faults *faults)
 {
     for (size_t i = 0; i < faults->count; i++)
         free(faults->items[i].message);
+    for (size_t i = 0; i < faults->file_count; i++)
+        free(faults->files[i].path);
+    free(faults->files);
     free(faults->items);
     *faults = (struct config_faults){ 0 };
 }

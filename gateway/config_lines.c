@@ -20,7 +20,8 @@ struct reader {
     struct config_faults *faults;
     char *line;            /* the current line, NUL-terminated, without its end */
     size_t size, capacity;
-    unsigned number;       /* of the current line, from 1 */
+    unsigned number;       /* of the current line */
+    int begun, at_start;   /* 1: a line has been read; the current line is the first */
     const char *value;     /* of the current line; NULL when it was a fault */
     size_t total;          /* bytes read so far, but for the ends of lines */
     int too_long;
@@ -215,10 +216,12 @@ static char *read_for_inih(char *buffer, int size, void *stream)
         reader->error = status;
         return NULL;
     }
+    reader->at_start = !reader->begun;
+    reader->begun = 1;
     reader->number++;
     reader->value = NULL;
     line = reader->line;
-    if (reader->number == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
+    if (reader->at_start && strncmp(line, "\xef\xbb\xbf", 3) == 0)
         line += 3;
     if (reader->too_long) {
         config_faults_add(reader->faults, reader->number, "the line is longer than %d bytes", CONFIG_LINE_MAX);
@@ -258,10 +261,12 @@ static int handle_setting(void *user, const char *section, const char *name, con
 int config_lines_parse(FILE *file, const struct config_lines_taker *taker, struct config_faults *faults,
                        unsigned *last_line)
 {
-    struct reader reader = { .file = file, .taker = taker, .faults = faults };
+    struct reader reader = { .file = file, .taker = taker, .faults = faults, .number = *last_line };
     int status = ini_parse_stream(read_for_inih, &reader, handle_setting, &reader);
+    unsigned first;
 
-    *last_line = reader.number > 0 ? reader.number : 1;
+    first = *last_line;
+    *last_line = reader.number > first ? reader.number : first + 1;
     free(reader.line);
     if (reader.error)
         return reader.error;
@@ -269,6 +274,6 @@ int config_lines_parse(FILE *file, const struct config_lines_taker *taker, struc
         return -ENOMEM;
     /* inih only ever sees lines that it can read; should it object nevertheless, that is not to be passed over. */
     if (status > 0)
-        config_faults_add(faults, (unsigned)status, "the line could not be read");
+        config_faults_add(faults, first + (unsigned)status, "the line could not be read");
     return 0;
 }

@@ -53,6 +53,7 @@ static const struct config_value_choice drains[] = { { "in-order", 0 }, { "live-
 #define MQTT CONFIG_SECTION_MQTT
 #define SHM CONFIG_SECTION_SHM
 #define SPOOL CONFIG_SECTION_SPOOL
+#define METRICS CONFIG_SECTION_METRICS
 #define CHANNEL CONFIG_SECTION_CHANNEL
 #define REQUIRED CONFIG_KEY_REQUIRED
 #define PUBLISH CONFIG_KEY_PUBLISH
@@ -98,6 +99,8 @@ static const struct config_key keys[] = {
       ZERO_OR(SECOND, 3650 * DAY, uint64_t) },
     { SPOOL, "interval", "10s", 0, LIVE, DURATION_MS, IN_CONFIG(spool_interval_ms), RANGE(100, DAY, uint32_t) },
 
+    { METRICS, "listen", NULL, 0, LIVE, config_value_listen, IN_CONFIG(metrics_listen), NO_RULE },
+
     { CHANNEL, "direction", NULL, REQUIRED, SEGMENT, CHOICE, IN_CHANNEL(direction), ONE_OF(directions) },
     { CHANNEL, "topic", NULL, REQUIRED, SEGMENT, STRING, IN_CHANNEL(topic), BYTES(1, MQTT_STRING_MAX) },
     { CHANNEL, "qos", "1", 0, SEGMENT, CHOICE, IN_CHANNEL(qos), ONE_OF(qualities) },
@@ -128,8 +131,8 @@ static const struct config_key keys[] = {
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "raise CONFIG_KEYS_MAX");
 
-static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[channel NAME]" };
-static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "channel" };
+static const char *const titles[CONFIG_SECTIONS] = { "[mqtt]", "[shm]", "[spool]", "[metrics]", "[defaults]", "[channel NAME]" };
+static const char *const names[CONFIG_SECTIONS] = { "mqtt", "shm", "spool", "metrics", "defaults", "channel" };
 
 size_t config_schema_count(void)
 {
@@ -147,10 +150,18 @@ void config_schema_each(void (*visit)(void *context, const struct config_key *ke
         visit(context, &keys[i]);
 }
 
+/* Whether the section can have the key. */
+static int has_key(enum config_section section, const struct config_key *key)
+{
+    if (section == CONFIG_SECTION_DEFAULTS)
+        return key->section == CONFIG_SECTION_CHANNEL && strcmp(key->name, "direction") != 0;
+    return key->section == section;
+}
+
 int config_schema_find(enum config_section section, const char *name)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
+        if (has_key(section, &keys[i]) && strcmp(keys[i].name, name) == 0)
             return (int)i;
     return -1;
 }
@@ -226,7 +237,7 @@ void config_schema_suggest_key(enum config_section section, const char *name, ch
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
         size_t edits = nearness(name, keys[i].name);
-        if (keys[i].section == section && edits < best) {
+        if (has_key(section, &keys[i]) && edits < best) {
             best = edits;
             nearest = &keys[i];
         }
@@ -243,7 +254,7 @@ void config_schema_suggest_key(enum config_section section, const char *name, ch
     }
     used = (size_t)snprintf(out, out_size, "expected one of");
     for (size_t i = 0, first = 1; i < KEY_COUNT; i++) {
-        if (keys[i].section == section && used < out_size) {
+        if (has_key(section, &keys[i]) && used < out_size) {
             used += (size_t)snprintf(out + used, out_size - used, "%s %s", first ? "" : ",", keys[i].name);
             first = 0;
         }
@@ -271,5 +282,5 @@ void config_schema_suggest_section(const char *name, char *out, size_t out_size)
     else if (nearest >= 0)
         snprintf(out, out_size, "did you mean %s?", titles[nearest]);
     else
-        snprintf(out, out_size, "expected [mqtt], [shm], [spool] or [channel NAME]");
+        snprintf(out, out_size, "expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]");
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "listen_address.h"
+
 struct unit { const char *name; uint64_t factor; };
 
 /* From the largest to the smallest, so that the first that divides a number is the one to show it in. */
@@ -187,6 +189,14 @@ CONFIG_VALUE_PARSER(config_value_segment)
         return -EINVAL;
     }
     return keep_string(text, field);
+}
+
+CONFIG_VALUE_PARSER(config_value_listen)
+{
+    struct listen_address address;
+
+    (void)rule;
+    return listen_address_parse(&address, text, reason, reason_size) < 0 ? -EINVAL : keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_group)

@@ -40,6 +40,7 @@ CONFIG_VALUE_PARSER(config_value_client_id);   /* char *: a level of the status 
 CONFIG_VALUE_PARSER(config_value_segment);     /* char *: / and 1 to 200 of A-Z a-z 0-9 _ . - */
 CONFIG_VALUE_PARSER(config_value_group);       /* char *: a group of this machine; asks the group database */
 CONFIG_VALUE_PARSER(config_value_mode);        /* unsigned: octal permissions for owner and group, none for others */
+CONFIG_VALUE_PARSER(config_value_listen);      /* char *: unix:/PATH, or an address and port of the loopback interface */
 CONFIG_VALUE_PARSER(config_value_uris);        /* the member uris of a struct config, and its uri_count */
 
 /* Whether `name` has 1 to `max` characters of A-Z a-z 0-9 _ . -: 1 or 0. */

@@ -13,12 +13,13 @@ void flight_init(struct flight *flight)
         flight->entries[i] = (struct flight_entry){.next = i + 1 < FLIGHT_WINDOW ? i + 1 : -1};
     flight->free = 0;
     flight->used = 0;
+    flight->unacknowledged = 0;
     flight->limit = FLIGHT_WINDOW;
 }
 
-void flight_lane_init(struct flight_lane *lane, void *owner, void (*answered)(struct flight_lane *lane))
+void flight_lane_init(struct flight_lane *lane, void *owner, unsigned qos, void (*answered)(struct flight_lane *lane))
 {
-    *lane = (struct flight_lane){.answered = answered, .owner = owner, .first = -1, .last = -1};
+    *lane = (struct flight_lane){.answered = answered, .owner = owner, .first = -1, .last = -1, .unacknowledged = qos == 0};
 }
 
 void flight_set_limit(struct flight *flight, unsigned limit)
@@ -26,9 +27,14 @@ void flight_set_limit(struct flight *flight, unsigned limit)
     flight->limit = limit < 1 ? 1 : limit > FLIGHT_WINDOW ? FLIGHT_WINDOW : limit;
 }
 
-int flight_has_room(const struct flight *flight)
+int flight_has_room(const struct flight *flight, const struct flight_lane *lane)
 {
-    return flight->used < flight->limit;
+    return lane->unacknowledged ? flight->used < FLIGHT_WINDOW : !flight_is_full(flight);
+}
+
+int flight_is_full(const struct flight *flight)
+{
+    return flight->used == FLIGHT_WINDOW || flight->used - flight->unacknowledged >= flight->limit;
 }
 
 uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t sequence, uint32_t count, uint64_t now_ns)
@@ -40,6 +46,7 @@ uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t se
     entry = &flight->entries[index];
     flight->free = entry->next;
     flight->used++;
+    flight->unacknowledged += (unsigned)lane->unacknowledged;
     entry->lane = lane;
     entry->sequence = sequence;
     entry->count = count;
@@ -58,6 +65,7 @@ uint64_t flight_add(struct flight *flight, struct flight_lane *lane, uint64_t se
 
 static void give_back(struct flight *flight, int index)
 {
+    flight->unacknowledged -= (unsigned)flight->entries[index].lane->unacknowledged;
     flight->entries[index].lane = NULL;
     flight->entries[index].next = flight->free;
     flight->free = index;

@@ -27,6 +27,7 @@ struct flight_lane {
     void *owner;               /* the caller's */
     struct latency *latency;   /* gets the time from flight_add to a delivery; NULL: none */
     int first, last;           /* index into the table, or -1 */
+    int unacknowledged;        /* 1: of QoS 0, which the broker's limit does not hold for */
     unsigned waiting;          /* without an answer */
     int failed;                /* 1: one has failed; nothing more is sent until the others are answered */
 };
@@ -43,18 +44,22 @@ struct flight_entry {
 struct flight {
     struct flight_entry entries[FLIGHT_WINDOW];
     int free;
-    unsigned used, limit;
+    unsigned used, unacknowledged; /* of used: QoS 0 */
+    unsigned limit;                /* of the others */
 };
 
 void flight_init(struct flight *flight);
 /* `answered` is called by flight_answer for each answer to one of the lane's messages; it takes what it can with flight_take. */
-void flight_lane_init(struct flight_lane *lane, void *owner, void (*answered)(struct flight_lane *lane));
+void flight_lane_init(struct flight_lane *lane, void *owner, unsigned qos, void (*answered)(struct flight_lane *lane));
 
-/* Let at most `limit` messages fly (1 to FLIGHT_WINDOW; other values are brought into range). */
+/* Let at most `limit` messages of QoS 1 and 2 fly (1 to FLIGHT_WINDOW; other values are brought into range). */
 void flight_set_limit(struct flight *flight, unsigned limit);
 
-/* Whether another message may fly: 1 or 0. */
-int flight_has_room(const struct flight *flight);
+/* Whether another message of the lane may fly: 1 or 0. */
+int flight_has_room(const struct flight *flight, const struct flight_lane *lane);
+
+/* Whether nothing more may fly, of QoS 1 and 2 or at all: 1 or 0. */
+int flight_is_full(const struct flight *flight);
 
 /* Put a message into the table, or `count` of them that are sent as one and get one answer: those from `sequence` on. There must be room. now_ns: a
  * monotonic clock. Returns the token. */

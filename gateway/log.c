@@ -7,24 +7,36 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "journal.h"
+#include "log_fields.h"
 #include "progress.h"
 #include "utf8.h"
 
 #define TEXT_SIZE 2048   /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
+#define SHOWN_SIZE 2001  /* 2000 bytes of text and a NUL, so that one cut by vsnprintf is cut again when it is escaped, and visibly */
 #define LINE_SIZE 2072   /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
 
 enum { TARGET_UNKNOWN, TARGET_PERSON, TARGET_JOURNAL };
 
+static const char priorities[] = "3467"; /* err, warning, info, debug of syslog(3) */
+
 static _Atomic int log_level = LOG_LEVEL_INFO;
 static _Atomic int log_target = TARGET_UNKNOWN;
+static _Atomic(const char *) journal_path = JOURNAL_SOCKET;
 
 void log_set_level(enum log_level level)
 {
     atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+void log_set_journal(const char *path)
+{
+    atomic_store_explicit(&journal_path, path, memory_order_relaxed);
 }
 
 /* Whether standard error is the stream that $JOURNAL_STREAM names by device and inode. The variable alone proves
@@ -78,13 +90,52 @@ static int write_prefix(char *line, size_t size, enum log_level level)
                     second / 3600, second / 60 % 60, second % 60, (unsigned)(now.tv_nsec / 1000000), names[level]);
 }
 
-void log_write(enum log_level level, const char *format, ...)
+/* Send the line to the journal, with its fields. Returns 0, or -errno: it has to be written to standard error. */
+static int send_entry(enum log_level level, const char *text, size_t size, const char *format, va_list arguments)
 {
-    static const char priorities[] = "3467"; /* err, warning, info, debug of syslog(3) */
+    struct log_field fields[LOG_FIELDS_MAX];
+    size_t count = log_fields_find(fields, format, arguments);
+    char value[JOURNAL_ENTRY_SIZE / 2], name[JOURNAL_NAME_MAX + 1];
+    struct journal_entry entry;
+
+    journal_begin(&entry);
+    journal_add(&entry, "MESSAGE", value, utf8_escape(value, SHOWN_SIZE, text, size));
+    journal_add(&entry, "PRIORITY", &priorities[level], 1);
+    journal_add(&entry, "SYSLOG_FACILITY", "3", 1); /* daemon, as for what a service writes to standard error */
+    journal_add(&entry, "SYSLOG_IDENTIFIER", "shmgated", strlen("shmgated"));
+    for (size_t i = 0; i < count; i++) {
+        size_t begin = fields[i].begin < size ? fields[i].begin : size, end = fields[i].end < size ? fields[i].end : size;
+
+        snprintf(name, sizeof(name), "SHMGATE_%.*s", (int)fields[i].key_size, fields[i].key);
+        for (char *at = name; *at; at++)
+            if (*at >= 'a' && *at <= 'z')
+                *at = (char)(*at - 'a' + 'A');
+        journal_add(&entry, name, value, utf8_escape(value, sizeof(value), text + begin, end - begin));
+    }
+    return journal_send(&entry, atomic_load_explicit(&journal_path, memory_order_relaxed));
+}
+
+static void write_line(enum log_level level, const char *text, size_t size, int target)
+{
+    char line[LINE_SIZE];
+    /* A line of progress that stands there makes way. */
+    size_t used = progress_erasure(line);
+
+    if (target == TARGET_JOURNAL)
+        used += (size_t)snprintf(line + used, sizeof(line) - used, "<%c>", priorities[level]);
+    else
+        used += (size_t)write_prefix(line + used, sizeof(line) - used, level);
+    used += utf8_escape(line + used, SHOWN_SIZE, text, size);
+    line[used++] = '\n';
+    while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
+        ;
+}
+
+void log_write_list(enum log_level level, const char *format, va_list arguments)
+{
     int saved_errno = errno, target = atomic_load_explicit(&log_target, memory_order_relaxed), size;
-    char text[TEXT_SIZE], line[LINE_SIZE];
-    size_t used;
-    va_list arguments;
+    char text[TEXT_SIZE];
+    va_list copy;
 
     if ((int)level > atomic_load_explicit(&log_level, memory_order_relaxed))
         return;
@@ -93,23 +144,23 @@ void log_write(enum log_level level, const char *format, ...)
         atomic_store_explicit(&log_target, target, memory_order_relaxed);
     }
     errno = saved_errno; /* for %m */
-    va_start(arguments, format);
-    size = vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
+    va_copy(copy, arguments);
+    size = vsnprintf(text, sizeof(text), format, copy);
+    va_end(copy);
     if (size < 0)
         size = snprintf(text, sizeof(text), "could not format a message: %s", format);
     if (size >= (int)sizeof(text))
         size = (int)sizeof(text) - 1;
-    /* A line of progress that stands there makes way. */
-    used = progress_erasure(line);
-    if (target == TARGET_JOURNAL)
-        used += (size_t)snprintf(line + used, sizeof(line) - used, "<%c>", priorities[level]);
-    else
-        used += (size_t)write_prefix(line + used, sizeof(line) - used, level);
-    /* 2000 bytes of text, so that one cut by vsnprintf is cut here again, and visibly. */
-    used += utf8_escape(line + used, 2001, text, (size_t)size);
-    line[used++] = '\n';
-    while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
-        ;
+    if (target != TARGET_JOURNAL || send_entry(level, text, (size_t)size, format, arguments) < 0)
+        write_line(level, text, (size_t)size, target);
     errno = saved_errno;
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_write_list(level, format, arguments);
+    va_end(arguments);
 }

@@ -28,6 +28,7 @@
 #define OLD_CHECK_MS 200         /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
 #define LATENCY_WINDOW_MS 60000   /* latencies are those of the present window, or of the last one that had messages */
+#define PATIENCE_MS 3            /* a rest that waits for several answers is no longer than this, and no shorter than a millisecond less */
 #define RETRY_MS 20              /* when the MQTT client takes no more for reasons of its own */
 #define DISCONNECT_MS 1000
 
@@ -52,10 +53,10 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
         log_write(LOG_LEVEL_ERROR, "%s: %s", file, message);
 }
 
-static void report_loss(void *context, const char *line)
+__attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
 {
     (void)context;
-    log_write(LOG_LEVEL_WARNING, "%s", line);
+    log_write_list(LOG_LEVEL_WARNING, format, arguments);
 }
 
 /* ---- One turn ---- */
@@ -89,6 +90,7 @@ static int take_events(struct loop *loop)
 
     for (size_t i = 0; i < count; i++)
         handle_event(loop, &events[i]);
+    loop->answered |= count > 0;
     return count > 0;
 }
 
@@ -283,6 +285,20 @@ static int turn(struct loop *loop)
     return worked;
 }
 
+/* The window is full, and answers are coming: wait for half of them. Nothing could be sent for a single one, and each wake-up costs two switches between threads. The
+ * writers are not told of this rest: what they write must wait in any case. It is short, so that neither a local reader nor the spool waits long; and when it brings
+ * nothing the next one is a common one. */
+static void rest_patiently(struct loop *loop)
+{
+    mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
+    atomic_store(&loop->patient, 1);
+    loop->answered = 0;
+    if (!mailbox_pending(loop->mailbox))
+        platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
+    atomic_store(&loop->patient, 0);
+    mailbox_set_patience(loop->mailbox, 1);
+}
+
 /* Wait until there is something to do, or the deadline. */
 static void rest(struct loop *loop, uint64_t deadline_ms)
 {
@@ -333,6 +349,14 @@ static void finish(struct loop *loop)
     link_disconnect(loop->link, DISCONNECT_MS);
 }
 
+/* Keep the running configuration. Returns what serve goes on with. */
+static enum loop_end refuse_reload(const struct loop *loop)
+{
+    log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
+    notify_ready("reload failed: see the log; serving the former configuration");
+    return LOOP_STOPPED;
+}
+
 /* Answer SIGHUP. Returns LOOP_STOPPED to go on serving; LOOP_RELOAD, and *next holds what to begin anew with; LOOP_AGAIN. */
 static enum loop_end reload(struct loop *loop, struct config *next)
 {
@@ -340,10 +364,12 @@ static enum loop_end reload(struct loop *loop, struct config *next)
 
     atomic_store(&reload_wanted, 0);
     notify_reloading();
-    if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not reload %s: the running configuration stays as it is", loop->config->path);
-        notify_ready("reload failed: see the log; serving the former configuration");
-        return LOOP_STOPPED;
+    if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0)
+        return refuse_reload(loop);
+    /* First, as it can fail and be taken back: whoever goes back to the former configuration serves that again. */
+    if (loop_serve_metrics(loop, next) < 0) {
+        config_free(next);
+        return refuse_reload(loop);
     }
     change = config_diff(loop->config, next, log_change, NULL);
     log_write(LOG_LEVEL_INFO, "reload: %s read%s", loop->config->path, change == 0 ? ": nothing has changed" : "");
@@ -407,19 +433,21 @@ static enum loop_end serve(struct loop *loop, struct config *next)
         }
         if (link_refused(loop->link))
             return LOOP_FAILED;
-        if (!worked)
+        if (!worked && loop->answered && link_up(loop->link) && flight_is_full(&loop->flight))
+            rest_patiently(loop);
+        else if (!worked)
             rest(loop, next_deadline_ms(loop));
     }
 }
 
-enum loop_end loop_run(struct config *config, struct config *next)
+enum loop_end loop_run(struct config *config, struct config *next, struct metrics *metrics)
 {
-    struct loop loop = {.config = config, .segment.fd = -1};
+    struct loop loop = {.config = config, .metrics = metrics, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;
 
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
         loop.olds[i].fd = -1;
-    if (loop_open(&loop) == 0) {
+    if (loop_open(&loop) == 0 && loop_serve_metrics(&loop, config) == 0) {
         atomic_store(&ringing, &loop.segment);
         loop.watchdog_interval_ms = notify_watchdog_interval_ms();
         notify_ready("serving");

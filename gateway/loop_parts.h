@@ -3,6 +3,7 @@
 #define SHMGATE_LOOP_PARTS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "backlog.h"
 #include "config.h"
@@ -27,6 +28,7 @@ struct loop {
     int lock_made;
     int created;                    /* 1: this run made the segment */
     struct mailbox *mailbox;
+    atomic_int patient;             /* 1: the loop waits for answers only */
     pthread_mutex_t lock;           /* the MQTT client's threads hold it while they use the segment or `inward`, the loop while it changes these */
     struct flight flight;
     struct spool *spool;            /* NULL: no channel asks for it and there is no file */
@@ -36,10 +38,12 @@ struct loop {
     struct inward *inward;
     struct link *link;
     struct losses *losses;
+    struct metrics *metrics;        /* the caller's */
     char boot[PLATFORM_BOOT_ID_SIZE]; /* of the machine */
     char *stats;
     size_t stats_size;
     uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, old_ms, retry_ms, outage_ms, latency_ms, latency_window_ms;
+    int answered;                   /* 1: answers have come since the last patient rest */
     int latency_stale;              /* 1: messages have moved since the latencies were shown */
     enum spool_state spool_state;   /* when last looked at */
     struct drain drain;
@@ -52,6 +56,9 @@ int loop_open(struct loop *loop);
 /* Change to *next, with the connection kept: *loop->config becomes that, and *next is empty. Nothing may be in flight. Logs. Returns 0, or -errno: then
  * *loop must be given to loop_close, and *next holds what was before. */
 int loop_change(struct loop *loop, struct config *next);
+
+/* Serve the metrics where `config` wants them; what was served before goes on when that fails. Logs. Returns 0 or -errno. */
+int loop_serve_metrics(struct loop *loop, const struct config *config);
 
 /* Take everything down, in the reverse order. `failed`: a segment that this run has made and nobody has used goes, too. */
 void loop_close(struct loop *loop, int failed);

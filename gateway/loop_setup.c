@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "mqtt.h"
 #include "origin.h"
 #include "platform.h"
@@ -19,7 +20,9 @@ static void ring_doorbell(void *context)
     struct loop *loop = context;
 
     pthread_mutex_lock(&loop->lock);
-    if (loop->segment.base)
+    if (loop->segment.base && atomic_exchange(&loop->patient, 0))
+        platform_doorbell_post(loop->segment.doorbell);
+    else if (loop->segment.base)
         segment_summon_gateway(&loop->segment);
     pthread_mutex_unlock(&loop->lock);
 }
@@ -38,11 +41,11 @@ static void receive(void *context, const struct mqtt_message *message)
 static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
 {
     struct loop *loop = context;
-    struct mqtt_outgoing outgoing = {.topic = channel->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
+    struct mqtt_outgoing outgoing = {.topic = message->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
                                      .retain = channel->retain};
     struct origin origin;
 
-    if (!channel->topic)
+    if (!message->topic)
         return -EINVAL;
     if (channel->source) {
         origin_describe(&origin, message, loop->boot);
@@ -52,10 +55,10 @@ static int send_message(void *context, const struct outward_channel *channel, co
     return link_publish(loop->link, &outgoing, token);
 }
 
-static void report_spool(void *context, int fault, const char *line)
+__attribute__((format(printf, 3, 0))) static void report_spool(void *context, int fault, const char *format, va_list arguments)
 {
     (void)context;
-    log_write(fault ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "%s", line);
+    log_write_list(fault ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, format, arguments);
 }
 
 /* The group's number, -1 when none is asked for. config_load has checked that it exists; it may have gone since. */
@@ -218,6 +221,16 @@ int loop_open(struct loop *loop)
     loop->lock_made = 1;
     rc = open_service(loop);
     return rc < 0 ? rc : open_link(loop);
+}
+
+int loop_serve_metrics(struct loop *loop, const struct config *config)
+{
+    char error[320];
+    int rc = metrics_serve(loop->metrics, config->metrics_listen, config->segment, error, sizeof(error));
+
+    if (rc < 0)
+        log_write(LOG_LEVEL_ERROR, "could not serve metrics: listen=%s: %s", config->metrics_listen, error);
+    return rc;
 }
 
 int loop_change(struct loop *loop, struct config *next)

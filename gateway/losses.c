@@ -75,12 +75,20 @@ void losses_suspect(struct losses *losses)
     losses->suspected = 1;
 }
 
+__attribute__((format(printf, 3, 4))) static void tell(losses_report report, void *context, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    report(context, format, arguments);
+    va_end(arguments);
+}
+
 static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms, losses_report report, void *context)
 {
     struct channel *channel = &losses->channels[index];
     struct shared_memory_counters counters;
     uint64_t total = 0;
-    char line[320];
 
     counters_collect(losses->segment, index, &counters);
     for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++) {
@@ -89,11 +97,9 @@ static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms
         total += counters.dropped[i];
         if (grown == 0)
             continue;
-        if (!channel->losing) {
-            snprintf(line, sizeof(line), "channel %s loses messages: reason=%s count=%llu: %s", counters.name, layout_drop_name(i),
-                     (unsigned long long)grown, advice[i]);
-            report(context, line);
-        }
+        if (!channel->losing)
+            tell(report, context, "losing messages: channel=%s reason=%s count=%llu: %s", counters.name, layout_drop_name(i),
+                 (unsigned long long)grown, advice[i]);
         channel->last_loss_ms = now_ms;
     }
     memcpy(channel->dropped, counters.dropped, sizeof(counters.dropped));
@@ -103,9 +109,8 @@ static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms
     } else if (channel->losing && now_ms - channel->last_loss_ms >= QUIET_MS) {
         channel->losing = 0;
         losses->losing--;
-        snprintf(line, sizeof(line), "channel %s has lost no message for %d s: lost=%llu since the segment was made", counters.name,
-                 QUIET_MS / 1000, (unsigned long long)total);
-        report(context, line);
+        tell(report, context, "no message lost for %d s: channel=%s lost=%llu since the segment was made", QUIET_MS / 1000, counters.name,
+             (unsigned long long)total);
     }
 }
 

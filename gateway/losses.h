@@ -2,14 +2,15 @@
 #ifndef SHMGATE_LOSSES_H
 #define SHMGATE_LOSSES_H
 
+#include <stdarg.h>
 #include <stdint.h>
 
 #include "segment.h"
 
 struct losses;
 
-/* Takes one line of text, valid during the call. */
-typedef void (*losses_report)(void *context, const char *line);
+/* Takes one line for the log, as a constant format and its arguments. */
+typedef void (*losses_report)(void *context, const char *format, va_list arguments);
 
 /* Remember what the segment's channels have lost until now. On success *out must be given to losses_destroy. -ENOMEM. */
 int losses_create(struct losses **out, const struct segment *segment);

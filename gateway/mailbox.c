@@ -8,7 +8,9 @@
 
 struct mailbox {
     pthread_mutex_t lock;
-    atomic_size_t count;           /* changed under the lock; read without it by mailbox_pending */
+    atomic_size_t count;           /* changed under the lock, as `urgent`; read without it by mailbox_pending */
+    atomic_size_t urgent;          /* of them, all but deliveries */
+    atomic_uint patience;
     size_t capacity, first;
     void (*ring)(void *context);
     void *context;
@@ -28,6 +30,7 @@ int mailbox_create(struct mailbox **out, size_t capacity, void (*ring)(void *con
         return rc;
     }
     mailbox->capacity = capacity;
+    atomic_init(&mailbox->patience, 1);
     mailbox->ring = ring;
     mailbox->context = context;
     *out = mailbox;
@@ -52,12 +55,15 @@ int mailbox_put(struct mailbox *mailbox, const struct mailbox_event *event)
     if (count < mailbox->capacity) {
         mailbox->events[(mailbox->first + count) % mailbox->capacity] = *event;
         /* Sequentially consistent: the loop that says it sleeps and then finds none here is one that `ring` finds asleep. */
+        if (event->kind != MAILBOX_DELIVERED)
+            atomic_fetch_add(&mailbox->urgent, 1);
         atomic_store(&mailbox->count, count + 1);
     } else {
         rc = -ENOSPC;
     }
     pthread_mutex_unlock(&mailbox->lock);
-    mailbox->ring(mailbox->context);
+    if (event->kind != MAILBOX_DELIVERED || count + 1 >= atomic_load(&mailbox->patience))
+        mailbox->ring(mailbox->context);
     return rc;
 }
 
@@ -65,10 +71,12 @@ size_t mailbox_take(struct mailbox *mailbox, struct mailbox_event *events, size_
 {
     size_t taken = 0;
 
-    if (!mailbox_pending(mailbox))
+    if (atomic_load(&mailbox->count) == 0)
         return 0;
     pthread_mutex_lock(&mailbox->lock);
     while (taken < count && atomic_load(&mailbox->count) > 0) {
+        if (mailbox->events[mailbox->first].kind != MAILBOX_DELIVERED)
+            atomic_fetch_sub(&mailbox->urgent, 1);
         events[taken++] = mailbox->events[mailbox->first];
         mailbox->first = (mailbox->first + 1) % mailbox->capacity;
         atomic_fetch_sub(&mailbox->count, 1);
@@ -80,7 +88,12 @@ size_t mailbox_take(struct mailbox *mailbox, struct mailbox_event *events, size_
     return taken;
 }
 
+void mailbox_set_patience(struct mailbox *mailbox, unsigned deliveries)
+{
+    atomic_store(&mailbox->patience, deliveries > 0 ? deliveries : 1);
+}
+
 int mailbox_pending(const struct mailbox *mailbox)
 {
-    return atomic_load(&mailbox->count) > 0;
+    return atomic_load(&mailbox->urgent) > 0 || atomic_load(&mailbox->count) >= atomic_load(&mailbox->patience);
 }

@@ -38,7 +38,7 @@ struct mailbox_event {
 
 struct mailbox;
 
-/* Make a mailbox for `capacity` events. `ring` is called after each put, on the putting thread, without the lock.
+/* Make a mailbox for `capacity` events. `ring` is called after each put, on the putting thread, without the lock, but see mailbox_set_patience.
  * On success *out must be given to mailbox_destroy. -ENOMEM. */
 int mailbox_create(struct mailbox **out, size_t capacity, void (*ring)(void *context), void *context);
 void mailbox_destroy(struct mailbox *mailbox);
@@ -49,7 +49,10 @@ int mailbox_put(struct mailbox *mailbox, const struct mailbox_event *event);
 /* Take up to `count` events, oldest first. Returns how many. Costs one atomic load when there is none. */
 size_t mailbox_take(struct mailbox *mailbox, struct mailbox_event *events, size_t count);
 
-/* Whether there is an event to take: 1 or 0. */
+/* From now on `ring` is called for deliveries only when `deliveries` of them are there; 1, as at the beginning: for each. Everything else rings at once. */
+void mailbox_set_patience(struct mailbox *mailbox, unsigned deliveries);
+
+/* Whether there is what `ring` would be called for: 1 or 0. */
 int mailbox_pending(const struct mailbox *mailbox);
 
 #endif

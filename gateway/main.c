@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "notify.h"
 #include "plan.h"
 
@@ -53,11 +55,20 @@ static int check(const char *path)
         config_free(&config);
         return EXIT_FAILED;
     }
+    if (plan_check_space(&plan, error, sizeof(error)) < 0) {
+        printf("%s: %s\n", path, error);
+        plan_destroy(&plan);
+        config_free(&config);
+        return EXIT_FAILED;
+    }
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
-    printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s\n", path, config.segment,
+    printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
            (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish, config.uri_count,
            config.uri_count == 1 ? "" : "s");
+    if (config.file_count > 1)
+        printf(", with %zu file%s beside it", config.file_count - 1, config.file_count == 2 ? "" : "s");
+    putchar('\n');
     plan_destroy(&plan);
     config_free(&config);
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
@@ -76,12 +87,22 @@ static int install_signals(void)
     return 0;
 }
 
+/* The password lies in our memory as long as Paho may need it for the next connection, and so do messages: no core dump, and no look into that memory for
+ * other processes of our user. */
+static void keep_memory_private(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        log_write(LOG_LEVEL_WARNING, "could not forbid core dumps: %s", strerror(errno));
+}
+
 static int serve(const char *path)
 {
     struct config config, next, former = {.path = NULL};
+    struct metrics *metrics;
     enum loop_end end;
     int rc;
 
+    keep_memory_private();
     /* Paho would send MQTT through a proxy meant for web browsers. */
     unsetenv("http_proxy");
     unsetenv("https_proxy");
@@ -91,8 +112,13 @@ static int serve(const char *path)
     }
     if (config_load(&config, path, loop_report_fault, NULL) < 0)
         return EXIT_FAILED;
+    if (metrics_create(&metrics) < 0) {
+        log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
+        config_free(&config);
+        return EXIT_FAILED;
+    }
     for (;;) {
-        end = loop_run(&config, &next);
+        end = loop_run(&config, &next, metrics);
         if (end == LOOP_RELOAD) {
             config_free(&former);
             former = config;
@@ -107,6 +133,7 @@ static int serve(const char *path)
             break;
         }
     }
+    metrics_destroy(metrics);
     config_free(&former);
     config_free(&config);
     return end == LOOP_STOPPED ? EXIT_DONE : EXIT_FAILED;

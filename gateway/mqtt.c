@@ -96,7 +96,7 @@ static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_
     if (mqtt->options.version < 5)
         options.MQTTVersion = MQTTVERSION_3_1_1;
     options.sendWhileDisconnected = 0;
-    options.maxBufferedMessages = (int)mqtt->options.window + 16;
+    options.maxBufferedMessages = (int)mqtt->options.queued + 16;
     rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
                                      NULL, &options);
     if (rc == MQTTASYNC_SUCCESS)

@@ -46,6 +46,7 @@ struct mqtt_options {
     uint32_t session_expiry_s;     /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
     int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
     unsigned window;               /* messages of QoS 1 and 2 in flight at most */
+    unsigned queued;               /* messages handed over and not answered at most, those of QoS 0 among them */
     unsigned topics;               /* how many topics it is published on with an alias, about; at least 1 */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;

@@ -62,9 +62,12 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
         outward_destroy(outward);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < count; i++)
-        if (outward_has_lane(outward, i))
-            lane_start(&outward->lanes[i], outward, i, answered);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!outward_has_lane(outward, i) || lane_start(&outward->lanes[i], outward, i, answered) == 0)
+            continue;
+        outward_destroy(outward);
+        return -ENOMEM;
+    }
     outward_collect_all(outward);
     *out = outward;
     return 0;
@@ -74,6 +77,8 @@ void outward_destroy(struct outward *outward)
 {
     if (!outward)
         return;
+    for (uint32_t i = 0; outward->lanes && i < outward->segment->layout.lane_count; i++)
+        free(outward->lanes[i].own_topic);
     free(outward->lanes);
     free(outward->ready);
     free(outward->unsettled);

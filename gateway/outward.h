@@ -20,7 +20,7 @@ enum outward_spool { OUTWARD_SPOOL_OFF, OUTWARD_SPOOL_OVERFLOW, OUTWARD_SPOOL_AL
 /* How the messages of a channel are published. Strings are borrowed and must outlive the struct outward. */
 struct outward_channel {
     const char *name;
-    const char *topic;             /* NULL: it is none that may be published to; the messages are dropped as refused */
+    const char *topic;             /* NULL: it is none that may be published to; the messages are dropped as refused. May have CONFIG_FILL_LANE */
     unsigned qos;
     int retain;
     enum outward_spool spool;
@@ -39,6 +39,7 @@ struct outward_latency {
 
 /* One MQTT message to send, with one sample or several; borrowed for the call. */
 struct outward_message {
+    const char *topic;             /* the channel's, or the lane's own; NULL: none that may be published to */
     const void *payload;
     size_t size;
     uint64_t sequence, time_ns;    /* of the first sample: its number in its lane, and Unix time of its write */

@@ -7,8 +7,11 @@
 #include "outward_lane.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "config_fill.h"
 #include "counters.h"
 
 void lane_changed(struct lane *lane)
@@ -81,7 +84,7 @@ static struct spool_stream *find_stream(const struct lane *lane)
 {
     struct outward *outward = lane->outward;
     const struct outward_channel *channel = &outward->channels[lane->channel];
-    struct spool_source source = {.channel = channel->name, .topic = channel->topic, .boot = backlog_boot(outward->backlog), .qos = channel->qos,
+    struct spool_source source = {.channel = channel->name, .topic = lane_topic(lane), .boot = backlog_boot(outward->backlog), .qos = channel->qos,
                                   .retain = channel->retain, .source = channel->source,
                                   .generation = outward->segment->layout.generation, .lane = lane->number};
 
@@ -110,7 +113,39 @@ int lane_meet_spool(struct lane *lane)
     return 0;
 }
 
-void lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight))
+const char *lane_topic(const struct lane *lane)
+{
+    return lane->own_topic ? lane->own_topic : lane->outward->channels[lane->channel].topic;
+}
+
+/* Put the lane's number, from 0 in its channel, into a topic that asks for it. 0 or -ENOMEM. */
+static int make_own_topic(struct lane *lane)
+{
+    const char *topic = lane->outward->channels[lane->channel].topic, *at = topic ? strstr(topic, CONFIG_FILL_LANE) : NULL, *from = topic;
+    uint32_t number = lane->number - lane->outward->segment->layout.channels[lane->channel].lane_first;
+    char *own, *to;
+    size_t places = 0;
+
+    if (!at)
+        return 0;
+    for (; at; at = strstr(at + 1, CONFIG_FILL_LANE))
+        places++;
+    /* A number has at most 10 digits, the place that it takes 6 characters. */
+    own = to = malloc(strlen(topic) + 4 * places + 1);
+    if (!own)
+        return -ENOMEM;
+    for (at = strstr(topic, CONFIG_FILL_LANE); at; at = strstr(from, CONFIG_FILL_LANE)) {
+        memcpy(to, from, (size_t)(at - from));
+        to += at - from;
+        to += sprintf(to, "%u", number);
+        from = at + strlen(CONFIG_FILL_LANE);
+    }
+    strcpy(to, from);
+    lane->own_topic = own;
+    return 0;
+}
+
+int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight))
 {
     struct ring_ledger ledger;
 
@@ -125,13 +160,17 @@ void lane_start(struct lane *lane, struct outward *outward, uint32_t number, voi
         lane->ledger.tail = ring_head(&lane->ring);
     lane->next = lane->ledger.tail;
     lane->bound = UINT64_MAX;
-    flight_lane_init(&lane->flight, lane, answered);
+    if (make_own_topic(lane) < 0)
+        return -ENOMEM;
+    flight_lane_init(&lane->flight, lane, outward->channels[lane->channel].qos, answered);
+    outward->some_unacknowledged |= lane->flight.unacknowledged;
     lane->flight.latency = &outward->latencies[lane->channel].to_acknowledge;
     lane_meet_spool(lane);
     /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow = reject and a full ring nothing would
      * ever change again. */
     lane_ledger(lane, &ledger);
     ring_ledger_store(lane->ring.lane, &ledger);
+    return 0;
 }
 
 int lane_waits_for_spool(const struct lane *lane)

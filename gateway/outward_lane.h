@@ -17,6 +17,7 @@ struct lane {
     struct outward *outward;
     struct ring ring;
     uint32_t number, channel;
+    char *own_topic;               /* with its number in it; NULL: the channel's is good for all */
     uint64_t next;                 /* sequence number to send next */
     uint64_t bound;                /* send only below it */
     uint64_t held_ms;              /* what there is waits for more until then; 0: it does not */
@@ -46,14 +47,18 @@ struct outward {
     uint32_t *unsettled, *news;    /* lists of lanes, lane_count long */
     uint32_t unsettled_count, news_count;
     struct outward_latency *latencies; /* one a channel */
+    int some_unacknowledged;       /* 1: a channel publishes with QoS 0 */
     unsigned dropped;              /* mask of reasons since the last settle */
     struct frame frame;            /* the next message; room for the largest max_payload */
     uint64_t *times;               /* Unix times of the writes of the samples in it; as many as the largest batch_max */
     uint64_t held_ms;              /* the earliest of the lanes', or earlier; UINT64_MAX: none is held */
 };
 
-/* Take the lane up where its ledger and the spool say. */
-void lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight));
+/* Take the lane up where its ledger and the spool say. 0 or -ENOMEM. */
+int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight));
+
+/* What the lane's messages are published on. */
+const char *lane_topic(const struct lane *lane);
 
 /* The ledger has changed: the next settle stores it. */
 void lane_changed(struct lane *lane);

@@ -147,7 +147,7 @@ static int send_next(struct lane *lane, uint32_t most)
 
     if (rc < 0)
         return step_over(lane, rc);
-    message = (struct outward_message){.payload = frame->bytes, .size = frame->size, .sequence = lane->next, .time_ns = outward->times[0],
+    message = (struct outward_message){.topic = lane_topic(lane), .payload = frame->bytes, .size = frame->size, .sequence = lane->next, .time_ns = outward->times[0],
                                        .generation = outward->segment->layout.generation, .lane = lane->number};
     token = flight_add(outward->flight, &lane->flight, lane->next, frame->count, platform_monotonic_ns());
     rc = outward->send(outward->context, channel_of(lane), &message, token);
@@ -174,7 +174,7 @@ static int pump_lane(struct lane *lane, uint64_t now_ms)
 
     if (lane_waits_for_spool(lane))
         return 0;
-    while (steps < BURST && flight_has_room(lane->outward->flight) && !lane->flight.failed && lane->next < lane->bound && !is_held(lane, now_ms)) {
+    while (steps < BURST && flight_has_room(lane->outward->flight, &lane->flight) && !lane->flight.failed && lane->next < lane->bound && !is_held(lane, now_ms)) {
         int rc = send_next(lane, most);
 
         if (rc < 0)
@@ -209,7 +209,8 @@ int outward_pump(struct outward *outward, uint64_t now_ms)
     int steps = 0;
 
     release_held(outward, now_ms);
-    for (uint32_t visits = outward->ready_count; visits > 0 && flight_has_room(outward->flight); visits--) {
+    /* With the window full only lanes of QoS 0 are worth a visit. */
+    for (uint32_t visits = outward->ready_count; visits > 0 && (outward->some_unacknowledged || !flight_is_full(outward->flight)); visits--) {
         struct lane *lane = next_ready(outward);
         int rc = pump_lane(lane, now_ms);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform.h"
+
 static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF, [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
                                             [CONFIG_SPOOL_ALWAYS] = OUTWARD_SPOOL_ALWAYS};
 
@@ -68,6 +70,28 @@ cleanup:
     if (rc < 0)
         plan_destroy(plan);
     return rc;
+}
+
+int plan_check_space(const struct plan *plan, char *error, size_t error_size)
+{
+    const struct layout *layout = &plan->layout;
+    uint64_t space = platform_object_space(), most = 0;
+    const char *name = "";
+
+    if (layout->segment_size <= space)
+        return 0;
+    for (uint32_t i = 0; i < layout->channel_count; i++) {
+        const struct layout_channel_info *channel = &layout->channels[i];
+        uint64_t size = (uint64_t)channel->lane_count * channel->slots * channel->slot_stride;
+
+        if (size > most) {
+            most = size;
+            name = channel->name;
+        }
+    }
+    snprintf(error, error_size, "the segment needs %llu MiB, and /dev/shm has %llu: [channel %s] takes %llu: lower its slots, max_payload or writers, or enlarge /dev/shm",
+             (unsigned long long)(layout->segment_size >> 20), (unsigned long long)(space >> 20), name, (unsigned long long)(most >> 20));
+    return -ENOSPC;
 }
 
 void plan_destroy(struct plan *plan)

@@ -20,6 +20,8 @@ struct plan {
 
 /* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */
 int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size);
+/* Whether the machine's shared memory can hold the segment at all; says which channel takes most of it. 0; -ENOSPC with the reason. */
+int plan_check_space(const struct plan *plan, char *error, size_t error_size);
 void plan_destroy(struct plan *plan);
 
 #endif

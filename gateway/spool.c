@@ -25,13 +25,11 @@
 
 __attribute__((format(printf, 3, 4))) static void tell(const struct spool *spool, int fault, const char *format, ...)
 {
-    char line[640];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    spool->report(spool->context, fault, format, arguments);
     va_end(arguments);
-    spool->report(spool->context, fault, line);
 }
 
 /* ---- Streams ---- */

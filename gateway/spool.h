@@ -14,6 +14,7 @@
 #ifndef SHMGATE_SPOOL_H
 #define SHMGATE_SPOOL_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,8 +83,8 @@ struct spool_message {
 
 struct spool;
 
-/* Tells the log. `fault`: 1 something is wrong, 0 it is well again. */
-typedef void (*spool_report)(void *context, int fault, const char *line);
+/* Tells the log, with a constant format and its arguments. `fault`: 1 something is wrong, 0 it is well again. */
+typedef void (*spool_report)(void *context, int fault, const char *format, va_list arguments);
 
 /* Begin with the file at options->path, which is made if need be. Fails only for lack of memory: whatever is wrong with the file, there is a
  * spool, perhaps in SPOOL_STATE_FAILED. On success *out must be given to spool_close. -ENOMEM. */

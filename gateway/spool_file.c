@@ -193,7 +193,13 @@ int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_si
     if ((rc = open_flags(db, path, SQLITE_OPEN_READWRITE, error, error_size)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, BUSY_MS);
-    if ((rc = look(*db, &fresh, error, error_size)) == 0)
+    rc = look(*db, &fresh, error, error_size);
+    /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage, makes (SQLite's file format, 1.3.3). */
+    if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1) {
+        snprintf(error, error_size, "it is of a version of SQLite that this one cannot write");
+        rc = -EPROTO;
+    }
+    if (rc == 0)
         rc = run(*db, settings, error, error_size);
     if (rc == 0 && fresh)
         rc = run(*db, schema, error, error_size);

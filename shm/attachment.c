@@ -228,14 +228,14 @@ int attachment_follow(struct shared_memory *shm, struct holding **holding)
     return rc < 0 ? rc : attachment_live(shm, holding);
 }
 
-int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel)
+int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel, uint32_t first)
 {
     const struct layout_channel_info *info = &holding->segment.layout.channels[channel];
     int rc = -EBUSY;
 
     pthread_mutex_lock(&shm->lock);
     for (uint32_t i = 0; i < info->lane_count && rc == -EBUSY; i++) {
-        uint32_t lane = info->lane_first + i;
+        uint32_t lane = info->lane_first + (first + i) % info->lane_count;
 
         if (holding->lane_held[lane])
             continue;

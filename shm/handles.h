@@ -52,8 +52,8 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
 /* Give a reference back. */
 void attachment_release(struct shared_memory *shm, struct holding *holding);
 
-/* Take a free lane of the channel: its number in the segment, or -EBUSY. */
-int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel);
+/* Take a free lane of the channel, the `first` of it (from 0) if that can be had: its number in the segment, or -EBUSY. */
+int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel, uint32_t first);
 void attachment_give_lane(struct shared_memory *shm, struct holding *holding, uint32_t lane);
 
 #endif

@@ -58,6 +58,9 @@ int platform_unlock(int fd, uint64_t byte);
 /* Whether somebody else holds the byte: 1 or 0, or -errno. */
 int platform_locked(int fd, uint64_t byte);
 
+/* Bytes that all shared memory of this machine together may have; UINT64_MAX when the system does not say. */
+uint64_t platform_object_space(void);
+
 /* ---- The doorbell: one named semaphore ---- */
 
 struct platform_doorbell;

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -256,6 +257,14 @@ static int doorbell_make(const char *name, unsigned mode, long gid)
         rc = platform_object_publish(fd, object);
     platform_close(fd);
     return rc == 0 ? 1 : rc == -EEXIST ? 0 : rc;
+}
+
+uint64_t platform_object_space(void)
+{
+    struct statvfs status;
+
+    /* Where shm_open(3) of both C libraries has its objects. */
+    return statvfs("/dev/shm", &status) == 0 && status.f_blocks > 0 ? (uint64_t)status.f_blocks * status.f_frsize : UINT64_MAX;
 }
 
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)

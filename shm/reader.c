@@ -11,6 +11,8 @@
 #define RECHECK_MS 1000
 #define RECHECK_ALONE_MS 50
 
+#define POLLS_THOROUGH 64
+
 /* One lane, as this reader follows it. */
 struct place {
     struct ring ring;
@@ -23,6 +25,7 @@ struct shared_memory_reader {
     uint32_t channel;              /* index in the segment */
     uint32_t lanes;
     struct place *places;          /* one a lane */
+    unsigned polls;                /* empty ones in a row */
     uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
     int peeked;                    /* lane of the peek that waits for its advance, or -1 */
     uint64_t missed, expired;      /* since the last message given out */
@@ -173,8 +176,9 @@ static void deliver(struct shared_memory_reader *reader, uint32_t lane, const st
     };
 }
 
-/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none. */
-static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message)
+/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none; `quick`: without a look at what only a damaged
+ * segment shows, and with the slot's memory called for the next look. */
+static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int quick)
 {
     struct place *place = &reader->places[lane];
     struct ring_message found;
@@ -188,7 +192,9 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
         rc = buffer ? ring_read(&place->ring, place->next, &found, buffer, size, topic) : ring_peek(&place->ring, place->next, &found);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             rc = place_expire(reader, place);
-        if (rc == -EAGAIN)
+        if (rc == -EAGAIN && quick)
+            ring_await(&place->ring, place->next);
+        else if (rc == -EAGAIN)
             rc = ring_stuck(&place->ring, place->next) == -EBADMSG ? -EBADMSG : -EAGAIN;
         if (rc == -ESTALE)
             place_skip(reader, place, ring_resync(&place->ring, place->next));
@@ -215,12 +221,15 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
 }
 
 /* Get the next message of any lane, without waiting. */
-static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
+static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int quick)
 {
+    uint32_t lane = reader->turn;
     int rc = -EAGAIN;
 
-    for (uint32_t i = 0; i < reader->lanes && rc == -EAGAIN; i++)
-        rc = place_take(reader, (reader->turn + i) % reader->lanes, buffer, size, message);
+    for (uint32_t i = 0; i < reader->lanes && rc == -EAGAIN; i++) {
+        rc = place_take(reader, lane, buffer, size, message, quick);
+        lane = lane + 1 < reader->lanes ? lane + 1 : 0;
+    }
     return rc;
 }
 
@@ -243,6 +252,27 @@ static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
+/* Get the next message if there is one. A program that spins calls this millions of times: of POLLS_THOROUGH empty calls in a row only the first looks at more
+ * than the next slots and at whether the segment was replaced; a writer's place is in a cache line that it needs for itself. */
+static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
+{
+    for (;;) {
+        int retired = ring_retired(reader->holding->segment.header), quick = !retired && reader->polls % POLLS_THOROUGH != 0;
+        int rc;
+
+        if (!quick)
+            places_check(reader);
+        rc = take(reader, buffer, size, message, quick);
+        reader->polls = rc == -EAGAIN ? reader->polls + 1 : 0;
+        if (rc != -EAGAIN)
+            return rc;
+        if (!retired)
+            return handle_fail_plain(-EAGAIN, "no message");
+        if ((rc = reader_move(reader)) < 0)
+            return rc;
+    }
+}
+
 /* Get the next message, waiting for one. `buffer` NULL: peek. */
 static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int timeout_ms)
 {
@@ -251,7 +281,9 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
 
     if (rc < 0)
         return rc;
-    if ((rc = take(reader, buffer, size, message)) != -EAGAIN)
+    if (timeout_ms == 0)
+        return take_polling(reader, buffer, size, message);
+    if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
         return rc;
     if (timeout_ms > 0)
         deadline = platform_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
@@ -260,15 +292,13 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
         uint32_t word = ring_reader_sleep(segment_channel(&reader->holding->segment, reader->channel));
 
         places_check(reader);
-        if ((rc = take(reader, buffer, size, message)) != -EAGAIN)
+        if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
             return rc;
         if (retired) {
             if ((rc = reader_move(reader)) < 0)
                 return rc;
             continue;
         }
-        if (timeout_ms == 0)
-            return handle_fail_plain(-EAGAIN, "no message");
         if (platform_monotonic_ns() >= deadline)
             return handle_fail_plain(-ETIMEDOUT, "no message in time");
         if ((rc = wait_once(reader, word, deadline)) < 0)

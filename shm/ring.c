@@ -9,6 +9,8 @@
 #define RELEASE memory_order_release
 #define SEQ_CST memory_order_seq_cst
 
+#define CACHE_LINE 64
+
 static struct layout_slot *slot_at(const struct ring *ring, uint64_t sequence)
 {
     return (struct layout_slot *)(ring->slots + (sequence & ring->mask) * ring->stride);
@@ -174,6 +176,15 @@ int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *m
     message->payload = buffer;
     message->topic = topic;
     return ring_still(ring, sequence) ? 0 : -ESTALE;
+}
+
+void ring_await(const struct ring *ring, uint64_t sequence)
+{
+    const char *slot = (const char *)slot_at(ring, sequence);
+
+    /* The first line is the one that is looked at. */
+    if (ring->stride > CACHE_LINE)
+        __builtin_prefetch(slot + CACHE_LINE);
 }
 
 uint64_t ring_resync(const struct ring *ring, uint64_t sequence)

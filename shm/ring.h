@@ -73,6 +73,9 @@ int ring_peek(const struct ring *ring, uint64_t sequence, struct ring_message *m
 /* Whether the slot still holds message `sequence`, so that all that was read from it before this call was the message. */
 int ring_still(const struct ring *ring, uint64_t sequence);
 
+/* Call for the memory of a message that is not there yet, so that all of it comes with the commit. For readers that spin. */
+void ring_await(const struct ring *ring, uint64_t sequence);
+
 /* Where a reader that found `sequence` overwritten or damaged goes on: above `sequence`, at the oldest message that is still held. */
 uint64_t ring_resync(const struct ring *ring, uint64_t sequence);
 

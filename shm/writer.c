@@ -9,7 +9,8 @@
 struct shared_memory_writer {
     struct shared_memory *shm;
     struct holding *holding;
-    uint32_t lane;
+    uint32_t lane;                 /* of the segment */
+    uint32_t place;                /* the same, of the channel: kept in a new segment if nobody was faster, as topics may hang on it */
     struct ring_writer ring;
     char channel[LAYOUT_NAME_SIZE];
 };
@@ -25,12 +26,13 @@ static int writer_enter(struct shared_memory_writer *writer, struct holding *hol
                            writer->channel);
     if (holding->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
         return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
-    lane = attachment_take_lane(writer->shm, holding, (uint32_t)channel);
+    lane = attachment_take_lane(writer->shm, holding, (uint32_t)channel, writer->place);
     if (lane < 0)
         return lane;
     ring = segment_ring(&holding->segment, (uint32_t)lane);
     ring_writer_start(&writer->ring, &ring, holding->segment.layout.channels[channel].overflow == LAYOUT_REJECT);
     writer->lane = (uint32_t)lane;
+    writer->place = writer->lane - holding->segment.layout.channels[channel].lane_first;
     writer->holding = holding;
     return 0;
 }

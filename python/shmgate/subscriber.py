@@ -38,6 +38,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a filter of publish channels, which has no wildcard but +, takes a topic."""
+    levels = topic.split("/")
+    wanted = topic_filter.split("/")
+    return len(levels) == len(wanted) and all(want in ("+", level) for want, level in zip(wanted, levels))
+
+
 class Subscriber:
     """Prints messages until a count, a time, a signal or a closed output ends it. `finished` is set then, and `status` is the exit status."""
 
@@ -91,7 +98,7 @@ class Subscriber:
     def on_message(self, client, userdata, message) -> None:
         if self.finished.is_set():
             return
-        batch_format = self.options.batch or self.batch_formats.get(message.topic, "no")
+        batch_format = self.options.batch or next((found for topic, found in self.batch_formats.items() if matches(topic, message.topic)), "no")
         try:
             samples = split(message.payload, batch_format)
         except ValueError as error:

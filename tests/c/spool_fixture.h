@@ -19,9 +19,12 @@ static char folder[40], spool_path[80], told[8192];
 static struct spool_options options;
 static struct spool *spool;
 
-static inline void remember(void *context, int fault, const char *line)
+static inline void remember(void *context, int fault, const char *format, va_list arguments)
 {
+    char line[640];
+
     (void)context;
+    vsnprintf(line, sizeof(line), format, arguments);
     snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%s\n", fault ? "! " : "", line);
 }
 

@@ -129,8 +129,8 @@ static void test_unknown_names(void)
         { MQTT CHANNEL "[MQTT]\nmode = 1\n", "6: unknown section [MQTT]: did you mean [mqtt]?" },
         { MQTT CHANNEL "[mqtt two]\n", "6: unknown section [mqtt two]: did you mean [mqtt]?" },
         { MQTT CHANNEL "[weather]\n",
-          "6: unknown section [weather]: expected [mqtt], [shm], [spool] or [channel NAME]" },
-        { MQTT CHANNEL "[]\n", "6: unknown section []: expected [mqtt], [shm], [spool] or [channel NAME]" },
+          "6: unknown section [weather]: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]" },
+        { MQTT CHANNEL "[]\n", "6: unknown section []: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

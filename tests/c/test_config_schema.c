@@ -64,8 +64,8 @@ struct search { const char *text; int missing; };
 /* Look for "#KEY = DEFAULT" or "KEY = ..." in the part of the text that is about the key's section. */
 static void look_for_key(void *context, const struct config_key *key)
 {
-    static const char *const headings[] = { "\n[mqtt]\n", "\n[shm]\n", "\n[spool]\n", "\n[channel telemetry]\n" };
-    static const char *const ends[] = { "\n[shm]\n", "\n[spool]\n", "\n[channel telemetry]\n", NULL };
+    static const char *const headings[] = { "\n[mqtt]\n", "\n[shm]\n", "\n[spool]\n", "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n" };
+    static const char *const ends[] = { "\n[shm]\n", "\n[spool]\n", "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n", NULL };
     struct search *search = context;
     const char *begin = strstr(search->text, headings[key->section]), *found;
     const char *end = ends[key->section] ? strstr(search->text, ends[key->section])

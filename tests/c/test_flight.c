@@ -8,8 +8,8 @@ static struct flight_lane lane, other;
 static void setup(void)
 {
     flight_init(&flight);
-    flight_lane_init(&lane, NULL, NULL);
-    flight_lane_init(&other, NULL, NULL);
+    flight_lane_init(&lane, NULL, 1, NULL);
+    flight_lane_init(&other, NULL, 1, NULL);
 }
 
 static uint64_t add(struct flight_lane *to, uint64_t sequence)
@@ -104,9 +104,9 @@ static void test_flight_limit_holds(void)
     setup();
     flight_set_limit(&flight, 2);
     add(&lane, 1);
-    CHECK(flight_has_room(&flight));
+    CHECK(flight_has_room(&flight, &lane));
     add(&lane, 2);
-    CHECK(!flight_has_room(&flight));
+    CHECK(!flight_has_room(&flight, &lane));
     flight_set_limit(&flight, 0);
     CHECK_EQUAL(flight.limit, 1);
     flight_set_limit(&flight, 1000000);
@@ -143,7 +143,7 @@ static void test_flight_whole_window_many_times(void)
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < FLIGHT_WINDOW; i++)
             tokens[i] = add(i % 3 ? &lane : &other, next++);
-        CHECK(!flight_has_room(&flight));
+        CHECK(!flight_has_room(&flight, &lane));
         for (int i = FLIGHT_WINDOW - 1; i >= 0; i--)
             answer(tokens[i], FLIGHT_DELIVERED);
         while (flight_take(&flight, &lane, &sequence, &count) == FLIGHT_DELIVERED)
@@ -153,6 +153,26 @@ static void test_flight_whole_window_many_times(void)
         CHECK_EQUAL(expected, next);
         CHECK_EQUAL(flight.used, 0);
     }
+}
+
+/* The broker's limit is one of messages that it must acknowledge: those of QoS 0 have the rest of the table, and take nothing from it. */
+static void test_flight_limit_spares_unacknowledged_messages(void)
+{
+    flight_init(&flight);
+    flight_lane_init(&lane, NULL, 1, NULL);
+    flight_lane_init(&other, NULL, 0, NULL);
+    flight_set_limit(&flight, 2);
+    add(&other, 1);
+    add(&lane, 1);
+    CHECK(flight_has_room(&flight, &lane) && !flight_is_full(&flight));
+    add(&lane, 2);
+    CHECK(!flight_has_room(&flight, &lane) && flight_is_full(&flight));
+    for (uint64_t i = 2; flight_has_room(&flight, &other); i++)
+        add(&other, i);
+    CHECK_EQUAL(flight.used, FLIGHT_WINDOW);
+    CHECK_EQUAL(flight.unacknowledged, FLIGHT_WINDOW - 2);
+    flight_cancel(&flight, &other);
+    CHECK_EQUAL(flight.unacknowledged, FLIGHT_WINDOW - 3);
 }
 
 /* Messages that are sent as one fly as one: one place of the window, one answer, and their number comes back with it. */
@@ -174,6 +194,7 @@ static void test_flight_counts_messages_sent_as_one(void)
 }
 
 static const struct check_test tests[] = {
+    {"test_flight_limit_spares_unacknowledged_messages", test_flight_limit_spares_unacknowledged_messages},
     {"test_flight_counts_messages_sent_as_one", test_flight_counts_messages_sent_as_one},
     {"test_flight_takes_contiguous_prefix_only", test_flight_takes_contiguous_prefix_only},
     {"test_flight_failure_rewinds_to_first_failed", test_flight_failure_rewinds_to_first_failed},

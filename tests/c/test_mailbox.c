@@ -144,11 +144,36 @@ static void test_threads_lose_nothing(void)
     mailbox_destroy(mailbox);
 }
 
+/* A loop that waits for several deliveries is not called for fewer; but for anything else at once. */
+static void test_patience_is_for_deliveries_only(void)
+{
+    struct mailbox_event event = delivered(1), failed = {.kind = MAILBOX_FAILED, .token = 2}, events[8];
+    struct mailbox *mailbox;
+    atomic_int rings = 0;
+
+    CHECK_EQUAL(mailbox_create(&mailbox, 8, count_ring, &rings), 0);
+    mailbox_set_patience(mailbox, 3);
+    CHECK(mailbox_put(mailbox, &event) == 0 && mailbox_put(mailbox, &event) == 0);
+    CHECK(rings == 0 && !mailbox_pending(mailbox));
+    CHECK_EQUAL(mailbox_put(mailbox, &event), 0);
+    CHECK(rings == 1 && mailbox_pending(mailbox));
+    CHECK_EQUAL(mailbox_take(mailbox, events, 8), 3);
+    CHECK_EQUAL(mailbox_put(mailbox, &failed), 0);
+    CHECK(rings == 2 && mailbox_pending(mailbox));
+    CHECK_EQUAL(mailbox_take(mailbox, events, 8), 1);
+    CHECK(!mailbox_pending(mailbox));
+    CHECK_EQUAL(mailbox_put(mailbox, &event), 0);
+    mailbox_set_patience(mailbox, 1);
+    CHECK(mailbox_pending(mailbox));
+    mailbox_destroy(mailbox);
+}
+
 static const struct check_test tests[] = {
     {"test_events_come_in_order", test_events_come_in_order},
     {"test_event_arrives_whole", test_event_arrives_whole},
     {"test_full_mailbox_refuses", test_full_mailbox_refuses},
     {"test_threads_lose_nothing", test_threads_lose_nothing},
+    {"test_patience_is_for_deliveries_only", test_patience_is_for_deliveries_only},
 };
 
 CHECK_MAIN(tests)

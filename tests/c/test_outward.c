@@ -7,7 +7,7 @@ static struct flight flight;
 static struct outward_channel channels[FIXTURE_USUAL];
 static uint64_t tokens[64];
 static int sent, refuse;
-static struct { char bytes[512]; size_t size; uint64_t sequence; } last; /* what was sent last */
+static struct { char bytes[512]; size_t size; uint64_t sequence; char topic[64]; } last; /* what was sent last */
 static size_t largest; /* that the broker takes; 0: any */
 
 static int keep_token(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
@@ -21,6 +21,7 @@ static int keep_token(void *context, const struct outward_channel *channel, cons
     last.size = message->size < sizeof(last.bytes) ? message->size : sizeof(last.bytes);
     memcpy(last.bytes, message->payload, last.size);
     last.sequence = message->sequence;
+    snprintf(last.topic, sizeof(last.topic), "%s", message->topic ? message->topic : "");
     tokens[sent++ % 64] = token;
     return 0;
 }
@@ -165,18 +166,49 @@ static void test_refusal_of_the_client(void)
     outward_destroy(outward);
 }
 
+static void end_batching(struct outward *outward)
+{
+    outward_destroy(outward);
+    memset(channels, 0, sizeof(channels));
+}
+
+/* Each lane has a topic of its own where the channel's asks for its number, which counts from 0 in each channel. */
+static void test_lane_has_its_own_topic(void)
+{
+    struct shared_memory_writer *first, *second;
+    struct outward *outward;
+    struct shared_memory *shm;
+
+    channels[CHANNEL_OUT].topic = "{lane}/t/{lane}";
+    channels[CHANNEL_STRICT].topic = "s/{lane}";
+    outward = begin();
+    CHECK(outward);
+    CHECK_EQUAL(shared_memory_attach(&shm, fixture_name, 0), 0);
+    CHECK(shared_memory_writer_open(shm, "out", &first) == 0 && shared_memory_writer_open(shm, "out", &second) == 0);
+    CHECK_EQUAL(shared_memory_writer_write(second, "x", 1), 0);
+    outward_collect(outward);
+    CHECK_EQUAL(outward_pump(outward, 0), 1);
+    CHECK(strcmp(last.topic, "1/t/1") == 0);
+    CHECK_EQUAL(shared_memory_writer_write(first, "x", 1), 0);
+    outward_collect(outward);
+    CHECK_EQUAL(outward_pump(outward, 0), 1);
+    CHECK(strcmp(last.topic, "0/t/0") == 0);
+    CHECK_EQUAL(shared_memory_write("strict", "x", 1), 0);
+    outward_collect(outward);
+    CHECK_EQUAL(outward_pump(outward, 0), 1);
+    CHECK(strcmp(last.topic, "s/0") == 0);
+    shared_memory_writer_close(first);
+    shared_memory_writer_close(second);
+    shared_memory_detach(shm);
+    end_batching(outward);
+}
+
 /* The usual channels, of which "strict" and "out" put up to four samples into a message and let them wait for 10 ms. */
 static struct outward *begin_batching(void)
 {
     for (int i = 0; i < FIXTURE_USUAL; i++)
         channels[i] = (struct outward_channel){.batch_max = 4, .batch_time_ms = 10, .batch_format = FRAME_BINARY};
     return begin();
-}
-
-static void end_batching(struct outward *outward)
-{
-    outward_destroy(outward);
-    memset(channels, 0, sizeof(channels));
 }
 
 static void write_samples(const char *channel, const char *payloads)
@@ -311,6 +343,7 @@ static const struct check_test tests[] = {
     {"test_overwritten_messages_are_counted", test_overwritten_messages_are_counted},
     {"test_failed_messages_are_sent_again", test_failed_messages_are_sent_again},
     {"test_refusal_of_the_client", test_refusal_of_the_client},
+    {"test_lane_has_its_own_topic", test_lane_has_its_own_topic},
     {"test_samples_wait_for_others_and_go_as_one", test_samples_wait_for_others_and_go_as_one},
     {"test_full_batch_does_not_wait", test_full_batch_does_not_wait},
     {"test_half_a_ring_does_not_wait", test_half_a_ring_does_not_wait},

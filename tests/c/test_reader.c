@@ -308,6 +308,27 @@ static void test_false_retirement_ends_each_call(void)
     CHECK_EQUAL(fixture_run(read_from_a_false_retirement), 0);
 }
 
+/* A program that polls asks nobody to wake it, which would cost the gateway a system call a message; and steps over a damaged slot after some polls, though it
+ * does not look for damage each time. */
+static void test_polling_reader_is_cheap_and_still_careful(void)
+{
+    struct ring ring;
+    int rc = -EAGAIN;
+
+    CHECK_EQUAL(start("in", SHARED_MEMORY_FROM_OLDEST), 0);
+    ring = segment_ring(&fixture_segment, LANE_IN);
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQUAL(next(0), -EAGAIN);
+    CHECK_EQUAL(segment_channel(&fixture_segment, CHANNEL_IN)->reader_sleeps, 0);
+    CHECK_EQUAL(fixture_arrive(&fixture_segment, "one"), 0);
+    CHECK_EQUAL(fixture_arrive(&fixture_segment, "two"), 0);
+    atomic_store((_Atomic uint64_t *)ring.slots, 0);
+    for (int i = 0; i < 1000 && rc == -EAGAIN; i++)
+        rc = next(0);
+    CHECK_EQUAL(rc, 0);
+    CHECK(is("two") && message.missed == 1);
+}
+
 static const struct check_test tests[] = {
     {"test_message_is_described", test_message_is_described},
     {"test_publish_channel_is_read", test_publish_channel_is_read},
@@ -319,6 +340,7 @@ static const struct check_test tests[] = {
     {"test_overwritten_peek_is_stale", test_overwritten_peek_is_stale},
     {"test_all_sleepers_are_woken", test_all_sleepers_are_woken},
     {"test_damaged_lane_is_survived", test_damaged_lane_is_survived},
+    {"test_polling_reader_is_cheap_and_still_careful", test_polling_reader_is_cheap_and_still_careful},
     {"test_false_retirement_ends_each_call", test_false_retirement_ends_each_call},
 };
 

@@ -292,6 +292,24 @@ static void test_other_version_is_set_aside(void)
     CHECK(strstr(told, "version 99"));
 }
 
+/* The number in the header that asks for a later SQLite to write the file: it makes way, and does not pass for a disk that is read-only. */
+static void test_file_that_sqlite_cannot_write_is_set_aside(void)
+{
+    int fd;
+
+    CHECK_EQUAL(begin(), 0);
+    CHECK_EQUAL(open_spool(), 0);
+    spool_close(spool);
+    spool = NULL;
+    fd = open(spool_path, O_RDWR);
+    CHECK(fd >= 0);
+    CHECK_EQUAL(pwrite(fd, "\x03", 1, 18), 1);
+    close(fd);
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
+    CHECK_EQUAL(count_files("spool.db.version-"), 1);
+}
+
 /* Damage that shows while the gateway works: the file is set aside, what it held is counted as lost, and the spool goes on. */
 static void test_damage_at_work_is_counted_as_lost(void)
 {
@@ -514,7 +532,7 @@ static const struct check_test tests[] = {
     TEST(test_answer_to_several_messages),
     TEST(test_disorder_is_refused), TEST(test_size_limit_drops_the_oldest), TEST(test_channel_limit_spares_other_channels), TEST(test_age_limit),
     TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_damaged_file_is_set_aside),
-    TEST(test_other_version_is_set_aside), TEST(test_damage_at_work_is_counted_as_lost), TEST(test_foreign_rows_are_damage),
+    TEST(test_other_version_is_set_aside), TEST(test_file_that_sqlite_cannot_write_is_set_aside), TEST(test_damage_at_work_is_counted_as_lost), TEST(test_foreign_rows_are_damage),
     TEST(test_set_aside_files_are_few), TEST(test_random_damage), TEST(test_missing_directory), TEST(test_second_gateway_is_refused),
     TEST(test_begin_anew_keeps_what_is_held), TEST(test_empty_file_shrinks),
 };

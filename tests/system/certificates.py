@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 class Certificates:
-    """An authority with a certificate for a broker at localhost and 127.0.0.1, and one for a client, valid for a day."""
+    """An authority with a certificate for a broker at `names`, and one for a client, valid for a day."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> None:
         folder.mkdir()
         self.folder = folder
         self.ca, self._ca_key = folder / "ca.pem", folder / "ca.key"
         self._run("req", "-x509", *self._new_key(self._ca_key), "-out", self.ca, "-days", "1", "-subj", "/CN=test authority",
                   "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
-        self.broker, self.broker_key = self._signed("broker", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.broker, self.broker_key = self._signed("broker", f"subjectAltName={names}")
         self.client, self.client_key = self._signed("client", "extendedKeyUsage=clientAuth")
 
     @staticmethod

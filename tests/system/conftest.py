@@ -5,6 +5,8 @@ Every fixture ends its processes by their ids and removes its segments, also whe
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,14 @@ def segment() -> Iterator[str]:
     for entry in left:
         os.unlink(f"/dev/shm/{entry}")
     assert not left, f"left in /dev/shm: {left}"
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """A path for a Unix socket; the folder of a test has too long a name."""
+    folder = Path(tempfile.mkdtemp(prefix="shmgate-test-"))
+    yield folder / "metrics.sock"
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

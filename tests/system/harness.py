@@ -114,6 +114,7 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
         # No queue limits: the tests count every message.
         self.standard_lines = ["max_queued_messages 0"]
+        self.log_type = "all"
 
     @property
     def uri(self) -> str:
@@ -121,7 +122,7 @@ class Broker:
 
     def start(self) -> "Broker":
         config = self.folder / f"mosquitto-{self.port}.conf"
-        standard = [f"listener {self.port} 127.0.0.1", "log_type all", *self.standard_lines]
+        standard = [f"listener {self.port} 127.0.0.1", f"log_type {self.log_type}", *self.standard_lines]
         # Its database would else be written where the tests were started.
         if not any(line.startswith("persistence_location") for line in self.lines):
             standard.append(f"persistence_location {self.folder}/")
@@ -285,11 +286,12 @@ class Gateway:
         # Never the machine's own spool, which may be there.
         self.spool_path = folder / f"{segment.lstrip('/')}.spool"
         self.spool = {"path": self.spool_path, **(spool or {})}
+        self.metrics: dict[str, Any] = {}
         self.write_config()
 
     def write_config(self) -> None:
-        """Write gateway.ini from `mqtt`, `shm`, `spool` and `channels` as they are now."""
-        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool}
+        """Write gateway.ini from `mqtt`, `shm`, `spool`, `metrics` and `channels` as they are now."""
+        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool, "metrics": self.metrics}
         for channel in self.channels:
             keys = dict(channel)
             sections[f"channel {keys.pop('name')}"] = keys
@@ -425,6 +427,12 @@ class Gateway:
         if self.segment.lstrip("/") in shared_memory_names():
             done = self.tool("release")
             assert done.returncode == 0, done.stderr.decode()
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, as the gateway wants it."""
+    path.touch(0o600)
+    path.write_text(text)
 
 
 def without_duplicates(numbers: list[int]) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import BUILD, LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel
+from harness import BUILD, LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
 
 from certificates import Certificates
 
@@ -100,7 +100,7 @@ def test_missing_file(new_gateway, tmp_path, key):
     """A certificate, key or password file that is not there: the line has the setting and the file."""
     certificates = Certificates(tmp_path / "certificates")
     mqtt = {"uri": "mqtts://127.0.0.1", "ca_file": certificates.ca, "cert_file": certificates.client,
-            "key_file": certificates.client_key, "username": "u", "password_file": certificates.ca}
+            "key_file": certificates.client_key, "username": "u", "password_file": certificates.client_key}
     mqtt[key] = tmp_path / "nosuch"
     fails(new_gateway(publish_channel(), mqtt=mqtt), key, str(tmp_path / "nosuch"))
 
@@ -111,7 +111,7 @@ def test_unreadable_certificate(new_gateway, new_broker, tmp_path, key):
     certificates = Certificates(tmp_path / "certificates")
     broker = new_broker(*certificates.broker_lines(), tls=True)
     garbage = tmp_path / "garbage"
-    garbage.write_text("this is not PEM\n")
+    write_secret(garbage, "this is not PEM\n")
     mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": certificates.ca, "cert_file": certificates.client,
             "key_file": certificates.client_key}
     mqtt[key] = garbage
@@ -124,7 +124,7 @@ def test_refused_credentials(new_gateway, new_broker, tmp_path, version):
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "machine7", "right"], check=True, capture_output=True)
     broker = new_broker("allow_anonymous false", f"password_file {passwords}")
-    (tmp_path / "password").write_text("wrong-one\n")
+    write_secret(tmp_path / "password", "wrong-one\n")
     log = fails(new_gateway(publish_channel(), broker=broker, mqtt={
         "version": version, "username": "machine7", "password_file": tmp_path / "password"}), broker.uri, "username")
     assert "wrong-one" not in log

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import LIMIT, free_port, publish_channel, subscribe_channel, wait_until
+from harness import LIMIT, free_port, publish_channel, subscribe_channel, wait_until, write_secret
 from certificates import Certificates
 
 
@@ -173,7 +173,7 @@ def password_lines(folder, user: str, password: str) -> list[str]:
 def test_tls_with_client_certificate_and_password(new_gateway, new_broker, subscribe, certificates, tmp_path, version):
     """With a broker that wants TLS, a client certificate and a password, messages go both ways, and over its restart too."""
     broker = new_broker(*certificates.broker_lines(), *password_lines(tmp_path, "machine7", "geheim"), tls=True)
-    (tmp_path / "password").write_text("geheim\n")
+    write_secret(tmp_path / "password", "geheim\n")
     options = ("--cafile", str(certificates.ca), "--cert", str(certificates.client), "--key", str(certificates.client_key), "-u",
                "machine7", "-P", "geheim")
     gateway = new_gateway(publish_channel(), subscribe_channel(), mqtt={
@@ -209,7 +209,7 @@ def test_broker_of_an_unknown_authority_gets_nothing(new_gateway, new_broker, ce
 def test_credentials_refused_later_are_tried_again(new_gateway, new_broker, tmp_path):
     """Once it has served, the gateway outlives a refusal: messages wait, and are published when the broker takes it again."""
     lines = password_lines(tmp_path, "machine7", "right")
-    (tmp_path / "password").write_text("right\n")
+    write_secret(tmp_path / "password", "right\n")
     broker = new_broker(*lines)
     gateway = new_gateway(publish_channel(), broker=broker, mqtt={"username": "machine7", "password_file": tmp_path / "password"})
     gateway.start()

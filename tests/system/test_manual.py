@@ -17,7 +17,7 @@ PAGES = sorted([*(ROOT / "gateway/man").iterdir(), *(ROOT / "shm/man").iterdir()
 OTHERS = {"fork(2)", "mosquitto_pub(1)", "mosquitto_sub(1)", "sd_notify(3)", "sd_watchdog_enabled(3)"}
 """Pages of other packages that ours refer to."""
 HEADER = (ROOT / "shm/shared_memory.h").read_text()
-COMMANDS = ["write", "read", "stats", "release", "spool"]
+COMMANDS = ["write", "read", "stats", "top", "release", "spool"]
 """Those of shmgate that the tests below go through; test_page_has_every_command compares them with what the tool says."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -119,3 +119,62 @@ def test_reload_in_an_outage(new_gateway, new_broker, subscribe):
     subscriber = subscribe(broker, "test/out")
     gateway.wait_for_delivery("out", 2)
     assert subscriber.poll() is not None
+
+
+def test_file_that_drops_in_is_reloaded(new_gateway, broker, subscribe):
+    """A file put into gateway.d is part of the configuration at the next reload, replaces what the main file says, and a fault in it is told with its own
+    name; --check counts it. When it is taken away everything is as before."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    folder = gateway.config.with_suffix(".d")
+    folder.mkdir()
+    (folder / "site.ini").write_text("[channel out]\ntopic = site/{channel}\n[channel more]\ndirection = publish\ntopic = more\n")
+    check = subprocess.run([gateway.build.shmgated, "--config", gateway.config, "--check"], capture_output=True, text=True, timeout=LIMIT)
+    assert check.returncode == 0 and check.stdout.count("\n") == 1 and "2 publish" in check.stdout and "with 1 file beside it" in check.stdout, check.stdout
+    reload(gateway)
+    assert "[channel more] added" in gateway.log()
+    subscriber = subscribe(broker, "#")
+    gateway.write("out", b"there")
+    wait_until(lambda: [m for m in subscriber.poll() if m.topic == "site/out" and m.payload == b"there"], lambda: str(subscriber.messages))
+    (folder / "site.ini").write_text("[channel out]\nqos = 9\n")
+    reload(gateway)
+    assert "site.ini:2: qos 9" in gateway.log()
+    (folder / "site.ini").unlink()
+    reload(gateway)
+    assert "[channel more] removed" in gateway.log()
+    gateway.write("out", b"back")
+    wait_until(lambda: [m for m in subscriber.poll() if m.topic == "test/out" and m.payload == b"back"], lambda: str(subscriber.messages))
+
+
+@pytest.mark.sanitized
+def test_each_lane_has_its_topic_over_an_outage(new_gateway, broker, subscribe):
+    """With {lane} in the topic each writer's messages go to its own, from the ring and from the spool alike, also after the channel's geometry has changed."""
+    channel = publish_channel(topic="w/{client_id}/{lane}", spool="always", slots=64)
+    gateway = new_gateway(channel, broker=broker, mqtt={"client_id": "me"}).start()
+    subscriber = subscribe(broker, "w/#")
+    writers = []
+    for number in range(2):
+        writers.append(gateway.processes.start([gateway.build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE))
+        writers[number].stdin.write(b"first %d\n" % number)
+        writers[number].stdin.flush()
+        gateway.wait_for_delivery("out", number + 1)
+    broker.stop()
+    gateway.wait_for_link("down")
+    for number in range(2):
+        writers[number].stdin.write(b"second %d\n" % number)
+        writers[number].stdin.flush()
+    wait_until(lambda: gateway.channel("out")["spooled"] == 2, lambda: str(gateway.channel("out")))
+    gateway.channels[0]["slots"] = 128
+    reload(gateway)
+    subscriber.process.kill()
+    broker.start()
+    again = subscribe(broker, "w/#")
+    for number in range(2):
+        writers[number].stdin.write(b"third %d\n" % number)
+        writers[number].stdin.flush()
+    gateway.wait_for_delivery("out", 6)
+    for number in range(2):
+        payloads = subscriber.payloads(f"w/me/{number}") + again.payloads(f"w/me/{number}")
+        assert {payload.split()[1] for payload in payloads} == {b"%d" % number}, payloads
+    for writer in writers:
+        writer.stdin.close()
+        assert writer.wait(LIMIT) == 0

@@ -203,7 +203,7 @@ def test_limits_drop_what_the_ledger_says(new_gateway, lasting_broker, processes
     for number in range(5):
         gateway.write("aged", b"old %d" % number)
     wait_until(lambda: gateway.channel("aged")["dropped"].get("spool_age") == 5, gateway.log)
-    gateway.wait_for_log("channel aged loses messages: reason=spool_age count=5")
+    gateway.wait_for_log("losing messages: channel=aged reason=spool_age count=5")
     broker.start()
     wait_until(lambda: gateway.channel("out")["queued"] + spooled(gateway) == 0, gateway.log, 4 * LIMIT)
     ledger = gateway.channel("out")

@@ -1,0 +1,196 @@
+/* config_fill.c: fill in what a value of gateway.ini leaves open. See config_fill.h. */
+#include "config_fill.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "utf8.h"
+
+#define FILLED_MAX (1024 * 1024) /* bytes, as of the longest line that is read */
+#define SHOWN 80                 /* bytes of a placeholder shown in a message */
+#define NAME_SIZE 256            /* of a placeholder or a variable, with its end */
+
+/* A text that grows. */
+struct text {
+    char *bytes;
+    size_t size, capacity;
+};
+
+static int add(struct text *text, const char *bytes, size_t size)
+{
+    size_t need = text->size + size + 1;
+
+    if (need > FILLED_MAX)
+        return -E2BIG;
+    if (need > text->capacity) {
+        char *larger = realloc(text->bytes, 2 * need);
+
+        if (!larger)
+            return -ENOMEM;
+        text->bytes = larger;
+        text->capacity = 2 * need;
+    }
+    if (size > 0)
+        memcpy(text->bytes + text->size, bytes, size);
+    text->size += size;
+    text->bytes[text->size] = '\0';
+    return 0;
+}
+
+/* Give the text out, or nothing when that went wrong. */
+static int finish(struct text *text, int status, char **out, char *reason, size_t reason_size)
+{
+    *out = NULL;
+    if (status == -E2BIG) {
+        snprintf(reason, reason_size, "it has more than %d bytes once it is filled in", FILLED_MAX);
+        status = -EINVAL;
+    }
+    if (status < 0)
+        free(text->bytes);
+    else
+        *out = text->bytes;
+    return status;
+}
+
+/* Whether what was found is text as a line of the file may have it. */
+static int check_found(const char *name, const char *value, char *reason, size_t reason_size)
+{
+    size_t size = strlen(value), length;
+
+    for (size_t at = 0; at < size; at += length) {
+        uint32_t code = 0;
+
+        length = utf8_decode(value + at, size - at, &code);
+        if (length == 0 || utf8_is_control(code)) {
+            snprintf(reason, reason_size, "%s is not UTF-8 text without control characters", name);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int add_hostname(struct text *text, char *reason, size_t reason_size)
+{
+    char host[256] = "";
+
+    if (gethostname(host, sizeof(host) - 1) < 0 || !host[0] || host[0] == '.') {
+        snprintf(reason, reason_size, "${hostname}: this machine has no name");
+        return -EINVAL;
+    }
+    host[strcspn(host, ".")] = '\0';
+    return check_found("${hostname}", host, reason, reason_size) < 0 ? -EINVAL : add(text, host, strlen(host));
+}
+
+/* `name` is what stands behind "env:", and is changed. */
+static int add_variable(struct text *text, char *name, char *reason, size_t reason_size)
+{
+    char *otherwise = strstr(name, ":-"), shown[SHOWN + 8];
+    const char *value;
+
+    if (otherwise) {
+        *otherwise = '\0';
+        otherwise += 2;
+    }
+    snprintf(shown, sizeof(shown), "${env:%.*s}", SHOWN - 8, name);
+    value = getenv(name);
+    if (otherwise && (!value || !*value))
+        value = otherwise;
+    if (!value) {
+        snprintf(reason, reason_size, "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}", shown);
+        return -EINVAL;
+    }
+    return check_found(shown, value, reason, reason_size) < 0 ? -EINVAL : add(text, value, strlen(value));
+}
+
+/* What stands at `at`, behind a "{" and up to a "}", into `name`. Returns what follows the }; NULL there is none, or it is too long. */
+static const char *cut_name(const char *at, char name[NAME_SIZE])
+{
+    const char *end = strchr(at, '}');
+
+    if (!end || (size_t)(end - at) >= NAME_SIZE)
+        return NULL;
+    memcpy(name, at, (size_t)(end - at));
+    name[end - at] = '\0';
+    return end + 1;
+}
+
+static int add_placeholder(struct text *text, char *name, char *reason, size_t reason_size)
+{
+    char shown[SHOWN];
+
+    if (strcmp(name, "hostname") == 0)
+        return add_hostname(text, reason, reason_size);
+    if (strncmp(name, "env:", 4) == 0 && name[4] && name[4] != ':')
+        return add_variable(text, name + 4, reason, reason_size);
+    utf8_escape(shown, sizeof(shown), name, strlen(name));
+    snprintf(reason, reason_size, "unknown placeholder ${%s}: expected ${hostname}, ${env:NAME} or ${env:NAME:-TEXT}, or $$ for a dollar", shown);
+    return -EINVAL;
+}
+
+int config_fill_value(const char *value, char **out, char *reason, size_t reason_size)
+{
+    struct text text = {0};
+    char name[NAME_SIZE];
+    int status = add(&text, "", 0);
+
+    while (status == 0 && *value) {
+        size_t plain = strcspn(value, "$");
+
+        status = add(&text, value, plain);
+        value += plain;
+        if (status < 0 || !*value)
+            break;
+        if (value[1] != '{') {
+            status = add(&text, "$", 1);
+            value += value[1] == '$' ? 2 : 1;
+            continue;
+        }
+        value = cut_name(value + 2, name);
+        if (!value) {
+            snprintf(reason, reason_size, "a placeholder begins with ${ and ends with }");
+            status = -EINVAL;
+            break;
+        }
+        status = add_placeholder(&text, name, reason, reason_size);
+    }
+    if (status == 0 && text.size == 0) {
+        snprintf(reason, reason_size, "nothing is left once it is filled in");
+        status = -EINVAL;
+    }
+    return finish(&text, status, out, reason, reason_size);
+}
+
+int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, char *reason, size_t reason_size)
+{
+    struct text text = {0};
+    char name[NAME_SIZE], shown[SHOWN];
+    int status = add(&text, "", 0);
+
+    while (status == 0 && *topic) {
+        size_t plain = strcspn(topic, "{}");
+
+        status = add(&text, topic, plain);
+        topic += plain;
+        if (status < 0 || !*topic)
+            break;
+        topic = *topic == '{' ? cut_name(topic + 1, name) : NULL;
+        if (!topic) {
+            snprintf(reason, reason_size, "braces stand in pairs, around {channel}, {client_id} or {lane}");
+            status = -EINVAL;
+        } else if (strcmp(name, "channel") == 0) {
+            status = add(&text, channel, strlen(channel));
+        } else if (strcmp(name, "client_id") == 0) {
+            status = client_id ? add(&text, client_id, strlen(client_id)) : 0;
+        } else if (strcmp(name, "lane") == 0) {
+            status = add(&text, CONFIG_FILL_LANE, strlen(CONFIG_FILL_LANE));
+        } else {
+            utf8_escape(shown, sizeof(shown), name, strlen(name));
+            snprintf(reason, reason_size, "unknown name {%s}: expected {channel}, {client_id} or {lane}", shown);
+            status = -EINVAL;
+        }
+    }
+    return finish(&text, status, out, reason, reason_size);
+}
