@@ -48,6 +48,7 @@ set(CPACK_DEBIAN_PYTHON_PACKAGE_SECTION python)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "python3 (>= 3.11), libshmgate0 (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS "python3-paho-mqtt")
+set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/debian/python/prerm")
 # dpkg-shlibdeps finds our own library, which is in no package yet, here.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 
@@ -55,6 +56,9 @@ set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 install(FILES shm/tool/shmgate.bash DESTINATION ${completions} RENAME shmgate COMPONENT daemon)
 install(FILES gateway/shmgated.bash DESTINATION ${completions} RENAME shmgated COMPONENT daemon)
 install(FILES systemd/shmgated.service systemd/shmgated@.service DESTINATION lib/systemd/system COMPONENT daemon)
+install(PROGRAMS systemd/check-reload DESTINATION lib/shmgate COMPONENT daemon)
+# No tmpfiles.d: systemd makes the folders in /var/lib and /run at each start of a service, with their owner (StateDirectory=, RuntimeDirectory=); the
+# segment in /dev/shm is made by the gateway, with the group and mode that gateway.ini says; and nothing must be there before there is a gateway.
 install(FILES systemd/shmgate.sysusers DESTINATION lib/sysusers.d RENAME shmgate.conf COMPONENT daemon)
 install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)

@@ -25,7 +25,7 @@ def test_unit_file_is_valid(tmp_path, name):
     """systemd-analyze verify has nothing to say. The daemon is not installed here, so the copy starts another program."""
     text = (UNIT.parent / name).read_text()
     copy = tmp_path / name.replace("@", "@one")
-    copy.write_text(text.replace("/usr/sbin/shmgated", "/bin/true").replace("User=shmgate", "User=root")
+    copy.write_text(text.replace("/usr/sbin/shmgated", "/bin/true").replace("/usr/lib/shmgate/check-reload", "/bin/true").replace("User=shmgate", "User=root")
                     .replace("Group=shmgate", "Group=root"))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=LIMIT)
     said = [line for line in (done.stdout + done.stderr).splitlines() if copy.name in line]
@@ -37,4 +37,14 @@ def test_unit_file_spares_shared_memory():
     settings = [line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and not line.startswith("#")]
     names = {name for name, _ in settings}
     assert not names & {"DynamicUser", "RemoveIPC", "TemporaryFileSystem", "InaccessiblePaths"}
-    assert ["Type", "notify"] in settings and ["ExecReload", "/bin/kill -HUP $MAINPID"] in settings
+    assert ["Type", "notify"] in settings
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=["one", "template"])
+def test_unit_file_checks_before_it_reloads(unit):
+    """A reload begins with a check of the file that the gateway runs with, so that a faulty one fails visibly, and only then says SIGHUP."""
+    lines = unit.read_text().splitlines()
+    start, = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
+    reload = [line.partition("=")[2] for line in lines if line.startswith("ExecReload=")]
+    file = start.removeprefix("/usr/sbin/shmgated --config ")
+    assert reload == [f"+/usr/lib/shmgate/check-reload $MAINPID {file}", "/bin/kill -HUP $MAINPID"]
