@@ -1,6 +1,6 @@
 /* peer_lines.c: writes stamped messages, one a line, into a stream socket: what a program does whose messages a script or a service takes from there.
  *
- *   peer_lines unix:PATH|tcp:PORT COUNT INTERVAL_NS
+ *   peer_lines unix:PATH|listen:PORT COUNT INTERVAL_NS
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,24 +12,32 @@
 
 #include "bench.h"
 
-#define USAGE "peer_lines unix:PATH|tcp:PORT COUNT INTERVAL_NS"
+#define USAGE "peer_lines unix:PATH|listen:PORT COUNT INTERVAL_NS"
 #define PART 64                  /* lines in one write when there is no interval */
+
+/* Wait on a loopback port for whoever comes first. */
+static int accept_one(unsigned port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1, fd;
+
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1) < 0 || (fd = accept(listener, NULL, NULL)) < 0)
+        bench_die("port %u: %s", port, strerror(errno));
+    close(listener);
+    return fd;
+}
 
 static int open_stream(const char *address)
 {
     struct sockaddr_un local = {.sun_family = AF_UNIX};
-    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int is_unix = strncmp(address, "unix:", 5) == 0;
-    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM, 0), rc;
+    int fd;
 
-    if (is_unix) {
-        snprintf(local.sun_path, sizeof(local.sun_path), "%s", address + 5);
-        rc = connect(fd, (struct sockaddr *)&local, sizeof(local));
-    } else {
-        inet.sin_port = htons((uint16_t)strtoul(address + 4, NULL, 10));
-        rc = connect(fd, (struct sockaddr *)&inet, sizeof(inet));
-    }
-    if (rc < 0)
+    if (strncmp(address, "listen:", 7) == 0)
+        return accept_one((unsigned)strtoul(address + 7, NULL, 10));
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(local.sun_path, sizeof(local.sun_path), "%s", address + 5);
+    if (connect(fd, (struct sockaddr *)&local, sizeof(local)) < 0)
         bench_die("connect to %s: %s", address, strerror(errno));
     return fd;
 }
