@@ -1,4 +1,4 @@
-/* loop_parts.h: the gateway's parts, as loop_setup.c puts them together and loop.c runs them. Nobody else includes this. */
+/* loop_parts.h: the gateway's parts, as loop_setup.c puts them together, and loop.c and loop_turn.c run them. Nobody else includes this. */
 #ifndef SHMGATE_LOOP_PARTS_H
 #define SHMGATE_LOOP_PARTS_H
 
@@ -59,6 +59,18 @@ int loop_change(struct loop *loop, struct config *next);
 
 /* Serve the metrics where `config` wants them; what was served before goes on when that fails. Logs. Returns 0 or -errno. */
 int loop_serve_metrics(struct loop *loop, const struct config *config);
+
+/* One turn. Returns whether there was anything to do. */
+int loop_turn(struct loop *loop);
+
+/* When something is due, on the clock of loop->now_ms, though nobody rings; UINT64_MAX: never. */
+uint64_t loop_deadline_ms(const struct loop *loop);
+
+/* Parts of a turn, for when the loop waits for one thing only: take the events in the mailbox (returns whether there were any); write the ledgers and tell of
+ * losses; take note that the spool's counts have changed, which are part of the ledgers. */
+int loop_take_events(struct loop *loop);
+void loop_settle(struct loop *loop);
+void loop_spool_changed(struct loop *loop);
 
 /* Take everything down, in the reverse order. `failed`: a segment that this run has made and nobody has used goes, too. */
 void loop_close(struct loop *loop, int failed);

@@ -120,6 +120,14 @@ int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t 
 
 int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint32_t count, int dropped)
 {
+    struct spool_done *last = spool->done_count > 0 ? &spool->done[spool->done_count - 1] : NULL;
+
+    /* Most answers follow the one before, and are deleted with it. */
+    if (last && last->stream == stream && last->dropped == dropped && last->sequence + last->count == sequence && last->count <= UINT32_MAX - count) {
+        last->count += count;
+        spool->done_messages += count;
+        return 0;
+    }
     if (spool->done_count == SPOOL_DONE_MAX)
         return -ENOBUFS;
     if (spool->done_count == 0)
@@ -134,22 +142,23 @@ int spool_can_drain(const struct spool *spool)
     return spool->db && spool->done_count + SPOOL_DONE_RESERVE < SPOOL_DONE_MAX;
 }
 
-int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped)
+int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint64_t count, int dropped)
 {
-    uint64_t size;
-    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, &size);
+    uint64_t found, size;
+    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, count, &found, &size);
 
-    if (rc != SQLITE_OK)
-        return rc == SQLITE_NOTFOUND ? SQLITE_OK : rc;
+    if (rc != SQLITE_OK || found == 0)
+        return rc;
+    size += found * SPOOL_MESSAGE_BYTES;
     /* A file that disagrees with itself is not to make the counts run below zero. */
-    if (stream->batch.held == 0 || stream->batch.bytes < size + SPOOL_MESSAGE_BYTES)
+    if (stream->batch.held < found || stream->batch.bytes < size)
         return SQLITE_CORRUPT;
-    stream->batch.held--;
-    stream->batch.bytes -= size + SPOOL_MESSAGE_BYTES;
+    stream->batch.held -= found;
+    stream->batch.bytes -= size;
     if (dropped < 0)
-        stream->batch.delivered++;
+        stream->batch.delivered += found;
     else
-        stream->batch.dropped[dropped]++;
+        stream->batch.dropped[dropped] += found;
     spool_touch(stream);
     return SQLITE_OK;
 }
@@ -166,8 +175,7 @@ static int finish_batch(struct spool *spool)
     int rc = SQLITE_OK;
 
     for (size_t i = 0; rc == SQLITE_OK && i < spool->done_count; i++)
-        for (uint32_t n = 0; rc == SQLITE_OK && n < spool->done[i].count; n++)
-            rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence + n, spool->done[i].dropped);
+        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].count, spool->done[i].dropped);
     if (rc == SQLITE_OK && spool->trim_wanted)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)

@@ -37,8 +37,8 @@ struct spool {
     size_t done_count, done_messages;
 };
 
-/* Take a message out of the open transaction; one that is not there is no error. Returns an SQLite result. */
-int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, int dropped);
+/* Take messages out of the open transaction; those that are not there are no error. Returns an SQLite result. */
+int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint64_t count, int dropped);
 
 /* Close the database; the streams stay in memory. */
 void spool_close_file(struct spool *spool);

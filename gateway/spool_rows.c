@@ -11,7 +11,7 @@ static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_COMMIT] = "COMMIT",
     [ROWS_ROLLBACK] = "ROLLBACK",
     [ROWS_INSERT] = "INSERT INTO message (stream, sequence, time_ns, spooled_ns, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
-    [ROWS_DELETE] = "DELETE FROM message WHERE stream = ?1 AND sequence = ?2 RETURNING length(payload)",
+    [ROWS_DELETE] = "DELETE FROM message WHERE stream = ?1 AND sequence >= ?2 AND sequence < ?3 RETURNING length(payload)",
     [ROWS_NEXT] = "SELECT sequence, time_ns, payload FROM message WHERE stream = ?1 AND sequence >= ?2 ORDER BY sequence LIMIT 1",
     [ROWS_OLDEST] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message ORDER BY id LIMIT 1",
     [ROWS_OLDEST_OF] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
@@ -171,19 +171,21 @@ int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spoo
     return run(rows, ROWS_INSERT);
 }
 
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t *size)
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found, uint64_t *size)
 {
     sqlite3_stmt *statement = rows->statements[ROWS_DELETE];
     int rc;
 
+    *found = *size = 0;
     sqlite3_bind_int64(statement, 1, stream);
     sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
-    rc = sqlite3_step(statement);
-    *size = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
-    if (rc == SQLITE_ROW && (rc = sqlite3_step(statement)) == SQLITE_DONE)
-        rc = SQLITE_OK;
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)(sequence + count));
+    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        *size += (uint64_t)sqlite3_column_int64(statement, 0);
+        (*found)++;
+    }
     sqlite3_reset(statement);
-    return rc == SQLITE_DONE ? SQLITE_NOTFOUND : rc;
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, struct spool_message *message)

@@ -49,8 +49,8 @@ void spool_rows_rollback(struct spool_rows *rows);
 
 int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spool_message *message, uint64_t now_ns);
 
-/* *size is set to the payload's bytes. SQLITE_NOTFOUND when there is no such message. */
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t *size);
+/* Delete those of `count` messages from `sequence` on that are there; *found is their number and *size the bytes of their payloads. */
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found, uint64_t *size);
 
 /* The first message of the stream at or above `sequence`; its payload is valid until spool_rows_done. SQLITE_NOTFOUND. */
 int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, struct spool_message *message);

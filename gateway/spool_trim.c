@@ -23,7 +23,7 @@ static int drop(struct spool *spool, const struct spool_row *row, enum spool_dro
     struct spool_stream *stream = spool_stream_by_id(spool, row->stream);
 
     /* A message of no stream is nothing that we wrote. */
-    return stream ? spool_remove(spool, stream, row->sequence, (int)reason) : SQLITE_CORRUPT;
+    return stream ? spool_remove(spool, stream, row->sequence, 1, (int)reason) : SQLITE_CORRUPT;
 }
 
 /* Drop what is too old or too much of the whole. */

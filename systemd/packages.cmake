@@ -61,6 +61,8 @@ install(PROGRAMS systemd/check-reload DESTINATION lib/shmgate COMPONENT daemon)
 # segment in /dev/shm is made by the gateway, with the group and mode that gateway.ini says; and nothing must be there before there is a gateway.
 install(FILES systemd/shmgate.sysusers DESTINATION lib/sysusers.d RENAME shmgate.conf COMPONENT daemon)
 install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+# For files that drop in; it stays empty.
+install(DIRECTORY DESTINATION /etc/shmgate/gateway.d COMPONENT daemon)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)
 include(systemd/manual.cmake)
 include(CPack)

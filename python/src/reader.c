@@ -1,5 +1,6 @@
 /* reader.c: the types Reader and Message: one place in a channel, and what is read from it. */
 #include <errno.h>
+#include <string.h>
 
 #include "binding.h"
 
@@ -166,6 +167,56 @@ static PyObject *reader_read_into(ReaderObject *self, PyObject *arguments, PyObj
     return rc < 0 ? NULL : PyLong_FromSize_t(message.size);
 }
 
+/* Copy messages of exactly `size` bytes that are there, up to `count`, one behind the other. Returns how many; *rc is why it ended there: 0 all; -EAGAIN there are no
+ * more; -EMSGSIZE the next one is of another size, and stays; another error. Needs no interpreter lock. */
+static size_t take_records(struct shared_memory_reader *reader, char *records, size_t size, size_t count, struct shared_memory_message *message, int *rc)
+{
+    size_t taken = 0;
+
+    *rc = 0;
+    while (taken < count) {
+        *rc = shared_memory_reader_peek(reader, message, 0);
+        if (*rc == 0 && message->size != size)
+            *rc = -EMSGSIZE;
+        if (*rc < 0)
+            break;
+        memcpy(records + taken * size, message->payload, size);
+        /* One that was overwritten meanwhile is none: the next one takes its place. */
+        taken += shared_memory_reader_advance(reader) == 0;
+    }
+    return taken;
+}
+
+static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"records", "timeout", NULL};
+    struct shared_memory_message message;
+    PyObject *target, *timeout = NULL, *result = NULL;
+    size_t taken = 0, count;
+    int timeout_ms, rc;
+    Py_buffer buffer;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:read_many_into", names, &target, &timeout) ||
+        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) || PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
+        return NULL;
+    count = buffer.itemsize > 0 ? (size_t)(buffer.len / buffer.itemsize) : 0;
+    if (count > 0 && reader_wait(self, NULL, 0, &message, timeout_ms) == 0) {
+        self->busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        taken = take_records(self->reader, buffer.buf, (size_t)buffer.itemsize, count, &message, &rc);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
+        if (taken == 0 && rc == -EMSGSIZE)
+            PyErr_Format(PyExc_ValueError, "the next message has %zu bytes, a record has %zd: read() takes it", message.size, buffer.itemsize);
+        else if (taken == 0 && rc < 0 && rc != -EAGAIN)
+            raise_error(rc);
+    }
+    if (!PyErr_Occurred())
+        result = PyLong_FromSize_t(taken);
+    PyBuffer_Release(&buffer);
+    return result;
+}
+
 static PyObject *reader_latest(ReaderObject *self, PyObject *unused)
 {
     struct shared_memory_message message;
@@ -250,6 +301,9 @@ static PyMethodDef methods[] = {
     {"read_into", (PyCFunction)(void (*)(void))reader_read_into, METH_VARARGS | METH_KEYWORDS,
      "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size in bytes.\n\n"
      "Raises TimeoutError, TooLargeError (the message stays)."},
+    {"read_many_into", (PyCFunction)(void (*)(void))reader_read_many_into, METH_VARARGS | METH_KEYWORDS,
+     "read_many_into(records, timeout=None)\n--\n\nWait for a message, and copy it and those that follow into a writable array with records of their size, such as a NumPy\n"
+     "structured array. Returns the number of records that were filled.\n\nRaises TimeoutError; ValueError when the next message is of another size (it stays)."},
     {"latest", (PyCFunction)reader_latest, METH_NOARGS,
      "latest()\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. Leaves the reader's place as it is."},
     {"peek", (PyCFunction)(void (*)(void))reader_peek, METH_VARARGS | METH_KEYWORDS,

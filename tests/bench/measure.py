@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import group_gateway
 import group_memory
 import group_mqtt
+import group_peers
+import plots
 from group_memory import Settings
 from table import Table
-from world import World
+from world import BUILD, World
 
 GROUPS: dict[str, Callable[[World, Table, Settings], None]] = {
     "latency": group_memory.latency,
@@ -24,6 +27,13 @@ GROUPS: dict[str, Callable[[World, Table, Settings], None]] = {
     "python": group_memory.python,
     "outward": group_mqtt.outward,
     "inward": group_mqtt.inward,
+    "batched": group_gateway.batched,
+    "scale": group_gateway.scale,
+    "outage": group_gateway.outage,
+    "daemon": group_gateway.daemon,
+    "spinning-peers": group_peers.spinning,
+    "sleeping-peers": group_peers.sleeping,
+    "broker-peers": group_peers.to_broker,
 }
 
 
@@ -49,6 +59,8 @@ def main() -> int:
             group(world, table, settings)
         finally:
             world.close()
+    for file in plots.draw(settings.curves, BUILD):
+        print(file)
     print(f"\n{time.monotonic() - begin:.0f} seconds")
     if options.json:
         table.write(options.json)

@@ -12,8 +12,8 @@
 
 #include "bench.h"
 
-#define BUFFER (1 << 18)
-#define PACKET_MAX 4096          /* bytes of any packet that is sent here, and that the broker may send */
+#define BUFFER (1024 * 1024)
+#define PACKET_MAX (192 * 1024)    /* bytes of any packet that is sent here, and that the broker may send: frames have up to 128 KiB */
 #define ANSWER_MS 10000
 
 struct raw_connection {

@@ -254,6 +254,7 @@ static void test_samples_wait_for_others_and_go_as_one(void)
     ring_ledger_load(segment_ring(&fixture_segment, LANE_OUT).lane, &ledger);
     CHECK_EQUAL(ledger.delivered, 3);
     CHECK_EQUAL(ledger.tail, 3);
+    CHECK_EQUAL(ledger.dropped[LAYOUT_DROP_OVERWRITTEN], 0);
     end_batching(outward);
 }
 
@@ -321,6 +322,25 @@ static void test_frame_is_halved_for_the_broker_and_made_anew(void)
     end_batching(outward);
 }
 
+/* While an earlier segment is drained, a frame holds nothing that was written after the bound: it may come after what is still to be written there. */
+static void test_frame_ends_at_the_bound(void)
+{
+    struct outward *outward = begin_batching();
+
+    CHECK(outward);
+    write_samples("out", "ab");
+    outward_collect(outward);
+    outward_bound(outward);
+    write_samples("out", "cd");
+    outward_collect(outward);
+    CHECK_EQUAL(outward_pump(outward, 1000), 1);
+    CHECK(strcmp(last_payloads(), "ab") == 0);
+    outward_unbound(outward);
+    CHECK_EQUAL(outward_pump(outward, UINT64_MAX), 1);
+    CHECK(strcmp(last_payloads(), "cd") == 0);
+    end_batching(outward);
+}
+
 /* A frame ends where messages were overwritten: its numbers have no gap. */
 static void test_frame_ends_at_a_gap(void)
 {
@@ -348,6 +368,7 @@ static const struct check_test tests[] = {
     {"test_full_batch_does_not_wait", test_full_batch_does_not_wait},
     {"test_half_a_ring_does_not_wait", test_half_a_ring_does_not_wait},
     {"test_frame_is_halved_for_the_broker_and_made_anew", test_frame_is_halved_for_the_broker_and_made_anew},
+    {"test_frame_ends_at_the_bound", test_frame_ends_at_the_bound},
     {"test_frame_ends_at_a_gap", test_frame_ends_at_a_gap},
 };
 

@@ -101,6 +101,26 @@ static void test_answer_to_several_messages(void)
     CHECK_EQUAL(check_file(), 0);
 }
 
+/* Answers that follow each other become one deletion; a message between two that were answered is none of them, nor is one that was refused delivered. */
+static void test_answers_are_joined_without_what_is_between(void)
+{
+    CHECK_EQUAL(begin(), 0);
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(take(lane(0), 0, 8, 10), 0);
+    CHECK_EQUAL(take(lane(11), 0, 8, 10), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK(spool_done(spool, lane(0), 0, 1, -1) == 0 && spool_done(spool, lane(0), 1, 2, -1) == 0);
+    CHECK(spool_done(spool, lane(0), 4, 1, -1) == 0 && spool_done(spool, lane(0), 5, 1, SPOOL_DROP_REFUSED) == 0);
+    CHECK(spool_done(spool, lane(11), 6, 1, SPOOL_DROP_REFUSED) == 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(lane(0)->ledger.delivered, 4);
+    CHECK_EQUAL(lane(0)->ledger.dropped[SPOOL_DROP_REFUSED], 1);
+    CHECK_EQUAL(lane(11)->ledger.held, 7);
+    CHECK(next(lane(0), 0) == 3 && next(lane(0), 4) == 6 && next(lane(11), 6) == 7);
+    CHECK(adds_up(lane(0)) && adds_up(lane(11)));
+    CHECK_EQUAL(check_file(), 0);
+}
+
 /* A delivered message is deleted, and only that one; the counts agree before and after a restart. */
 static void test_only_what_is_done_with_is_deleted(void)
 {
@@ -529,7 +549,7 @@ static void test_empty_file_shrinks(void)
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
     TEST(test_committed_messages_outlive_the_process), TEST(test_payloads_of_all_sizes), TEST(test_only_what_is_done_with_is_deleted),
-    TEST(test_answer_to_several_messages),
+    TEST(test_answer_to_several_messages), TEST(test_answers_are_joined_without_what_is_between),
     TEST(test_disorder_is_refused), TEST(test_size_limit_drops_the_oldest), TEST(test_channel_limit_spares_other_channels), TEST(test_age_limit),
     TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_damaged_file_is_set_aside),
     TEST(test_other_version_is_set_aside), TEST(test_file_that_sqlite_cannot_write_is_set_aside), TEST(test_damage_at_work_is_counted_as_lost), TEST(test_foreign_rows_are_damage),

@@ -69,7 +69,7 @@ def test_options_of_the_daemon_are_offered(complete):
 
 def test_channels_of_the_segment_are_offered(complete, broker, new_gateway, segment):
     """Channels are those of the segment that -S names, wherever it stands: publish channels to write, all to read."""
-    new_gateway(publish_channel("out"), publish_channel("other", topic='test/{"name": "no", "direction": "publish"'), subscribe_channel("in"),
+    new_gateway(publish_channel("out"), publish_channel("other", topic='test/"name": "no", "direction": "publish"'), subscribe_channel("in"),
                 broker=broker).start(link=False)
     assert complete("shmgate", "write", "-S", segment, "") == {"out", "other"}
     assert complete("shmgate", "read", f"-S{segment}", "") == {"out", "other", "in"}

@@ -121,6 +121,7 @@ def test_certificates_are_read_anew_at_each_connection(new_gateway, new_broker, 
 
     def install(certificates: Certificates) -> None:
         for source, name in ((certificates.ca, "ca.pem"), (certificates.client, "client.pem"), (certificates.client_key, "client.key")):
+            (mine / "next").touch(0o600)
             (mine / "next").write_bytes(source.read_bytes())
             (mine / "next").rename(mine / name)
 

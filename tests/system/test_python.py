@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import numpy
 import pytest
 
 from harness import BUILD, LIMIT, publish_channel, subscribe_channel, wait_until
@@ -109,6 +110,27 @@ def test_second_thread_in_a_waiting_reader_is_refused(gateway, broker):
         broker.publish("commands/x", "1")
         waiter.join()
         assert got[0].payload == b"1"
+
+
+def test_records_are_read_into_an_array(gateway, broker):
+    """read_many_into() fills a NumPy structured array with what is there, no more than fits; a message of another size ends it, and stays for read()."""
+    record = numpy.dtype([("number", "<u4"), ("value", "<f4")])
+    records = numpy.zeros(4, record)
+    with shmgate.attach(gateway.segment, timeout=LIMIT) as segment, segment.writer("telemetry") as writer, segment.reader("telemetry") as reader:
+        for number in range(6):
+            writer.write(numpy.array((number, number / 2), record).tobytes())
+        writer.write(b"other")
+        assert reader.read_many_into(records, 0) == 4
+        assert records["number"].tolist() == [0, 1, 2, 3] and records["value"].tolist() == [0, 0.5, 1, 1.5]
+        assert reader.read_many_into(records, 0) == 2
+        assert records["number"].tolist() == [4, 5, 2, 3]
+        with pytest.raises(ValueError, match="has 5 bytes"):
+            reader.read_many_into(records, 0)
+        assert reader.read(0).payload == b"other"
+        with pytest.raises(TimeoutError):
+            reader.read_many_into(records, 0.01)
+        with pytest.raises(BufferError):
+            reader.read_many_into(b"read-only", 0)
 
 
 def test_iteration_latest_and_read_into(gateway, broker):
