@@ -14,18 +14,21 @@ inside() {
 # prepare SUITE FOLDER PACKAGES: a folder with these, of all architectures that they name; one that is there gets what it does not have yet.
 prepare() {
     local suite=$1 folder=$2 packages=$3
-    [ "$(cat "$folder/.ready" 2>/dev/null)" != "$packages" ] || return 0
     mkdir -p "$cache"
-    : >"$folder.log"
-    if [ ! -e "$folder/.ready" ]; then
-        rm -rf "$folder"
-        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps "$suite" "$folder" >>"$folder.log" 2>&1 || return 1
-    fi
-    # The lists of packages are as old as the folder.
-    inside "$folder" env DEBIAN_FRONTEND=noninteractive packages="$packages" sh -c '
-        case $packages in *:arm64*) dpkg --add-architecture arm64 ;; esac
-        apt-get update -q && apt-get install -q -y --no-install-recommends $packages' >>"$folder.log" 2>&1 &&
+    if [ "$(cat "$folder/.ready" 2>/dev/null)" != "$packages" ]; then
+        : >"$folder.log"
+        if [ ! -e "$folder/.ready" ]; then
+            rm -rf "$folder"
+            debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps "$suite" "$folder" >>"$folder.log" 2>&1 || return 1
+        fi
+        # The lists of packages are as old as the folder.
+        inside "$folder" env DEBIAN_FRONTEND=noninteractive packages="$packages" sh -c '
+            case $packages in *:arm64*) dpkg --add-architecture arm64 ;; esac
+            apt-get update -q && apt-get install -q -y --no-install-recommends $packages' >>"$folder.log" 2>&1 || return 1
         echo "$packages" >"$folder/.ready"
+    fi
+    # The smallest Debian has no such file; each that somebody uses has.
+    echo "127.0.0.1 localhost" >"$folder/etc/hosts"
 }
 
 # copy_source FOLDER: this source, as it is here, to /root/source.
