@@ -52,9 +52,15 @@ def iceoryx2(world: World) -> list[str]:
     return [str(target / "release" / "peer_iceoryx2")]
 
 
+def leftovers() -> set[Path]:
+    """What iceoryx2 leaves in shared memory when its processes have ended."""
+    return set(Path("/dev/shm").glob("iox2_*"))
+
+
 def spinning(world: World, table: Table, settings: Settings) -> None:
     """Aeron and iceoryx2: one way with both sides spinning, and as many messages as go through."""
     rounds, count = settings.count(100_000, 300_000), settings.count(3_000_000, 10_000_000)
+    others = leftovers()
     for name, make in (("Aeron", aeron), ("iceoryx2", iceoryx2)):
         try:
             command = make(world)
@@ -71,6 +77,8 @@ def spinning(world: World, table: Table, settings: Settings) -> None:
         table.at_most("one-way latency, 64 B, spinning reader, p50", "ns", median(turns["shmgate"], "p50"), name, median(turns["peer"], "p50"), 1)
         ours, theirs = median(flows["shmgate"], "rate"), median(flows["peer"], "rate")
         table.at_least("one lane to one spinning reader, 64 B", "M/s", ours and ours / 1e6, name, theirs and theirs / 1e6, 1)
+        for file in leftovers() - others:
+            file.unlink(missing_ok=True)
 
 
 def sleeping(world: World, table: Table, settings: Settings) -> None:
