@@ -31,6 +31,9 @@ const char *backlog_boot(const struct backlog *backlog);
 int backlog_pump_earlier(struct backlog *backlog);
 int backlog_pump(struct backlog *backlog);
 
+/* Whether as much of the backlog flies as may: 1 or 0. */
+int backlog_is_full(const struct backlog *backlog);
+
 /* Whether all of earlier segments has been sent, though perhaps not answered: 1 or 0. Also 1 while the spool cannot be drained: it holds nobody up. */
 int backlog_earlier_sent(struct backlog *backlog);
 

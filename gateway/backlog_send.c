@@ -53,17 +53,27 @@ void backlog_line_answered(struct flight_lane *flight)
     }
 }
 
+/* A quarter of the window is for messages that need not wait. */
+static unsigned quarter(const struct backlog *backlog)
+{
+    return backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
+}
+
+int backlog_is_full(const struct backlog *backlog)
+{
+    return backlog->in_flight > 0 && backlog->in_flight >= backlog->flight->limit - quarter(backlog);
+}
+
 /* Whether one more message of this line may fly. */
 static int has_room(const struct line *line)
 {
     const struct backlog *backlog = line->backlog;
-    unsigned quarter = backlog->flight->limit > 4 ? backlog->flight->limit / 4 : 1;
 
     if (!flight_has_room(backlog->flight, &line->flight) || line->flight.failed || !spool_can_drain(backlog->spool))
         return 0;
-    if (line->channel.live_first && backlog->live_first_in_flight >= quarter)
+    if (line->channel.live_first && backlog->live_first_in_flight >= quarter(backlog))
         return 0;
-    return backlog->in_flight == 0 || backlog->in_flight < backlog->flight->limit - quarter;
+    return !backlog_is_full(backlog);
 }
 
 static void give_up(struct line *line, uint64_t sequence, enum spool_drop reason)

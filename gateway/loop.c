@@ -42,20 +42,6 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
 
 /* ---- Rest ---- */
 
-/* The window is full, and answers are coming: wait for half of them. Nothing could be sent for a single one, and each wake-up costs two switches between threads. The
- * writers are not told of this rest: what they write must wait in any case. It is short, so that neither a local reader nor the spool waits long; and when it brings
- * nothing the next one is a common one. */
-static void rest_patiently(struct loop *loop)
-{
-    mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
-    atomic_store(&loop->patient, 1);
-    loop->answered = 0;
-    if (!mailbox_pending(loop->mailbox))
-        platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
-    atomic_store(&loop->patient, 0);
-    mailbox_set_patience(loop->mailbox, 1);
-}
-
 /* Wait until there is something to do, or the deadline. */
 static void rest(struct loop *loop, uint64_t deadline_ms)
 {
@@ -66,6 +52,30 @@ static void rest(struct loop *loop, uint64_t deadline_ms)
         !atomic_load(&stop_wanted) && !atomic_load(&reload_wanted))
         platform_doorbell_wait(segment->doorbell, deadline_ms < UINT64_MAX / 1000000 ? deadline_ms * 1000000 : UINT64_MAX);
     ring_wake(segment->header);
+}
+
+/* The window, or the backlog's part of it, is full, and answers are coming: wait for half of them. Little could be sent for a single one, and each wake-up costs two
+ * switches between threads. With the window full writers are not told of this rest: what they write must wait in any case. It is short, so that neither a local
+ * reader nor the spool waits long; and when it brings nothing the next one is a common one. */
+static void rest_patiently(struct loop *loop)
+{
+    mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
+    loop->answered = 0;
+    if (flight_is_full(&loop->flight)) {
+        atomic_store(&loop->patient, 1);
+        if (!mailbox_pending(loop->mailbox))
+            platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
+        atomic_store(&loop->patient, 0);
+    } else {
+        rest(loop, loop->now_ms + PATIENCE_MS);
+    }
+    mailbox_set_patience(loop->mailbox, 1);
+}
+
+/* Whether nothing, or only what is new, can be sent before answers come; and they come. */
+static int may_be_patient(const struct loop *loop)
+{
+    return loop->answered && link_up(loop->link) && (flight_is_full(&loop->flight) || (loop->backlog && backlog_is_full(loop->backlog)));
 }
 
 /* ---- The whole ---- */
@@ -190,7 +200,7 @@ static enum loop_end serve(struct loop *loop, struct config *next)
         }
         if (link_refused(loop->link))
             return LOOP_FAILED;
-        if (!worked && loop->answered && link_up(loop->link) && flight_is_full(&loop->flight))
+        if (!worked && may_be_patient(loop))
             rest_patiently(loop);
         else if (!worked)
             rest(loop, loop_deadline_ms(loop));
