@@ -89,7 +89,7 @@ static const struct config_key keys[] = {
       ZERO_OR(1, 3650 * DAY / SECOND, uint32_t) },
     { MQTT, "stats_interval", "60s", 0, LIVE, DURATION_MS, IN_CONFIG(stats_interval_ms), ZERO_OR(100, DAY, uint32_t) },
 
-    { SHM, "segment", "/shmgate", 0, RESTART, config_value_segment, IN_CONFIG(segment), BYTES(1, 200) },
+    { SHM, "segment", "/shmgate", 0, RESTART, config_value_segment, IN_CONFIG(segment), NO_RULE },
     { SHM, "group", NULL, 0, SEGMENT, config_value_group, IN_CONFIG(group), NO_RULE },
     { SHM, "mode", "0660", 0, SEGMENT, config_value_mode, IN_CONFIG(mode), NO_RULE },
 

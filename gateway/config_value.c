@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "segment.h"
 #include "listen_address.h"
 
 struct unit { const char *name; uint64_t factor; };
@@ -183,12 +184,8 @@ int config_value_is_name(const char *name, size_t max)
 
 CONFIG_VALUE_PARSER(config_value_segment)
 {
-    if (text[0] != '/' || !config_value_is_name(text + 1, rule->max)) {
-        snprintf(reason, reason_size,
-                 "expected / and 1 to %" PRIu64 " characters of A-Z a-z 0-9 _ . -, as in /shmgate", rule->max);
-        return -EINVAL;
-    }
-    return keep_string(text, field);
+    (void)rule;
+    return segment_name_check(text, reason, reason_size) < 0 ? -EINVAL : keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_listen)

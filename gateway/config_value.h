@@ -37,7 +37,7 @@ CONFIG_VALUE_PARSER(config_value_choice);      /* unsigned, int or enum: one of 
 CONFIG_VALUE_PARSER(config_value_string);      /* char *: any text of min to max bytes */
 CONFIG_VALUE_PARSER(config_value_file);        /* char *: a regular file that this process can read; asks the disk */
 CONFIG_VALUE_PARSER(config_value_client_id);   /* char *: a level of the status topic, too, so without / + # */
-CONFIG_VALUE_PARSER(config_value_segment);     /* char *: / and 1 to 200 of A-Z a-z 0-9 _ . - */
+CONFIG_VALUE_PARSER(config_value_segment);     /* char *: a name that segment_name_check takes */
 CONFIG_VALUE_PARSER(config_value_group);       /* char *: a group of this machine; asks the group database */
 CONFIG_VALUE_PARSER(config_value_mode);        /* unsigned: octal permissions for owner and group, none for others */
 CONFIG_VALUE_PARSER(config_value_listen);      /* char *: unix:/PATH, or an address and port of the loopback interface */

@@ -198,13 +198,13 @@ static void test_choices(void)
 /* Segment, mode, group and client id are what the system calls and the status topic can take. */
 static void test_names_and_modes(void)
 {
-    static const char *const segments[] = { "shmgate", "/", "/a/b", "//a", "/a b", "/gr\xc3\xbcn" };
+    static const char *const segments[] = { "shmgate", "/", "/a/b", "//a", "/a b", "/gr\xc3\xbcn", "/.x", "/sem.x", "/x.next", "/x.next3" };
     static const char *const modes[] = { "0666", "0770", "0060", "0", "600x", "8", "02660", "0o660", "0400", "06600" };
     char segment[300] = "/";
 
-    memset(segment + 1, 's', 200);
+    memset(segment + 1, 's', 199);
     CHECK_EQUAL(load_setting(MQTT CHANNEL "[shm]\n", "segment", segment, ""), 0);
-    segment[201] = 's';
+    segment[200] = 's';
     CHECK_EQUAL(load_setting(MQTT CHANNEL "[shm]\n", "segment", segment, ""), -EINVAL);
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         CHECK_EQUAL(load_setting(MQTT CHANNEL "[shm]\n", "segment", segments[i], ""), -EINVAL);
