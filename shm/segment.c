@@ -38,7 +38,7 @@ int segment_name_check(const char *name, char *error, size_t error_size)
         is_next_name(name, length) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
         return segment_fail(-EINVAL, error, error_size,
-                    "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME or NAME" SEGMENT_NEXT_SUFFIX ")",
+                    "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
                     SEGMENT_NAME_MAX - 1);
     return 0;
 }

@@ -151,7 +151,7 @@ def test_page_has_every_error():
 def test_page_has_every_member_of_a_message():
     """shared_memory(3) shows the structures with the members that the header gives them."""
     text = source("shared_memory.3")
-    for name in ("shared_memory_message", "shared_memory_counters"):
+    for name in ("shared_memory_message", "shared_memory_counters", "shared_memory_status", "shared_memory_gauges"):
         members = [set(re.findall(r"(\w+)(?:\[\w+\])?[;,]", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)))
                    for body in re.findall(rf"struct {name} \{{(.*?)^\}};", HEADER + text, re.MULTILINE | re.DOTALL)]
         assert len(members) == 2 and members[0] == members[1], f"struct {name} in shm/man/shared_memory.3: {members[0] ^ members[-1]}"
