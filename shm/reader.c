@@ -11,12 +11,14 @@
 #define RECHECK_MS 1000
 #define RECHECK_ALONE_MS 50
 
+/* Looks at an empty slot. */
 #define POLLS_THOROUGH 64
 
 /* One lane, as this reader follows it. */
 struct place {
     struct ring ring;
     uint64_t next;
+    uint32_t polls;                /* looks that found nothing */
 };
 
 struct shared_memory_reader {
@@ -25,7 +27,6 @@ struct shared_memory_reader {
     uint32_t channel;              /* index in the segment */
     uint32_t lanes;
     struct place *places;          /* one a lane */
-    unsigned polls;                /* empty ones in a row */
     uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
     int peeked;                    /* lane of the peek that waits for its advance, or -1 */
     uint64_t missed, expired;      /* since the last message given out */
@@ -176,9 +177,25 @@ static void deliver(struct shared_memory_reader *reader, uint32_t lane, const st
     };
 }
 
-/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none; `quick`: without a look at what only a damaged
- * segment shows, and with the slot's memory called for the next look. */
-static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int quick)
+/* Look where nothing is for what only a damaged segment shows. -EAGAIN: nothing is wrong; -ESTALE: the place has moved. */
+static int place_mend(struct shared_memory_reader *reader, struct place *place)
+{
+    switch (ring_stuck(&place->ring, place->next)) {
+    case -EBADMSG:
+        place_skip(reader, place, place->next + 1);
+        return -ESTALE;
+    case -ESTALE:
+        /* A damaged head had led it astray. */
+        place->next = ring_head(&place->ring);
+        return -ESTALE;
+    default:
+        return -EAGAIN;
+    }
+}
+
+/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none. `polling`: a program that spins asks millions
+ * of times; only one look of POLLS_THOROUGH at an empty slot looks for damage, as that takes from the writer a cache line that it needs for itself. */
+static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int polling)
 {
     struct place *place = &reader->places[lane];
     struct ring_message found;
@@ -192,14 +209,14 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
         rc = buffer ? ring_read(&place->ring, place->next, &found, buffer, size, topic) : ring_peek(&place->ring, place->next, &found);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             rc = place_expire(reader, place);
-        if (rc == -EAGAIN && quick)
-            ring_await(&place->ring, place->next);
-        else if (rc == -EAGAIN)
-            rc = ring_stuck(&place->ring, place->next) == -EBADMSG ? -EBADMSG : -EAGAIN;
         if (rc == -ESTALE)
             place_skip(reader, place, ring_resync(&place->ring, place->next));
         else if (rc == -EBADMSG)
             place_skip(reader, place, place->next + 1);
+        else if (rc == -EAGAIN && polling && ++place->polls % POLLS_THOROUGH != 0)
+            ring_await(&place->ring, place->next);
+        else if (rc == -EAGAIN)
+            rc = place_mend(reader, place);
     } while ((rc == -ESTALE || rc == -EBADMSG || rc == -ETIME) && --tries > 0);
     if (rc == -EMSGSIZE) {
         message->size = found.size;
@@ -221,24 +238,16 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
 }
 
 /* Get the next message of any lane, without waiting. */
-static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int quick)
+static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int polling)
 {
     uint32_t lane = reader->turn;
     int rc = -EAGAIN;
 
     for (uint32_t i = 0; i < reader->lanes && rc == -EAGAIN; i++) {
-        rc = place_take(reader, lane, buffer, size, message, quick);
+        rc = place_take(reader, lane, buffer, size, message, polling);
         lane = lane + 1 < reader->lanes ? lane + 1 : 0;
     }
     return rc;
-}
-
-/* Forget places that a damaged head has led astray. */
-static void places_check(struct shared_memory_reader *reader)
-{
-    for (uint32_t i = 0; i < reader->lanes; i++)
-        if (ring_stuck(&reader->places[i].ring, reader->places[i].next) == -ESTALE)
-            reader->places[i].next = ring_head(&reader->places[i].ring);
 }
 
 /* Sleep until a message may be there, or the time has come to look. */
@@ -252,18 +261,13 @@ static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
-/* Get the next message if there is one. A program that spins calls this millions of times: of POLLS_THOROUGH empty calls in a row only the first looks at more
- * than the next slots and at whether the segment was replaced; a writer's place is in a cache line that it needs for itself. */
+/* Get the next message if there is one. */
 static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
 {
     for (;;) {
-        int retired = ring_retired(reader->holding->segment.header), quick = !retired && reader->polls % POLLS_THOROUGH != 0;
-        int rc;
+        int retired = ring_retired(reader->holding->segment.header);
+        int rc = take(reader, buffer, size, message, !retired);
 
-        if (!quick)
-            places_check(reader);
-        rc = take(reader, buffer, size, message, quick);
-        reader->polls = rc == -EAGAIN ? reader->polls + 1 : 0;
         if (rc != -EAGAIN)
             return rc;
         if (!retired)
@@ -291,7 +295,6 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
         int retired = ring_retired(reader->holding->segment.header);
         uint32_t word = ring_reader_sleep(segment_channel(&reader->holding->segment, reader->channel));
 
-        places_check(reader);
         if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
             return rc;
         if (retired) {

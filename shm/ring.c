@@ -10,6 +10,8 @@
 #define SEQ_CST memory_order_seq_cst
 
 #define CACHE_LINE 64
+#define CLAIM_BYTES (2 * CACHE_LINE) /* the head of a slot with 64 bytes of payload behind it */
+#define CLAIM_AHEAD 2                /* slots: one is what a spinning reader looks at; with 4 the writer of bench/ours_flow got half as far */
 
 static struct layout_slot *slot_at(const struct ring *ring, uint64_t sequence)
 {
@@ -69,6 +71,15 @@ static void copy_out(void *to, _Atomic uint64_t *from, size_t size)
     }
 }
 
+/* Call for the first lines of a slot, to be written to. A reader on another core has them, and without this each store would wait its turn for them. */
+static void claim_slot(const struct ring *ring, uint64_t sequence)
+{
+    const char *slot = (const char *)slot_at(ring, sequence);
+
+    for (size_t offset = 0; offset < CLAIM_BYTES && offset < ring->stride; offset += CACHE_LINE)
+        __builtin_prefetch(slot + offset, 1);
+}
+
 void ring_writer_start(struct ring_writer *writer, const struct ring *ring, int reject)
 {
     /* Acquire: pairs with the release of head in ring_write. The lane's lock has already ordered us behind a writer that closed. */
@@ -95,6 +106,11 @@ static int ring_full(struct ring_writer *writer)
     /* Acquire: pairs with the release of tail in ring_ledger_store; the gateway has done with the slot before we write into it. */
     writer->tail_seen = atomic_load_explicit(&writer->ring.lane->tail, ACQUIRE);
     return writer->next - writer->tail_seen >= slots;
+}
+
+void ring_writer_prepare(const struct ring_writer *writer)
+{
+    claim_slot(&writer->ring, writer->next);
 }
 
 int ring_write(struct ring_writer *writer, const struct ring_message *message)
@@ -127,6 +143,7 @@ int ring_write(struct ring_writer *writer, const struct ring_message *message)
     atomic_store_explicit(&slot->state, committed(sequence), RELEASE);
     /* Release: a successor that reads this head sees the commit too (pairs with ring_writer_start). */
     atomic_store_explicit(&ring->lane->head, sequence + 1, RELEASE);
+    claim_slot(ring, sequence + CLAIM_AHEAD);
     writer->next = sequence + 1;
     return 0;
 }

@@ -58,6 +58,9 @@ struct ring_ledger {
 /* Take up the lane where its last writer left it. The caller holds the lane's lock. */
 void ring_writer_start(struct ring_writer *writer, const struct ring *ring, int reject);
 
+/* Call for the memory of the next message's slot, for a caller that has something else to do before it writes. */
+void ring_writer_prepare(const struct ring_writer *writer);
+
 /* Write one message. Returns 0; -EMSGSIZE payload or topic larger than the ring's slots; -EAGAIN the ring is full (reject). */
 int ring_write(struct ring_writer *writer, const struct ring_message *message);
 

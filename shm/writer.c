@@ -103,11 +103,14 @@ static int writer_move(struct shared_memory_writer *writer)
 
 int shared_memory_writer_write(struct shared_memory_writer *writer, const void *payload, size_t size)
 {
-    struct ring_message message = {.payload = payload, .topic = "", .time_ns = platform_time_ns()};
+    struct ring_message message = {.payload = payload, .topic = ""};
     const struct segment *segment;
     uint32_t sleep;
     int rc;
 
+    /* The slot's memory comes while the clock is looked at. */
+    ring_writer_prepare(&writer->ring);
+    message.time_ns = platform_time_ns();
     if ((rc = handle_check_fork(writer->shm)) < 0)
         return rc;
     if (ring_retired(writer->holding->segment.header) && (rc = writer_move(writer)) < 0)

@@ -329,6 +329,29 @@ static void test_polling_reader_is_cheap_and_still_careful(void)
     CHECK(is("two") && message.missed == 1);
 }
 
+/* A damaged slot is stepped over in a polled channel even while another lane always has something. */
+static void test_damage_is_found_beside_a_lane_that_flows(void)
+{
+    const struct ring_message one = {.payload = "one", .size = 3}, two = {.payload = "two", .size = 3};
+    struct ring_writer beside;
+    struct ring ring;
+    int found = 0;
+
+    CHECK_EQUAL(start("out", SHARED_MEMORY_FROM_OLDEST), 0);
+    CHECK_EQUAL(shared_memory_writer_open(shm, "out", &writer), 0);
+    ring = segment_ring(&fixture_segment, LANE_OUT + 1);
+    ring_writer_start(&beside, &ring, 0);
+    CHECK_EQUAL(ring_write(&beside, &one), 0);
+    CHECK_EQUAL(ring_write(&beside, &two), 0);
+    atomic_store((_Atomic uint64_t *)ring.slots, 0);
+    for (int i = 0; i < 1000 && !found; i++) {
+        CHECK_EQUAL(shared_memory_writer_write(writer, "flow", 4), 0);
+        CHECK_EQUAL(next(0), 0);
+        found = is("two") && message.missed == 1;
+    }
+    CHECK(found);
+}
+
 static const struct check_test tests[] = {
     {"test_message_is_described", test_message_is_described},
     {"test_publish_channel_is_read", test_publish_channel_is_read},
@@ -341,6 +364,7 @@ static const struct check_test tests[] = {
     {"test_all_sleepers_are_woken", test_all_sleepers_are_woken},
     {"test_damaged_lane_is_survived", test_damaged_lane_is_survived},
     {"test_polling_reader_is_cheap_and_still_careful", test_polling_reader_is_cheap_and_still_careful},
+    {"test_damage_is_found_beside_a_lane_that_flows", test_damage_is_found_beside_a_lane_that_flows},
     {"test_false_retirement_ends_each_call", test_false_retirement_ends_each_call},
 };
 
