@@ -91,6 +91,7 @@ void platform_word_wake(_Atomic uint32_t *word);
 
 uint64_t platform_time_ns(void);       /* Unix time */
 uint64_t platform_monotonic_ns(void);
+void platform_yield(void);             /* lets whoever else wants this CPU have it first */
 void platform_sleep_ms(unsigned ms);   /* returns early on a signal */
 uint64_t platform_random(void);
 uint32_t platform_pid(void);

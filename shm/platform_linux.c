@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -355,6 +356,11 @@ uint64_t platform_time_ns(void)
 uint64_t platform_monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
+}
+
+void platform_yield(void)
+{
+    sched_yield(); /* never fails on Linux, sched_yield(2) */
 }
 
 void platform_sleep_ms(unsigned ms)

@@ -11,6 +11,10 @@
 #define RECHECK_MS 1000
 #define RECHECK_ALONE_MS 50
 
+/* When a wait was shorter than this, more is probably on its way: before it asks to be woken again, which costs whoever writes a system call, a reader lets
+ * others run. A gateway that gets messages as fast as it can was slowed down to two thirds by the wake-ups. */
+#define BURST_NS 200000
+
 /* Looks at an empty slot. */
 #define POLLS_THOROUGH 64
 
@@ -28,6 +32,7 @@ struct shared_memory_reader {
     uint32_t lanes;
     struct place *places;          /* one a lane */
     uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
+    int in_burst;                  /* the last wait was short */
     int peeked;                    /* lane of the peek that waits for its advance, or -1 */
     uint64_t missed, expired;      /* since the last message given out */
     char *topic;                   /* of the last message, terminated */
@@ -280,7 +285,7 @@ static int take_polling(struct shared_memory_reader *reader, void *buffer, size_
 /* Get the next message, waiting for one. `buffer` NULL: peek. */
 static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int timeout_ms)
 {
-    uint64_t deadline = UINT64_MAX;
+    uint64_t begin_ns, deadline = UINT64_MAX;
     int rc = handle_check_fork(reader->shm);
 
     if (rc < 0)
@@ -289,14 +294,22 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
         return take_polling(reader, buffer, size, message);
     if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
         return rc;
+    if (reader->in_burst) {
+        platform_yield();
+        if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
+            return rc;
+    }
+    begin_ns = platform_monotonic_ns();
     if (timeout_ms > 0)
-        deadline = platform_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
+        deadline = begin_ns + (uint64_t)timeout_ms * 1000000;
     for (;;) {
         int retired = ring_retired(reader->holding->segment.header);
         uint32_t word = ring_reader_sleep(segment_channel(&reader->holding->segment, reader->channel));
 
-        if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN)
+        if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN) {
+            reader->in_burst = platform_monotonic_ns() - begin_ns < BURST_NS;
             return rc;
+        }
         if (retired) {
             if ((rc = reader_move(reader)) < 0)
                 return rc;
