@@ -111,7 +111,6 @@ int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t 
 
     if (!spool->db)
         return -EAGAIN;
-    spool_rows_done(&spool->rows);
     if (sequence >= SEQUENCE_MAX)
         return -ENOENT;
     rc = spool_rows_next(&spool->rows, stream->id, sequence, message);

@@ -12,7 +12,7 @@ static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_ROLLBACK] = "ROLLBACK",
     [ROWS_INSERT] = "INSERT INTO message (stream, sequence, time_ns, spooled_ns, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
     [ROWS_DELETE] = "DELETE FROM message WHERE stream = ?1 AND sequence >= ?2 AND sequence < ?3 RETURNING length(payload)",
-    [ROWS_NEXT] = "SELECT sequence, time_ns, payload FROM message WHERE stream = ?1 AND sequence >= ?2 ORDER BY sequence LIMIT 1",
+    [ROWS_NEXT] = "SELECT sequence, time_ns, payload FROM message WHERE stream = ?1 AND sequence >= ?2 ORDER BY sequence",
     [ROWS_OLDEST] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message ORDER BY id LIMIT 1",
     [ROWS_OLDEST_OF] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
     [ROWS_STREAM_PUT] = "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held, bytes,"
@@ -193,11 +193,15 @@ int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, 
     sqlite3_stmt *statement = rows->statements[ROWS_NEXT];
     int rc;
 
-    sqlite3_bind_int64(statement, 1, stream);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
+    /* Most calls want the row behind the last one: the statement stands there, and need not look for it. */
+    if (stream != rows->at_stream || sequence != rows->at_sequence) {
+        sqlite3_reset(statement);
+        sqlite3_bind_int64(statement, 1, stream);
+        sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
+    }
     rc = sqlite3_step(statement);
     if (rc != SQLITE_ROW) {
-        sqlite3_reset(statement);
+        spool_rows_done(rows);
         return rc == SQLITE_DONE ? SQLITE_NOTFOUND : rc;
     }
     message->sequence = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -205,15 +209,18 @@ int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, 
     message->payload = sqlite3_column_blob(statement, 2);
     message->size = (size_t)sqlite3_column_bytes(statement, 2);
     if (message->size > 0 && !message->payload) {
-        sqlite3_reset(statement);
+        spool_rows_done(rows);
         return SQLITE_NOMEM;
     }
+    rows->at_stream = stream;
+    rows->at_sequence = message->sequence + 1;
     return SQLITE_OK;
 }
 
 void spool_rows_done(struct spool_rows *rows)
 {
     sqlite3_reset(rows->statements[ROWS_NEXT]);
+    rows->at_stream = 0;
 }
 
 int spool_rows_oldest(struct spool_rows *rows, int64_t stream, struct spool_row *row)

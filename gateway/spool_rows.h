@@ -26,6 +26,8 @@ struct spool_rows {
     sqlite3 *db;
     sqlite3_stmt *statements[ROWS_STATEMENTS];
     uint64_t page_bytes;
+    int64_t at_stream;             /* of the message that spool_rows_next gave last; 0: spool_rows_done was called since */
+    uint64_t at_sequence;          /* the one behind it */
 };
 
 /* The place and age of a message. */
@@ -52,7 +54,8 @@ int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spoo
 /* Delete those of `count` messages from `sequence` on that are there; *found is their number and *size the bytes of their payloads. */
 int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found, uint64_t *size);
 
-/* The first message of the stream at or above `sequence`; its payload is valid until spool_rows_done. SQLITE_NOTFOUND. */
+/* The first message of the stream at or above `sequence`; its payload is valid until the next call, or spool_rows_done, which must come before a commit.
+ * SQLITE_NOTFOUND. */
 int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, struct spool_message *message);
 void spool_rows_done(struct spool_rows *rows);
 
