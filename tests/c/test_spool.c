@@ -1,6 +1,5 @@
-/* test_spool.c: what the spool keeps, counts and drops, and what it does with a file or a disk that fails. */
+/* test_spool.c: what the spool keeps, counts and drops, also with a full disk. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
 
 #include "disk.h"
@@ -28,15 +27,6 @@ static int check_file(void)
     spool_file_check(db, count_fault, NULL);
     sqlite3_close(db);
     return faults;
-}
-
-static void run_sql(const char *sql)
-{
-    sqlite3 *db;
-
-    if (sqlite3_open(spool_path, &db) == SQLITE_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        printf("  %s: %s\n", sql, sqlite3_errmsg(db));
-    sqlite3_close(db);
 }
 
 /* What a commit has taken is there for the next process, in order, with time stamps and counts. */
@@ -146,6 +136,39 @@ static void test_only_what_is_done_with_is_deleted(void)
     CHECK_EQUAL(lane(11)->ledger.dropped[SPOOL_DROP_REFUSED], 1);
     CHECK(adds_up(lane(0)) && adds_up(lane(11)));
     CHECK_EQUAL(check_file(), 0);
+}
+
+/* A reader's place in the file holds over commits that delete before it and add behind it, over its end, and over reading another stream in between. */
+static void test_place_of_reading_holds(void)
+{
+    CHECK_EQUAL(begin(), 0);
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(take(lane(0), 0, 4, 64), 0);
+    CHECK_EQUAL(take(lane(1), 10, 14, 64), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    for (uint64_t i = 0; i < 4; i++) {
+        CHECK_EQUAL(next(lane(0), i), i);
+        CHECK_EQUAL(next(lane(1), 10 + i), 10 + i);
+        CHECK_EQUAL(spool_done(spool, lane(0), i, 1, -1), 0);
+        if (i % 2 == 1)
+            CHECK_EQUAL(spool_commit(spool), 0);
+    }
+    CHECK_EQUAL(next(lane(1), 12), 12);
+    CHECK_EQUAL(next(lane(1), 13), 13);
+    CHECK(next(lane(1), 14) == UINT64_MAX);
+    CHECK_EQUAL(take(lane(1), 14, 16, 64), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(next(lane(1), 14), 14);
+    CHECK_EQUAL(next(lane(1), 10), 10);
+    CHECK_EQUAL(next(lane(1), 12), 12);
+    CHECK_EQUAL(next(lane(1), 10), 10);
+    CHECK_EQUAL(next(lane(1), 11), 11);
+    /* What a limit or an answer takes away in front of the place is stepped over. */
+    CHECK_EQUAL(spool_done(spool, lane(1), 12, 2, -1), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(next(lane(1), 12), 14);
+    CHECK_EQUAL(next(lane(1), 15), 15);
+    CHECK(next(lane(0), 0) == UINT64_MAX);
 }
 
 /* Sequence numbers that run backwards, or beyond what SQLite counts, come from a damaged segment: they are refused. */
@@ -282,231 +305,6 @@ static void test_done_is_remembered_while_the_disk_is_full(void)
     CHECK_EQUAL(next(lane(0), 0), 4);
 }
 
-/* A file that is no database is set aside under a name that says when, a new one is begun, and the log says where the old one is. */
-static void test_damaged_file_is_set_aside(void)
-{
-    int fd;
-
-    CHECK_EQUAL(begin(), 0);
-    fd = open(spool_path, O_WRONLY | O_CREAT, 0600);
-    CHECK(fd >= 0 && write(fd, "this is not a database, and never was one", 40) == 40 && close(fd) == 0);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(count_files("spool.db.damaged-"), 1);
-    CHECK(strstr(told, "spool set aside"));
-    CHECK_EQUAL(take(lane(0), 0, 10, 100), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-}
-
-/* A file of a later version is not touched but set aside. */
-static void test_other_version_is_set_aside(void)
-{
-    CHECK_EQUAL(begin(), 0);
-    CHECK_EQUAL(open_spool(), 0);
-    spool_close(spool);
-    spool = NULL;
-    run_sql("PRAGMA user_version = 99");
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(count_files("spool.db.version-"), 1);
-    CHECK(strstr(told, "version 99"));
-}
-
-/* The number in the header that asks for a later SQLite to write the file: it makes way, and does not pass for a disk that is read-only. */
-static void test_file_that_sqlite_cannot_write_is_set_aside(void)
-{
-    int fd;
-
-    CHECK_EQUAL(begin(), 0);
-    CHECK_EQUAL(open_spool(), 0);
-    spool_close(spool);
-    spool = NULL;
-    fd = open(spool_path, O_RDWR);
-    CHECK(fd >= 0);
-    CHECK_EQUAL(pwrite(fd, "\x03", 1, 18), 1);
-    close(fd);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(count_files("spool.db.version-"), 1);
-}
-
-/* Damage that shows while the gateway works: the file is set aside, what it held is counted as lost, and the spool goes on. */
-static void test_damage_at_work_is_counted_as_lost(void)
-{
-    int fd;
-
-    CHECK_EQUAL(begin(), 0);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(take(lane(0), 0, 2000, 1000), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-    spool_close(spool);
-    spool = NULL;
-    fd = open(spool_path, O_WRONLY);
-    CHECK(fd >= 0);
-    for (int page = 4; page < 300; page++)
-        CHECK_EQUAL(pwrite(fd, "garbage garbage garbage", 23, 4096L * page), 23);
-    close(fd);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(lane(0)->ledger.held, 2000);
-    for (uint64_t i = 0; i < 2000 && lane(0)->ledger.held > 0; i++)
-        if (next(lane(0), i) == UINT64_MAX)
-            break;
-    CHECK_EQUAL(lane(0)->ledger.held, 0);
-    CHECK_EQUAL(lane(0)->ledger.dropped[SPOOL_DROP_LOST], 2000);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(take(lane(0), 2000, 2010, 100), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-    CHECK_EQUAL(reopen(), 0);
-    CHECK_EQUAL(lane(0)->ledger.dropped[SPOOL_DROP_LOST], 2000);
-    CHECK_EQUAL(lane(0)->ledger.held, 10);
-    CHECK(adds_up(lane(0)));
-}
-
-/* Work with a file whose pages have been changed at random: read, tick off, take, commit. */
-static int work_with_damage(void)
-{
-    if (reopen() < 0)
-        return -1;
-    for (unsigned number = 0; number < 3; number++) {
-        struct spool_message message;
-        uint64_t at = 0;
-
-        for (int i = 0; i < 50 && spool_next(spool, lane(number), at, &message) == 0; i++) {
-            at = message.sequence + 1;
-            spool_done(spool, lane(number), message.sequence, 1, i % 4 == 3 ? SPOOL_DROP_REFUSED : -1);
-        }
-        take(lane(number), lane(number)->batch.next, lane(number)->batch.next + 20, 100);
-    }
-    spool_commit(spool);
-    spool_step(spool, UINT64_MAX / 2, platform_time_ns());
-    for (size_t i = 0; i < spool_stream_count(spool); i++)
-        if (spool_stream(spool, i)->ledger.taken > UINT64_MAX / 4)
-            return -1;
-    return 0;
-}
-
-/* Whatever bytes the file holds, nothing crashes, hangs or counts below zero, and in the end the spool works. */
-static void test_random_damage(void)
-{
-    unsigned seed = (unsigned)platform_random();
-    const char *given = getenv("SHMGATE_TEST_SEED");
-
-    if (given)
-        seed = (unsigned)strtoul(given, NULL, 10);
-    printf("  seed %u\n", seed);
-    for (int round = 0; round < 60; round++) {
-        unsigned char byte;
-        off_t size;
-        int fd;
-
-        CHECK_EQUAL(begin(), 0);
-        options.max_bytes = 100000;
-        CHECK_EQUAL(open_spool(), 0);
-        for (unsigned number = 0; number < 3; number++)
-            CHECK_EQUAL(take(lane(number), 0, 150, 100), 0);
-        CHECK_EQUAL(spool_commit(spool), 0);
-        spool_close(spool);
-        spool = NULL;
-        fd = open(spool_path, O_RDWR);
-        CHECK(fd >= 0);
-        size = lseek(fd, 0, SEEK_END);
-        for (unsigned i = 0; i < 1u << rand_r(&seed) % 10; i++) {
-            off_t at = rand_r(&seed) % 4 ? rand_r(&seed) % size : rand_r(&seed) % 200 + 4096 * (rand_r(&seed) % (size / 4096));
-
-            byte = (unsigned char)rand_r(&seed);
-            CHECK_EQUAL(pwrite(fd, &byte, 1, at), 1);
-        }
-        close(fd);
-        CHECK_EQUAL(work_with_damage(), 0);
-        CHECK_EQUAL(work_with_damage(), 0);
-        CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    }
-}
-
-/* Rows that somebody else wrote do not make the counts run below zero. */
-static void test_foreign_rows_are_damage(void)
-{
-    CHECK_EQUAL(begin(), 0);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(take(lane(0), 0, 3, 10), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-    spool_close(spool);
-    spool = NULL;
-    run_sql("UPDATE stream SET qos = 77");
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(count_files("spool.db.damaged-"), 1);
-    /* A topic, or an origin, that would make the broker close every connection. */
-    for (int i = 0; i < 2; i++) {
-        CHECK_EQUAL(take(lane(0), 0, 3, 10), 0);
-        CHECK_EQUAL(spool_commit(spool), 0);
-        spool_close(spool);
-        spool = NULL;
-        run_sql(i == 0 ? "UPDATE stream SET topic = 'a/#'" : "UPDATE stream SET boot = x'ff'");
-        CHECK_EQUAL(open_spool(), 0);
-        CHECK_EQUAL(count_files("spool.db.damaged-"), 2 + i);
-    }
-    spool_close(spool);
-    spool = NULL;
-    run_sql("INSERT INTO message (stream, sequence, time_ns, spooled_ns, payload) VALUES (99, 1, 1, 1, x'00')");
-    options.max_bytes = 1;
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(take(lane(0), 0, 3, 10), 0);
-    CHECK(spool_commit(spool) < 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-}
-
-/* A disk that damages every file is not filled with set-aside ones. */
-static void test_set_aside_files_are_few(void)
-{
-    char name[PATH_MAX];
-
-    CHECK_EQUAL(begin(), 0);
-    for (int i = 0; i < SPOOL_FILE_ASIDE_MAX; i++) {
-        snprintf(name, sizeof(name), "%s.damaged-2026010%dT000000Z", spool_path, i);
-        CHECK(close(open(name, O_WRONLY | O_CREAT, 0600)) == 0);
-    }
-    CHECK(symlink("/proc/self/exe", spool_path) == 0);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_FAILED);
-    CHECK(strstr(told, "could not use spool"));
-    CHECK_EQUAL(take(lane(0), 0, 1, 1), -EAGAIN);
-}
-
-/* No directory: nothing is taken, the line says what to do, and the spool begins to work when there is one. */
-static void test_missing_directory(void)
-{
-    char path[128], missing[100];
-
-    CHECK_EQUAL(begin(), 0);
-    snprintf(missing, sizeof(missing), "%s/missing", folder);
-    snprintf(path, sizeof(path), "%s/spool.db", missing);
-    options.path = path;
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_FAILED);
-    CHECK(strstr(told, "No such file or directory: make its directory"));
-    CHECK_EQUAL(mkdir(missing, 0700), 0);
-    spool_step(spool, spool_deadline_ms(spool), platform_time_ns());
-    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK(strstr(told, "spool works again"));
-    spool_close(spool);
-    spool = NULL;
-    empty_folder(missing);
-    CHECK_EQUAL(rmdir(missing), 0);
-}
-
-/* Two gateways do not share a file: the second one says so and goes without. */
-static void test_second_gateway_is_refused(void)
-{
-    struct spool *second;
-
-    CHECK_EQUAL(begin(), 0);
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_open(&second, &options, remember, NULL), 0);
-    CHECK_EQUAL(spool_state(second), SPOOL_STATE_FAILED);
-    CHECK(strstr(told, "another gateway has it"));
-    spool_close(second);
-}
-
 /* The segment is gone, its counters with it: only what is held counts on. */
 static void test_begin_anew_keeps_what_is_held(void)
 {
@@ -548,13 +346,11 @@ static void test_empty_file_shrinks(void)
 
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
-    TEST(test_committed_messages_outlive_the_process), TEST(test_payloads_of_all_sizes), TEST(test_only_what_is_done_with_is_deleted),
-    TEST(test_answer_to_several_messages), TEST(test_answers_are_joined_without_what_is_between),
+    TEST(test_committed_messages_outlive_the_process), TEST(test_payloads_of_all_sizes), TEST(test_answer_to_several_messages),
+    TEST(test_answers_are_joined_without_what_is_between), TEST(test_only_what_is_done_with_is_deleted), TEST(test_place_of_reading_holds),
     TEST(test_disorder_is_refused), TEST(test_size_limit_drops_the_oldest), TEST(test_channel_limit_spares_other_channels), TEST(test_age_limit),
-    TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_damaged_file_is_set_aside),
-    TEST(test_other_version_is_set_aside), TEST(test_file_that_sqlite_cannot_write_is_set_aside), TEST(test_damage_at_work_is_counted_as_lost), TEST(test_foreign_rows_are_damage),
-    TEST(test_set_aside_files_are_few), TEST(test_random_damage), TEST(test_missing_directory), TEST(test_second_gateway_is_refused),
-    TEST(test_begin_anew_keeps_what_is_held), TEST(test_empty_file_shrinks),
+    TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_begin_anew_keeps_what_is_held),
+    TEST(test_empty_file_shrinks),
 };
 
 int main(int argc, char **argv)
