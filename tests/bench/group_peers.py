@@ -1,22 +1,16 @@
-"""What people use today, at the same jobs: libraries for shared memory, and ways from a program to a broker."""
+"""What people use today from process to process, at the same jobs."""
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import sys
 import urllib.request
-from functools import partial
 from pathlib import Path
 
 from group_memory import HERE, Settings, micro
-from group_mqtt import complete, receiver, sender
-from harness import Broker, free_port
 from table import Table
-from world import BUILD, Failed, Receiver, Result, World, in_turn, median, publish_channel
+from world import BUILD, Failed, Receiver, Result, World, in_turn, median
 
 AERON = "1.44.1"
-NODE_RED = "4"
 AERON_JAR = f"https://repo1.maven.org/maven2/io/aeron/aeron-all/{AERON}/aeron-all-{AERON}.jar"
 
 
@@ -101,75 +95,3 @@ def sleeping(world: World, table: Table, settings: Settings) -> None:
         table.add("gateway to sleeping reader, p50", "us", micro(median(naps["shmgate"], "p50")), name, micro(median(naps["peer"], "p50")))
         theirs, rate = median(flows["peer"], "rate"), median(flows["shmgate"], "rate")
         table.add("one writer to one reader, 64 B", "M/s", rate and rate / 1e6, name, theirs and theirs / 1e6)
-
-
-def node_red(world: World, broker_port: int, port: int) -> subprocess.Popen[bytes]:
-    """Node-RED with one flow: lines from a port, each to the topic nodered/a. Raises Failed when it cannot be had."""
-    if not shutil.which("npm"):
-        raise Failed("no npm here")
-    home, package = BUILD / "nodered", world.folder / "nodered"
-    package.mkdir()
-    try:
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", home, f"node-red@{NODE_RED}"], check=True, capture_output=True,
-                       timeout=300)
-    except (OSError, subprocess.SubprocessError) as problem:
-        raise Failed(f"could not be had: {problem}") from problem
-    flows = [{"id": "b", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(broker_port), "clientid": "", "keepalive": "60", "protocolVersion": "4",
-              "cleansession": True}, {"id": "t", "type": "tab", "label": "lines"},
-             {"id": "i", "type": "tcp in", "z": "t", "server": "client", "host": "127.0.0.1", "port": str(port), "datamode": "stream", "datatype": "utf8",
-              "newline": "\\n", "topic": "", "wires": [["o"]]},
-             {"id": "o", "type": "mqtt out", "z": "t", "topic": "nodered/a", "qos": "1", "retain": "", "broker": "b", "wires": []}]
-    (package / "flows.json").write_text(json.dumps(flows))
-    (package / "settings.js").write_text('module.exports = {uiHost: "127.0.0.1", uiPort: %d, httpAdminRoot: false, httpNodeRoot: false, flowFile: "flows.json", '
-                                         'socketReconnectTime: 100, telemetry: {enabled: false}};\n' % free_port())
-    process = world.processes.start(["node", str(home / "node_modules/node-red/red.js"), "-u", str(package), "-s", str(package / "settings.js")],
-                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    for line in process.stdout:
-        if b"Connected to broker" in line:
-            # What it says from now on nobody reads: it says nothing more until it ends.
-            return process
-    raise Failed("ended at once")
-
-
-def to_broker(world: World, table: Table, settings: Settings) -> None:
-    """A bridge of mosquitto, a script with paho-mqtt that reads a Unix socket, and Node-RED: messages of 64 bytes at QoS 1, saturated."""
-    count = settings.count(10000, 30000)
-    channel = publish_channel("q1", qos=1, max_payload=64, slots=65536, writers=1, overflow="reject")
-    with world.broker() as broker, world.gateway(broker.uri, [channel]) as gateway:
-        (world.folder / "bridge").mkdir()
-        local = Broker(world.processes, world.folder / "bridge", ["max_inflight_messages 100", "max_queued_messages 0", "set_tcp_nodelay true",
-                                                                  "connection up", f"address 127.0.0.1:{broker.port}", "topic bridged/# out 1"])
-        local.start()
-        path = world.folder / "script"
-        script = Receiver(world.processes, [sys.executable, str(HERE / "peer_script.py"), str(path), str(broker.port), "script/a", "1"])
-
-        lines_port, missing = free_port(), ""
-
-        def job(topic: str, command: list[str]) -> Result:
-            return complete(count, world.transfer(receiver(world, "raw", broker, topic, 1, count), command))
-        jobs = {}
-        try:
-            flow = node_red(world, broker.port, lines_port)
-            jobs["Node-RED"] = partial(job, "nodered/a", [world.program("peer_lines"), f"listen:{lines_port}", str(count), "0"])
-        except Failed as problem:
-            flow, missing = None, str(problem)[:60]
-        try:
-            results = in_turn(settings.repeats, {**jobs,
-                "shmgate": partial(job, "test/q1", [world.program("ours_writer"), gateway.segment, "q1", str(count), "0"]),
-                "mosquitto bridge": partial(job, "bridged/a", sender(world, "raw", local, "bridged/a", 1, count, 0, 100)),
-                "paho-mqtt script": partial(job, "script/a", [world.program("peer_lines"), f"unix:{path}", str(count), "0"])})
-        finally:
-            local.stop()
-            script.process.terminate()
-            script.process.wait(timeout=30)
-            if flow:
-                flow.terminate()
-                flow.wait(timeout=30)
-    what = "shared memory to subscriber, QoS 1, saturated"
-    table.at_least(what, "msg/s", median(results["shmgate"], "rate"), "mosquitto bridge", median(results["mosquitto bridge"], "rate"), 1)
-    table.add(what, "msg/s", median(results["shmgate"], "rate"), "paho-mqtt script", median(results["paho-mqtt script"], "rate"))
-    if missing:
-        table.missing(what, "msg/s", f"Node-RED: {missing}")
-    else:
-        table.add(what, "msg/s", median(results["shmgate"], "rate"), "Node-RED", median(results["Node-RED"], "rate"))
-    table.missing(what, "msg/s", "Telegraf: not in Debian, not built here")

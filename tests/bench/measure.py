@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import group_bridges
 import group_gateway
 import group_memory
 import group_mqtt
@@ -33,7 +34,7 @@ GROUPS: dict[str, Callable[[World, Table, Settings], None]] = {
     "daemon": group_gateway.daemon,
     "spinning-peers": group_peers.spinning,
     "sleeping-peers": group_peers.sleeping,
-    "broker-peers": group_peers.to_broker,
+    "broker-peers": group_bridges.to_broker,
 }
 
 
