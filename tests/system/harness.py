@@ -4,15 +4,18 @@ No test waits for a time: `wait_until` waits for a condition, with a limit that 
 """
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,11 +47,27 @@ def wait_until(condition: Callable[[], Result], what: str | Callable[[], str] = 
         time.sleep(interval)
 
 
+def _ports() -> Iterator[int]:
+    """TCP ports in turn, for ever, from a place of chance on. They lie below those that Linux gives to outgoing connections (32768 and
+    up: ip(7), ip_local_port_range), so that a port stays free while its server is down, and no client meets itself there. Test processes
+    that run side by side have ports of their own."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = range(12000 + int(worker[2:]), 32000, workers)
+    return itertools.islice(itertools.cycle(own), random.randrange(len(own)), None)
+
+
+_next_port = _ports()
+
+
 def free_port() -> int:
-    """A TCP port that nothing on this machine listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nothing on this machine listens on now, and that was not given before."""
+    for port in _next_port:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            # As servers do: what an earlier connection left in TIME_WAIT does not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("ports never end")
 
 
 def shared_memory_names() -> set[str]:

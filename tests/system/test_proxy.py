@@ -185,16 +185,16 @@ def test_refuse_and_listen_again(proxy):
 def test_kick_closes_after_accepting(proxy, when, answer):
     """A kicked client is connected, perhaps answered, and then out."""
     proxy.kick(when)
-    with connect(proxy) as client:
-        try:
+    # A client that is slow to look finds the connection gone: already in connect(), or when it sends.
+    try:
+        with connect(proxy) as client:
             client.sendall(b"x")
             assert client.recv(2) == answer and client.recv(1) == b""
-        except ConnectionError:
-            assert when == "accepted"
+    except ConnectionError:
+        assert when == "accepted"
 
 
 def test_absent_server_is_a_reset():
-    """Behind the proxy nobody listens: the connection ends at once."""
-    with Proxy(free_port()) as proxy, connect(proxy) as client:
-        with pytest.raises(ConnectionResetError):
-            client.recv(1)
+    """Behind the proxy nobody listens: the connection is reset at once, sometimes before connect() has returned."""
+    with Proxy(free_port()) as proxy, pytest.raises(ConnectionResetError), connect(proxy) as client:
+        client.recv(1)
