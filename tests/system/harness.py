@@ -48,12 +48,13 @@ def wait_until(condition: Callable[[], Result], what: str | Callable[[], str] = 
 
 
 def _ports() -> Iterator[int]:
-    """TCP ports in turn, for ever, from a place of chance on. They lie below those that Linux gives to outgoing connections (32768 and
+    """TCP ports in turn, each once, from a place of chance on. They lie below those that Linux gives to outgoing connections (32768 and
     up: ip(7), ip_local_port_range), so that a port stays free while its server is down, and no client meets itself there. Test processes
     that run side by side have ports of their own."""
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     own = range(12000 + int(worker[2:]), 32000, workers)
-    return itertools.islice(itertools.cycle(own), random.randrange(len(own)), None)
+    first = random.randrange(len(own))
+    return itertools.chain(own[first:], own[:first])
 
 
 _next_port = _ports()
@@ -67,7 +68,7 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("ports never end")
+    pytest.fail("no TCP port of 127.0.0.1 from 12000 to 31999 is left")
 
 
 def shared_memory_names() -> set[str]:

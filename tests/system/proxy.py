@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from harness import free_port
+
 CHUNK = 65536
 """Bytes taken at a time, and held at most in each direction of a connection: small, so that a stall is felt at once."""
 
@@ -73,7 +75,7 @@ class Proxy:
         self.record = record
         self.connections: list[Connection] = []
         """All there ever were, in order."""
-        self.port = 0
+        self.port = free_port()
         self._mode = "forward"
         self._delay = 0.0
         self._rate = 0.0
@@ -206,7 +208,6 @@ class Proxy:
         self._listener.bind(("127.0.0.1", self.port))
         self._listener.listen(64)
         self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
 
     def _run(self) -> None:
         self._selector = selectors.DefaultSelector()
