@@ -17,8 +17,8 @@ endfunction()
 
 shmgate_manual(daemon gateway/man/shmgated.8)
 shmgate_manual(daemon gateway/man/gateway.ini.5)
-shmgate_manual(daemon shm/man/shmgate.1)
-shmgate_manual(daemon shm/man/shmgate.7)
+shmgate_manual(daemon gateway/man/shmgate.1)
+shmgate_manual(daemon gateway/man/shmgate.7)
 shmgate_manual(development shm/man/shared_memory.3)
 add_custom_target(manual ALL DEPENDS ${manual_compressed})
 

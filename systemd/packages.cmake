@@ -53,7 +53,7 @@ set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/deb
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 
 set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-install(FILES shm/tool/shmgate.bash DESTINATION ${completions} RENAME shmgate COMPONENT daemon)
+install(FILES gateway/tool/shmgate.bash DESTINATION ${completions} RENAME shmgate COMPONENT daemon)
 install(FILES gateway/shmgated.bash DESTINATION ${completions} RENAME shmgated COMPONENT daemon)
 install(FILES systemd/shmgated.service systemd/shmgated@.service DESTINATION lib/systemd/system COMPONENT daemon)
 install(PROGRAMS systemd/check-reload DESTINATION lib/shmgate COMPONENT daemon)

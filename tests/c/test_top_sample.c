@@ -1,6 +1,6 @@
 /* test_top_sample.c: what top shows: looks at a segment, and rates between two of them. No terminal. */
 #include "fixture.h"
-#include "top_sample.h"
+#include "tool/top_sample.h"
 
 #define SECOND UINT64_C(1000000000)
 

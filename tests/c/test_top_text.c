@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "top_text.h"
+#include "tool/top_text.h"
 
 /* Each text at the borders between its forms. */
 static void test_forms(void)

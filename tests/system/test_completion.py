@@ -9,7 +9,7 @@ import pytest
 
 from harness import LIMIT, ROOT, publish_channel, subscribe_channel, wait_until
 
-SCRIPTS = {"shmgate": ROOT / "shm/tool/shmgate.bash", "shmgated": ROOT / "gateway/shmgated.bash"}
+SCRIPTS = {"shmgate": ROOT / "gateway/tool/shmgate.bash", "shmgated": ROOT / "gateway/shmgated.bash"}
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_page_has_every_command(build):
     commands = set(re.findall(r"^  ([a-z]+) ", said(build, "shmgate", "--help"), re.MULTILINE))
     assert commands
     missing = [f".Ss {command}" for command in sorted(commands) if f"\n.Ss {command}\n" not in source("shmgate.1")]
-    assert not missing, f"add to shm/man/shmgate.1, and to its SYNOPSIS: {missing}"
+    assert not missing, f"add to gateway/man/shmgate.1, and to its SYNOPSIS: {missing}"
     assert commands == set(COMMANDS), f"COMMANDS of {Path(__file__).name} differ from shmgate --help: {commands ^ set(COMMANDS)}"
 
 
@@ -107,7 +107,7 @@ def test_page_has_every_option_of_the_command(build, command):
     missing += [f".It Cm {word}" for word in re.findall(r"^  ([a-z]+) ", help_text, re.MULTILINE) if f"\n.It Cm {word}\n" not in described]
     letters = re.findall(r"%[a-zA-Z](?= )", help_text)
     missing += [f".It Li {letter}" for letter in letters if not re.search(rf"^\.It Li (?:\\&)?{letter}$", described, re.MULTILINE)]
-    assert not missing, f"add to shm/man/shmgate.1 for {command}: {missing}"
+    assert not missing, f"add to gateway/man/shmgate.1 for {command}: {missing}"
 
 
 def declarations(text: str) -> dict[str, str]:
@@ -200,7 +200,7 @@ def test_page_has_every_member_of_the_statistics(broker, new_gateway):
     reasons = re.findall(r'^\s*\[LAYOUT_DROP_\w+\] = "(\w+)"', (ROOT / "shm/layout.c").read_text(), re.MULTILINE)
     assert len(reasons) >= 10
     missing += [f".It Li {reason}" for reason in reasons if f"\n.It Li {reason}\n" not in text]
-    assert not missing, f"add to TOPICS of shm/man/shmgate.7: {missing}"
+    assert not missing, f"add to TOPICS of gateway/man/shmgate.7: {missing}"
 
 
 def test_diagnostics_of_the_page_are_real(broker, new_gateway):

@@ -1,5 +1,5 @@
 /* top_sample.c: look at a segment without touching it, and compare two looks. See top_sample.h. */
-#include "top_sample.h"
+#include "tool/top_sample.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "tool/tool.h"
 
 static const char general_usage[] =
     "Usage: shmgate COMMAND [OPTIONS]\n"

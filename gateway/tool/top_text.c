@@ -1,5 +1,5 @@
 /* top_text.c: numbers and foreign bytes as short pieces of text for a terminal. See top_text.h. */
-#include "top_text.h"
+#include "tool/top_text.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * Everything that comes from the segment goes through top_text_escape.
  */
-#include "top_draw.h"
+#include "tool/top_draw.h"
 
 #include <errno.h>
 #include <ncurses.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "top_page.h"
-#include "top_text.h"
+#include "tool/top_page.h"
+#include "tool/top_text.h"
 
 #define HEAD 4          /* lines above the first row */
 #define NAME_MIN 14     /* columns of a channel's name; wide terminals give it more */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "tool/tool.h"
 
 int tool_fail(const struct tool_options *options, const char *format, ...)
 {

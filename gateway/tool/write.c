@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "shared_memory.h"
-#include "tool.h"
+#include "shm/shared_memory.h"
+#include "tool/tool.h"
 
 #define DEFAULT_WAIT_S 10
 /* Between two tries at a full ring; each pause is twice the one before it, as each try counts as rejected. */

@@ -2,7 +2,7 @@
 #ifndef SHMGATE_TOP_PAGE_H
 #define SHMGATE_TOP_PAGE_H
 
-#include "top_draw.h"
+#include "tool/top_draw.h"
 
 /* Put text at a place, cut at the screen's edge. Returns the column behind it. The arguments come from this program: foreign bytes go through
  * top_page_put_foreign, which makes them harmless and takes `columns` at most. */

@@ -2,7 +2,7 @@
 #ifndef SHMGATE_TOP_DRAW_H
 #define SHMGATE_TOP_DRAW_H
 
-#include "top_sample.h"
+#include "tool/top_sample.h"
 
 enum top_page { TOP_PAGE_CHANNELS, TOP_PAGE_CHANNEL, TOP_PAGE_HELP };
 

@@ -5,7 +5,7 @@
 #ifndef SHMGATE_TOP_SAMPLE_H
 #define SHMGATE_TOP_SAMPLE_H
 
-#include "shared_memory.h"
+#include "shm/shared_memory.h"
 
 #define TOP_PAYLOAD_BYTES 512      /* kept of a newest message: more than a screen's width of it */
 #define TOP_TOPIC_BYTES 256        /* kept of a topic, with its NUL */

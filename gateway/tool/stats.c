@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared_memory.h"
-#include "tool.h"
+#include "shm/shared_memory.h"
+#include "tool/tool.h"
 
 int tool_finish_output(const struct tool_options *options)
 {

@@ -3,7 +3,7 @@
  * Signals that end the program are blocked but while it waits, so that none is missed between a look at the flag and the wait. A
  * segment's file that somebody truncates kills those who look at it with SIGBUS: then the terminal is given back by what a signal handler may do.
  */
-#include "top_terminal.h"
+#include "tool/top_terminal.h"
 
 #include <curses.h>
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* top_page.c: the pages behind the first: one channel in detail, and the keys. See top_page.h. */
-#include "top_page.h"
+#include "tool/top_page.h"
 
 #include <ncurses.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "top_text.h"
+#include "tool/top_text.h"
 
 #define LINE_SIZE 256
 

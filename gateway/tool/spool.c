@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "progress.h"
-#include "shared_memory.h"
+#include "shm/shared_memory.h"
 #include "spool_file.h"
-#include "tool.h"
+#include "tool/tool.h"
 
 #define LOOK_EVERY 64 /* messages between two looks at the clock */
 

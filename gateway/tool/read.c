@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "shared_memory.h"
-#include "tool.h"
+#include "shm/shared_memory.h"
+#include "tool/tool.h"
 
 #define SLICE_MS 1000 /* longest single wait: a signal that comes just before a wait does not end it */
 #define ATTACH_SLICE_MS 200 /* the same for the segment: such a wait is not ended by any signal */

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "tool.h"
-#include "top_draw.h"
-#include "top_sample.h"
-#include "top_terminal.h"
+#include "tool/tool.h"
+#include "tool/top_draw.h"
+#include "tool/top_sample.h"
+#include "tool/top_terminal.h"
 
 #define SECOND_NS 1000000000ULL
 #define FIRST_NS (SECOND_NS / 4)   /* until the second look, which gives the first rates */

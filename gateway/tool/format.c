@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shared_memory.h"
-#include "tool.h"
+#include "shm/shared_memory.h"
+#include "tool/tool.h"
 
 #define LETTERS "pxtnlmerU%"
 #define ESCAPES "ntr0\\"

@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tool.h"
-#include "top_sample.h"
-#include "top_text.h"
+#include "tool/tool.h"
+#include "tool/top_sample.h"
+#include "tool/top_text.h"
 
 static volatile sig_atomic_t interrupted;
 
