@@ -95,7 +95,7 @@ static void settle(struct inward *inward, struct entry *entry)
     if (entry->ledger.tail != before)
         segment_wake_readers(inward->segment, entry->channel);
     if (atomic_load(&inward->dropped) != 0)
-        segment_summon_gateway(inward->segment);
+        segment_wake_gateway(inward->segment);
 }
 
 uint32_t inward_identifier(const char *filter)

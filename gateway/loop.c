@@ -28,7 +28,7 @@ void loop_signal(int signal_number)
 
     atomic_store(signal_number == SIGHUP ? &reload_wanted : &stop_wanted, 1);
     if (segment)
-        segment_summon_gateway(segment);
+        segment_wake_gateway(segment);
 }
 
 void loop_report_fault(void *context, const char *file, unsigned line, const char *message)

@@ -23,7 +23,7 @@ static void ring_doorbell(void *context)
     if (loop->segment.base && atomic_exchange(&loop->patient, 0))
         platform_doorbell_post(loop->segment.doorbell);
     else if (loop->segment.base)
-        segment_summon_gateway(&loop->segment);
+        segment_wake_gateway(&loop->segment);
     pthread_mutex_unlock(&loop->lock);
 }
 

@@ -86,7 +86,7 @@ static int drop_next(struct lane *lane, enum layout_drop reason)
 static int step_over(struct lane *lane, int rc)
 {
     if (rc == -EAGAIN) {
-        rc = ring_stuck(&lane->ring, lane->next);
+        rc = ring_check_damage(&lane->ring, lane->next);
         if (rc == -ESTALE && lane->flight.first < 0) {
             /* Our place is beyond the head: the head was damaged and has been set right by its writer. */
             lane->next = lane->ledger.tail = ring_head(&lane->ring);

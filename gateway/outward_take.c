@@ -49,7 +49,7 @@ static int take_next(struct lane *lane, struct batch *batch)
     int rc = ring_read(&lane->ring, note->tail, &message, outward->frame.bytes, outward->frame.capacity, NULL);
 
     if (rc == -EAGAIN) {
-        if (ring_stuck(&lane->ring, note->tail) != -EBADMSG)
+        if (ring_check_damage(&lane->ring, note->tail) != -EBADMSG)
             return 0;
         note->corrupt++;
         note->tail++;

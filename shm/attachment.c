@@ -1,5 +1,5 @@
 /* attachment.c: attaching a process to a segment, and following it when the gateway replaces it. */
-#include "handles.h"
+#include "handles_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -50,45 +50,45 @@ int handle_check_writable(const struct shared_memory *shm)
     return shm->look_only ? handle_fail_plain(-EROFS, "this attachment is for looking only: use shared_memory_attach") : 0;
 }
 
-static void holding_free(struct holding *holding)
+static void mapping_free(struct mapping *mapping)
 {
-    segment_close(&holding->segment);
-    free(holding->lane_held);
-    free(holding);
+    segment_close(&mapping->segment);
+    free(mapping->lane_held);
+    free(mapping);
 }
 
 /* Attach once. */
-static int holding_open(const char *name, int look_only, struct holding **out)
+static int mapping_open(const char *name, int look_only, struct mapping **out)
 {
     char error[SEGMENT_ERROR_SIZE];
-    struct holding *holding = calloc(1, sizeof(*holding));
+    struct mapping *mapping = calloc(1, sizeof(*mapping));
     int rc;
 
-    if (!holding)
+    if (!mapping)
         return handle_fail_plain(-ENOMEM, "out of memory");
-    rc = look_only ? segment_attach_view(&holding->segment, name, error, sizeof(error))
-                   : segment_attach(&holding->segment, name, error, sizeof(error));
+    rc = look_only ? segment_attach_view(&mapping->segment, name, error, sizeof(error))
+                   : segment_attach(&mapping->segment, name, error, sizeof(error));
     if (rc < 0) {
-        free(holding);
+        free(mapping);
         return handle_fail(rc, "%s", error);
     }
-    holding->lane_held = calloc(holding->segment.layout.lane_count, 1);
-    if (!holding->lane_held) {
-        holding_free(holding);
+    mapping->lane_held = calloc(mapping->segment.layout.lane_count, 1);
+    if (!mapping->lane_held) {
+        mapping_free(mapping);
         return handle_fail_plain(-ENOMEM, "out of memory");
     }
-    holding->references = 1;
-    *out = holding;
+    mapping->references = 1;
+    *out = mapping;
     return 0;
 }
 
 /* Attach, trying again until the deadline while there is no segment. */
-static int holding_await(const char *name, int look_only, int timeout_ms, struct holding **out)
+static int mapping_await(const char *name, int look_only, int timeout_ms, struct mapping **out)
 {
     uint64_t deadline = platform_monotonic_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     int rc;
 
-    while ((rc = holding_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
+    while ((rc = mapping_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
         if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
             return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name", name, timeout_ms);
         platform_sleep_ms(ATTACH_POLL_MS);
@@ -113,12 +113,12 @@ static int attach(struct shared_memory **out, const char *segment, int look_only
     shm->look_only = look_only;
     shm->fork_count = platform_fork_count();
     atomic_init(&shm->references, 1);
-    if ((rc = holding_await(name, look_only, timeout_ms, &shm->current)) < 0) {
+    if ((rc = mapping_await(name, look_only, timeout_ms, &shm->current)) < 0) {
         free(shm);
         return rc;
     }
     if ((rc = -pthread_mutex_init(&shm->lock, NULL)) < 0) {
-        holding_free(shm->current);
+        mapping_free(shm->current);
         free(shm);
         return handle_fail(rc, "make a lock: %s", strerror(-rc));
     }
@@ -157,42 +157,42 @@ void shared_memory_detach(struct shared_memory *shm)
         attachment_drop(shm);
 }
 
-static struct holding *current(struct shared_memory *shm)
+static struct mapping *current(struct shared_memory *shm)
 {
-    struct holding *holding;
+    struct mapping *mapping;
 
     pthread_mutex_lock(&shm->lock);
-    holding = shm->current;
-    holding->references++;
+    mapping = shm->current;
+    mapping->references++;
     pthread_mutex_unlock(&shm->lock);
-    return holding;
+    return mapping;
 }
 
 /* Count one reference fewer; the lock is held. */
-static void release_locked(struct holding *holding)
+static void release_locked(struct mapping *mapping)
 {
-    if (--holding->references == 0)
-        holding_free(holding);
+    if (--mapping->references == 0)
+        mapping_free(mapping);
 }
 
-void attachment_release(struct shared_memory *shm, struct holding *holding)
+void attachment_release(struct shared_memory *shm, struct mapping *mapping)
 {
     pthread_mutex_lock(&shm->lock);
-    release_locked(holding);
+    release_locked(mapping);
     pthread_mutex_unlock(&shm->lock);
 }
 
-int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh)
+int attachment_renew(struct shared_memory *shm, const struct mapping *stale, struct mapping **fresh)
 {
-    struct holding *next;
+    struct mapping *next;
     int rc = 0;
 
     pthread_mutex_lock(&shm->lock);
     if (shm->current == stale || ring_retired(shm->current->segment.header)) {
-        rc = holding_open(shm->name, shm->look_only, &next);
+        rc = mapping_open(shm->name, shm->look_only, &next);
         if (rc == 0 && next->segment.layout.generation == shm->current->segment.layout.generation) {
             /* A segment is retired only after another has taken its name. */
-            holding_free(next);
+            mapping_free(next);
             rc = handle_fail(-EPROTO, "segment %s says that it was replaced, but nothing took its place: restart shmgated", shm->name);
         }
         if (rc == 0) {
@@ -208,40 +208,40 @@ int attachment_renew(struct shared_memory *shm, const struct holding *stale, str
     return rc;
 }
 
-int attachment_live(struct shared_memory *shm, struct holding **holding)
+int attachment_live(struct shared_memory *shm, struct mapping **mapping)
 {
-    struct holding *stale = current(shm);
+    struct mapping *stale = current(shm);
     int rc;
 
-    *holding = stale;
+    *mapping = stale;
     if (!ring_retired(stale->segment.header))
         return 0;
-    rc = attachment_renew(shm, stale, holding);
+    rc = attachment_renew(shm, stale, mapping);
     attachment_release(shm, stale);
     return rc;
 }
 
-int attachment_follow(struct shared_memory *shm, struct holding **holding)
+int attachment_follow(struct shared_memory *shm, struct mapping **mapping)
 {
     int rc = handle_check_fork(shm);
 
-    return rc < 0 ? rc : attachment_live(shm, holding);
+    return rc < 0 ? rc : attachment_live(shm, mapping);
 }
 
-int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel, uint32_t first)
+int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t channel, uint32_t first)
 {
-    const struct layout_channel_info *info = &holding->segment.layout.channels[channel];
+    const struct layout_channel_info *info = &mapping->segment.layout.channels[channel];
     int rc = -EBUSY;
 
     pthread_mutex_lock(&shm->lock);
     for (uint32_t i = 0; i < info->lane_count && rc == -EBUSY; i++) {
         uint32_t lane = info->lane_first + (first + i) % info->lane_count;
 
-        if (holding->lane_held[lane])
+        if (mapping->lane_held[lane])
             continue;
-        rc = segment_lock_lane(&holding->segment, lane);
+        rc = segment_lock_lane(&mapping->segment, lane);
         if (rc == 0) {
-            holding->lane_held[lane] = 1;
+            mapping->lane_held[lane] = 1;
             rc = (int)lane;
         }
     }
@@ -251,10 +251,10 @@ int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uin
     return rc < 0 ? handle_fail(rc, "channel %s: lock a lane: %s", info->name, strerror(-rc)) : rc;
 }
 
-void attachment_give_lane(struct shared_memory *shm, struct holding *holding, uint32_t lane)
+void attachment_give_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t lane)
 {
     pthread_mutex_lock(&shm->lock);
-    segment_unlock_lane(&holding->segment, lane);
-    holding->lane_held[lane] = 0;
+    segment_unlock_lane(&mapping->segment, lane);
+    mapping->lane_held[lane] = 0;
     pthread_mutex_unlock(&shm->lock);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "counters.h"
-#include "handles.h"
+#include "handles_internal.h"
 
 _Static_assert((int)SHARED_MEMORY_DROP_REASONS == (int)LAYOUT_DROP_REASONS, "the public count of reasons");
 
@@ -147,63 +147,63 @@ void counters_collect_lane(const struct segment *segment, uint32_t lane, struct 
 
 int shared_memory_channel_count(struct shared_memory *shm)
 {
-    struct holding *holding;
-    int rc = attachment_follow(shm, &holding);
+    struct mapping *mapping;
+    int rc = attachment_follow(shm, &mapping);
 
     if (rc < 0)
         return rc;
-    rc = (int)holding->segment.layout.channel_count;
-    attachment_release(shm, holding);
+    rc = (int)mapping->segment.layout.channel_count;
+    attachment_release(shm, mapping);
     return rc;
 }
 
 int shared_memory_channel_counters(struct shared_memory *shm, int index, struct shared_memory_counters *counters)
 {
-    struct holding *holding;
+    struct mapping *mapping;
     char *topic;
-    int rc = attachment_follow(shm, &holding);
+    int rc = attachment_follow(shm, &mapping);
 
     if (rc < 0)
         return rc;
-    if (index < 0 || (uint32_t)index >= holding->segment.layout.channel_count) {
-        attachment_release(shm, holding);
+    if (index < 0 || (uint32_t)index >= mapping->segment.layout.channel_count) {
+        attachment_release(shm, mapping);
         return handle_fail(-ENOENT, "no channel number %d", index);
     }
-    topic = realloc(shm->topic, holding->segment.layout.channels[index].topic_size + (size_t)1);
+    topic = realloc(shm->topic, mapping->segment.layout.channels[index].topic_size + (size_t)1);
     if (!topic) {
-        attachment_release(shm, holding);
+        attachment_release(shm, mapping);
         return handle_fail_plain(-ENOMEM, "out of memory");
     }
     shm->topic = topic;
-    segment_topic(&holding->segment, (uint32_t)index, topic);
-    counters_collect(&holding->segment, (uint32_t)index, counters);
+    segment_topic(&mapping->segment, (uint32_t)index, topic);
+    counters_collect(&mapping->segment, (uint32_t)index, counters);
     counters->topic = topic;
-    attachment_release(shm, holding);
+    attachment_release(shm, mapping);
     return 0;
 }
 
 ssize_t shared_memory_stats_json(struct shared_memory *shm, char *buffer, size_t size)
 {
-    struct holding *holding;
+    struct mapping *mapping;
     ssize_t length;
-    int rc = attachment_follow(shm, &holding);
+    int rc = attachment_follow(shm, &mapping);
 
     if (rc < 0)
         return rc;
-    length = (ssize_t)counters_json(&holding->segment, shm->name, buffer, size);
-    attachment_release(shm, holding);
+    length = (ssize_t)counters_json(&mapping->segment, shm->name, buffer, size);
+    attachment_release(shm, mapping);
     return length;
 }
 
 int shared_memory_gateway_alive(struct shared_memory *shm)
 {
-    struct holding *holding;
-    int rc = attachment_follow(shm, &holding);
+    struct mapping *mapping;
+    int rc = attachment_follow(shm, &mapping);
 
     if (rc < 0)
         return rc;
-    rc = segment_served(&holding->segment);
-    attachment_release(shm, holding);
+    rc = segment_served(&mapping->segment);
+    attachment_release(shm, mapping);
     return rc < 0 ? handle_fail(rc, "look at the gateway's lock: %s", strerror(-rc)) : rc;
 }
 

@@ -1,9 +1,9 @@
-/* reader.c: the public reader handle: one place in each lane of a channel. */
+/* reader.c: the public reader handle: one cursor in each lane of a channel. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "handles.h"
+#include "handles_internal.h"
 #include "platform.h"
 
 /* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish channel whose
@@ -19,7 +19,7 @@
 #define POLLS_THOROUGH 64
 
 /* One lane, as this reader follows it. */
-struct place {
+struct cursor {
     struct ring ring;
     uint64_t next;
     uint32_t polls;                /* looks that found nothing */
@@ -27,10 +27,10 @@ struct place {
 
 struct shared_memory_reader {
     struct shared_memory *shm;
-    struct holding *holding;
+    struct mapping *mapping;
     uint32_t channel;              /* index in the segment */
     uint32_t lanes;
-    struct place *places;          /* one a lane */
+    struct cursor *cursors;          /* one a lane */
     uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
     int in_burst;                  /* the last wait was short */
     int peeked;                    /* lane of the peek that waits for its advance, or -1 */
@@ -40,36 +40,36 @@ struct shared_memory_reader {
     char name[LAYOUT_NAME_SIZE];
 };
 
-/* Set the reader up in `holding`. It is changed only on success. */
-static int reader_enter(struct shared_memory_reader *reader, struct holding *holding, enum shared_memory_start start)
+/* Set the reader up in `mapping`. It is changed only on success. */
+static int reader_enter(struct shared_memory_reader *reader, struct mapping *mapping, enum shared_memory_start start)
 {
-    int channel = segment_find(&holding->segment, reader->name);
+    int channel = segment_find(&mapping->segment, reader->name);
     const struct layout_channel_info *info;
-    struct place *places;
+    struct cursor *cursors;
     char *topic;
 
     if (channel < 0)
         return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", reader->name, reader->shm->name,
                            reader->name);
-    info = &holding->segment.layout.channels[channel];
-    places = calloc(info->lane_count, sizeof(*places));
+    info = &mapping->segment.layout.channels[channel];
+    cursors = calloc(info->lane_count, sizeof(*cursors));
     topic = malloc((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
-    if (!places || !topic) {
-        free(places);
+    if (!cursors || !topic) {
+        free(cursors);
         free(topic);
         return handle_fail_plain(-ENOMEM, "out of memory");
     }
     for (uint32_t i = 0; i < info->lane_count; i++) {
-        places[i].ring = segment_ring(&holding->segment, info->lane_first + i);
-        places[i].next = start == SHARED_MEMORY_FROM_NOW ? ring_head(&places[i].ring) : ring_oldest(&places[i].ring);
+        cursors[i].ring = segment_ring(&mapping->segment, info->lane_first + i);
+        cursors[i].next = start == SHARED_MEMORY_FROM_NOW ? ring_head(&cursors[i].ring) : ring_oldest(&cursors[i].ring);
     }
-    segment_topic(&holding->segment, (uint32_t)channel, topic);
-    free(reader->places);
+    segment_topic(&mapping->segment, (uint32_t)channel, topic);
+    free(reader->cursors);
     free(reader->topic);
-    reader->places = places;
+    reader->cursors = cursors;
     reader->topic = topic;
     reader->channel_topic_size = info->topic_size;
-    reader->holding = holding;
+    reader->mapping = mapping;
     reader->channel = (uint32_t)channel;
     reader->lanes = info->lane_count;
     reader->turn = 0;
@@ -81,7 +81,7 @@ int shared_memory_reader_open(struct shared_memory *shm, const char *channel, en
                               struct shared_memory_reader **out)
 {
     struct shared_memory_reader *reader;
-    struct holding *holding;
+    struct mapping *mapping;
     int rc;
 
     *out = NULL;
@@ -97,12 +97,12 @@ int shared_memory_reader_open(struct shared_memory *shm, const char *channel, en
         return handle_fail_plain(-ENOMEM, "out of memory");
     reader->shm = shm;
     memcpy(reader->name, channel, strlen(channel) + 1);
-    if ((rc = attachment_live(shm, &holding)) < 0) {
+    if ((rc = attachment_live(shm, &mapping)) < 0) {
         free(reader);
         return rc;
     }
-    if ((rc = reader_enter(reader, holding, start)) < 0) {
-        attachment_release(shm, holding);
+    if ((rc = reader_enter(reader, mapping, start)) < 0) {
+        attachment_release(shm, mapping);
         free(reader);
         return rc;
     }
@@ -115,9 +115,9 @@ void shared_memory_reader_close(struct shared_memory_reader *reader)
 {
     if (!reader)
         return;
-    attachment_release(reader->shm, reader->holding);
+    attachment_release(reader->shm, reader->mapping);
     attachment_drop(reader->shm);
-    free(reader->places);
+    free(reader->cursors);
     free(reader->topic);
     free(reader);
 }
@@ -125,7 +125,7 @@ void shared_memory_reader_close(struct shared_memory_reader *reader)
 /* The gateway has replaced the segment and nothing is left in the old one: go on in the new one. */
 static int reader_move(struct shared_memory_reader *reader)
 {
-    struct holding *stale = reader->holding, *fresh;
+    struct mapping *stale = reader->mapping, *fresh;
     int rc = attachment_renew(reader->shm, stale, &fresh);
 
     if (rc < 0)
@@ -139,10 +139,10 @@ static int reader_move(struct shared_memory_reader *reader)
 }
 
 /* Step to `next`, counting what is left behind. */
-static void place_skip(struct shared_memory_reader *reader, struct place *place, uint64_t next)
+static void cursor_skip(struct shared_memory_reader *reader, struct cursor *cursor, uint64_t next)
 {
-    reader->missed += next - place->next;
-    place->next = next;
+    reader->missed += next - cursor->next;
+    cursor->next = next;
 }
 
 /* Whether a message that was read or looked at is too old to be given out. */
@@ -152,11 +152,11 @@ static int is_expired(const struct ring_message *message)
 }
 
 /* Step over a message that is too old. -ETIME; -ESTALE when it was being overwritten, so that what was seen of it may not have been its own. */
-static int place_expire(struct shared_memory_reader *reader, struct place *place)
+static int cursor_expire(struct shared_memory_reader *reader, struct cursor *cursor)
 {
-    if (!ring_still(&place->ring, place->next))
+    if (!ring_validate(&cursor->ring, cursor->next))
         return -ESTALE;
-    place->next++;
+    cursor->next++;
     reader->expired++;
     return -ETIME;
 }
@@ -164,16 +164,16 @@ static int place_expire(struct shared_memory_reader *reader, struct place *place
 /* Fill the caller's view of a message. */
 static void deliver(struct shared_memory_reader *reader, uint32_t lane, const struct ring_message *from, struct shared_memory_message *to)
 {
-    const struct place *place = &reader->places[lane];
+    const struct cursor *cursor = &reader->cursors[lane];
 
-    if (place->ring.topic_max > 0)
+    if (cursor->ring.topic_max > 0)
         reader->topic[from->topic_size] = '\0';
     *to = (struct shared_memory_message){
         .payload = from->payload,
         .size = from->size,
         .topic = reader->topic,
-        .topic_size = place->ring.topic_max > 0 ? from->topic_size : reader->channel_topic_size,
-        .sequence = place->next,
+        .topic_size = cursor->ring.topic_max > 0 ? from->topic_size : reader->channel_topic_size,
+        .sequence = cursor->next,
         .time_ns = from->time_ns,
         .missed = reader->missed,
         .lane = lane,
@@ -182,16 +182,16 @@ static void deliver(struct shared_memory_reader *reader, uint32_t lane, const st
     };
 }
 
-/* Look where nothing is for what only a damaged segment shows. -EAGAIN: nothing is wrong; -ESTALE: the place has moved. */
-static int place_mend(struct shared_memory_reader *reader, struct place *place)
+/* Look where nothing is for what only a damaged segment shows. -EAGAIN: nothing is wrong; -ESTALE: the cursor has moved. */
+static int cursor_mend(struct shared_memory_reader *reader, struct cursor *cursor)
 {
-    switch (ring_stuck(&place->ring, place->next)) {
+    switch (ring_check_damage(&cursor->ring, cursor->next)) {
     case -EBADMSG:
-        place_skip(reader, place, place->next + 1);
+        cursor_skip(reader, cursor, cursor->next + 1);
         return -ESTALE;
     case -ESTALE:
         /* A damaged head had led it astray. */
-        place->next = ring_head(&place->ring);
+        cursor->next = ring_head(&cursor->ring);
         return -ESTALE;
     default:
         return -EAGAIN;
@@ -200,28 +200,28 @@ static int place_mend(struct shared_memory_reader *reader, struct place *place)
 
 /* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none. `polling`: a program that spins asks millions
  * of times; only one look of POLLS_THOROUGH at an empty slot looks for damage, as that takes from the writer a cache line that it needs for itself. */
-static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int polling)
+static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int polling)
 {
-    struct place *place = &reader->places[lane];
+    struct cursor *cursor = &reader->cursors[lane];
     struct ring_message found;
     /* Each turn steps over one message at least; a writer that laps us more often than this while we look gets its way. */
-    uint64_t tries = 2 * (place->ring.mask + 1);
+    uint64_t tries = 2 * (cursor->ring.mask + 1);
     int rc;
 
     do {
-        char *topic = place->ring.topic_max > 0 ? reader->topic : NULL;
+        char *topic = cursor->ring.topic_max > 0 ? reader->topic : NULL;
 
-        rc = buffer ? ring_read(&place->ring, place->next, &found, buffer, size, topic) : ring_peek(&place->ring, place->next, &found);
+        rc = buffer ? ring_read(&cursor->ring, cursor->next, &found, buffer, size, topic) : ring_peek(&cursor->ring, cursor->next, &found);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
-            rc = place_expire(reader, place);
+            rc = cursor_expire(reader, cursor);
         if (rc == -ESTALE)
-            place_skip(reader, place, ring_resync(&place->ring, place->next));
+            cursor_skip(reader, cursor, ring_resync(&cursor->ring, cursor->next));
         else if (rc == -EBADMSG)
-            place_skip(reader, place, place->next + 1);
-        else if (rc == -EAGAIN && polling && ++place->polls % POLLS_THOROUGH != 0)
-            ring_await(&place->ring, place->next);
+            cursor_skip(reader, cursor, cursor->next + 1);
+        else if (rc == -EAGAIN && polling && ++cursor->polls % POLLS_THOROUGH != 0)
+            ring_prefetch(&cursor->ring, cursor->next);
         else if (rc == -EAGAIN)
-            rc = place_mend(reader, place);
+            rc = cursor_mend(reader, cursor);
     } while ((rc == -ESTALE || rc == -EBADMSG || rc == -ETIME) && --tries > 0);
     if (rc == -EMSGSIZE) {
         message->size = found.size;
@@ -229,11 +229,11 @@ static int place_take(struct shared_memory_reader *reader, uint32_t lane, void *
     }
     if (rc < 0)
         return -EAGAIN;
-    if (!buffer && place->ring.topic_max > 0)
+    if (!buffer && cursor->ring.topic_max > 0)
         memcpy(reader->topic, found.topic, found.topic_size);
     deliver(reader, lane, &found, message);
     if (buffer) {
-        place->next++;
+        cursor->next++;
         reader->missed = reader->expired = 0;
     } else {
         reader->peeked = (int)lane;
@@ -249,7 +249,7 @@ static int take(struct shared_memory_reader *reader, void *buffer, size_t size, 
     int rc = -EAGAIN;
 
     for (uint32_t i = 0; i < reader->lanes && rc == -EAGAIN; i++) {
-        rc = place_take(reader, lane, buffer, size, message, polling);
+        rc = cursor_take(reader, lane, buffer, size, message, polling);
         lane = lane + 1 < reader->lanes ? lane + 1 : 0;
     }
     return rc;
@@ -258,7 +258,7 @@ static int take(struct shared_memory_reader *reader, void *buffer, size_t size, 
 /* Sleep until a message may be there, or the time has come to look. */
 static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_t deadline)
 {
-    const struct segment *segment = &reader->holding->segment;
+    const struct segment *segment = &reader->mapping->segment;
     unsigned recheck_ms = segment_served(segment) == 1 ? RECHECK_MS : RECHECK_ALONE_MS;
     uint64_t look = platform_monotonic_ns() + recheck_ms * UINT64_C(1000000);
     int rc = platform_word_wait(&segment_channel(segment, reader->channel)->wake_word, word, look < deadline ? look : deadline);
@@ -270,7 +270,7 @@ static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_
 static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
 {
     for (;;) {
-        int retired = ring_retired(reader->holding->segment.header);
+        int retired = ring_retired(reader->mapping->segment.header);
         int rc = take(reader, buffer, size, message, !retired);
 
         if (rc != -EAGAIN)
@@ -303,8 +303,8 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
     if (timeout_ms > 0)
         deadline = begin_ns + (uint64_t)timeout_ms * 1000000;
     for (;;) {
-        int retired = ring_retired(reader->holding->segment.header);
-        uint32_t word = ring_reader_sleep(segment_channel(&reader->holding->segment, reader->channel));
+        int retired = ring_retired(reader->mapping->segment.header);
+        uint32_t word = ring_reader_sleep(segment_channel(&reader->mapping->segment, reader->channel));
 
         if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN) {
             reader->in_burst = platform_monotonic_ns() - begin_ns < BURST_NS;
@@ -340,15 +340,15 @@ int shared_memory_reader_peek(struct shared_memory_reader *reader, struct shared
 
 int shared_memory_reader_advance(struct shared_memory_reader *reader)
 {
-    struct place *place;
+    struct cursor *cursor;
     int whole;
 
     if (reader->peeked < 0)
         return handle_fail_plain(-EINVAL, "advance without a peek before it");
-    place = &reader->places[reader->peeked];
-    whole = ring_still(&place->ring, place->next);
+    cursor = &reader->cursors[reader->peeked];
+    whole = ring_validate(&cursor->ring, cursor->next);
     reader->peeked = -1;
-    place->next++;
+    cursor->next++;
     reader->missed = whole ? 0 : reader->missed + 1;
     reader->expired = whole ? 0 : reader->expired;
     return whole ? 0 : handle_fail_plain(-ESTALE, "the message was overwritten while it was looked at: discard what was seen");
@@ -363,10 +363,10 @@ static int newest(const struct shared_memory_reader *reader, uint32_t *lane, uin
 
     for (uint32_t i = 0; i < reader->lanes; i++) {
         struct ring_message message;
-        uint64_t head = ring_head(&reader->places[i].ring);
+        uint64_t head = ring_head(&reader->cursors[i].ring);
 
         written |= head > 0;
-        if (head == 0 || ring_peek(&reader->places[i].ring, head - 1, &message) < 0 || (found && message.time_ns <= latest_ns))
+        if (head == 0 || ring_peek(&reader->cursors[i].ring, head - 1, &message) < 0 || (found && message.time_ns <= latest_ns))
             continue;
         latest_ns = message.time_ns;
         *lane = i;
@@ -383,8 +383,8 @@ static int latest_move(struct shared_memory_reader *reader)
     int rc;
 
     for (uint32_t i = 0; i < reader->lanes; i++) {
-        uint64_t head = ring_head(&reader->places[i].ring);
-        unread += head > reader->places[i].next ? head - reader->places[i].next : 0;
+        uint64_t head = ring_head(&reader->cursors[i].ring);
+        unread += head > reader->cursors[i].next ? head - reader->cursors[i].next : 0;
     }
     rc = reader_move(reader);
     if (rc == 0)
@@ -402,11 +402,11 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
     reader->peeked = -1;
     if (rc < 0)
         return rc;
-    if (ring_retired(reader->holding->segment.header) && (rc = latest_move(reader)) < 0)
+    if (ring_retired(reader->mapping->segment.header) && (rc = latest_move(reader)) < 0)
         return rc;
     /* A try fails only when a whole ring was written during it; then the next one finds something newer. */
     for (uint32_t tries = 0; tries < 100; tries++) {
-        struct place *place;
+        struct cursor *cursor;
         uint64_t next;
 
         rc = newest(reader, &lane, &sequence);
@@ -414,8 +414,8 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
             break;
         if (rc < 0)
             continue;
-        place = &reader->places[lane];
-        rc = ring_read(&place->ring, sequence, &found, buffer, size, place->ring.topic_max > 0 ? reader->topic : NULL);
+        cursor = &reader->cursors[lane];
+        rc = ring_read(&cursor->ring, sequence, &found, buffer, size, cursor->ring.topic_max > 0 ? reader->topic : NULL);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             break;
         if (rc == -EMSGSIZE) {
@@ -424,11 +424,11 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
         }
         if (rc < 0)
             continue;
-        next = place->next;
-        place->next = sequence;
+        next = cursor->next;
+        cursor->next = sequence;
         deliver(reader, lane, &found, message);
         message->missed = message->expired = 0;
-        place->next = next;
+        cursor->next = next;
         return 0;
     }
     return handle_fail_plain(-EAGAIN, "no message");
@@ -436,5 +436,5 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
 
 size_t shared_memory_reader_max_payload(const struct shared_memory_reader *reader)
 {
-    return reader->places[0].ring.max_payload;
+    return reader->cursors[0].ring.max_payload;
 }

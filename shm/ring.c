@@ -128,7 +128,7 @@ int ring_write(struct ring_writer *writer, const struct ring_message *message)
     }
     /* Release: whoever sees the announcement also sees the head it implies (pairs with the acquire of state in ring_peek).
      * The fence keeps the stores below behind it: a reader that sees one of them sees the announcement when it looks
-     * again (pairs with the fence in ring_still). */
+     * again (pairs with the fence in ring_validate). */
     atomic_store_explicit(&slot->state, announced(sequence), RELEASE);
     atomic_thread_fence(RELEASE);
     atomic_store_explicit(&slot->time_ns, message->time_ns, RELAXED);
@@ -166,11 +166,11 @@ int ring_peek(const struct ring *ring, uint64_t sequence, struct ring_message *m
     message->payload = slot + 1;
     message->topic = ring->topic_max ? (const char *)slot + layout_topic_offset(ring->max_payload) : "";
     if (message->size > ring->max_payload || message->topic_size > ring->topic_max)
-        return ring_still(ring, sequence) ? -EBADMSG : -ESTALE;
+        return ring_validate(ring, sequence) ? -EBADMSG : -ESTALE;
     return 0;
 }
 
-int ring_still(const struct ring *ring, uint64_t sequence)
+int ring_validate(const struct ring *ring, uint64_t sequence)
 {
     /* The fence keeps the loads before it in front of the load below: if one of them saw a later message's bytes, this one sees
      * that message's announcement (pairs with the fence in ring_write). */
@@ -186,16 +186,16 @@ int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *m
     if (rc < 0)
         return rc;
     if (message->size > size)
-        return ring_still(ring, sequence) ? -EMSGSIZE : -ESTALE;
+        return ring_validate(ring, sequence) ? -EMSGSIZE : -ESTALE;
     copy_out(buffer, payload_of(slot), message->size);
     if (topic && message->topic_size > 0)
         copy_out(topic, topic_of(ring, slot), message->topic_size);
     message->payload = buffer;
     message->topic = topic;
-    return ring_still(ring, sequence) ? 0 : -ESTALE;
+    return ring_validate(ring, sequence) ? 0 : -ESTALE;
 }
 
-void ring_await(const struct ring *ring, uint64_t sequence)
+void ring_prefetch(const struct ring *ring, uint64_t sequence)
 {
     const char *slot = (const char *)slot_at(ring, sequence);
 
@@ -215,7 +215,7 @@ uint64_t ring_resync(const struct ring *ring, uint64_t sequence)
     return sequence + 1;
 }
 
-int ring_stuck(const struct ring *ring, uint64_t sequence)
+int ring_check_damage(const struct ring *ring, uint64_t sequence)
 {
     uint64_t head = ring_head(ring);
 
@@ -345,7 +345,7 @@ uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint
     return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST);
 }
 
-uint32_t ring_summon(struct layout_header *header)
+uint32_t ring_notify_event(struct layout_header *header)
 {
     /* The fence orders whatever the caller has left for the loop before the look at the flag (pairs with the fence in ring_sleep). */
     atomic_thread_fence(SEQ_CST);

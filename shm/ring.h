@@ -70,14 +70,14 @@ int ring_write(struct ring_writer *writer, const struct ring_message *message);
  * has the need; -EBADMSG the slot is damaged: step over it. */
 int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, void *buffer, size_t size, char *topic);
 
-/* The same without a copy: pointers into the slot, to be trusted only if ring_still answers 1 after they were used. */
+/* The same without a copy: pointers into the slot, to be trusted only if ring_validate answers 1 after they were used. */
 int ring_peek(const struct ring *ring, uint64_t sequence, struct ring_message *message);
 
 /* Whether the slot still holds message `sequence`, so that all that was read from it before this call was the message. */
-int ring_still(const struct ring *ring, uint64_t sequence);
+int ring_validate(const struct ring *ring, uint64_t sequence);
 
 /* Call for the memory of a message that is not there yet, so that all of it comes with the commit. For readers that spin. */
-void ring_await(const struct ring *ring, uint64_t sequence);
+void ring_prefetch(const struct ring *ring, uint64_t sequence);
 
 /* Where a reader that found `sequence` overwritten or damaged goes on: above `sequence`, at the oldest message that is still held. */
 uint64_t ring_resync(const struct ring *ring, uint64_t sequence);
@@ -85,7 +85,7 @@ uint64_t ring_resync(const struct ring *ring, uint64_t sequence);
 /* What a reader that got -EAGAIN at `sequence` does before it waits. Returns 0: wait; -EBADMSG: the writer has passed this message but its
  * slot does not hold it: step over it; -ESTALE: `sequence` lies beyond the writer's head, which only a damaged segment shows:
  * go on at ring_head. */
-int ring_stuck(const struct ring *ring, uint64_t sequence);
+int ring_check_damage(const struct ring *ring, uint64_t sequence);
 
 /* Sequence number of the next message of the lane. */
 uint64_t ring_head(const struct ring *ring);
@@ -132,7 +132,7 @@ void ring_carried_store(struct layout_channel *channel, const struct ring_carrie
 uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint32_t lane);
 
 /* The same without a lane (a callback has an event for the loop). */
-uint32_t ring_summon(struct layout_header *header);
+uint32_t ring_notify_event(struct layout_header *header);
 
 /* The doorbell has been posted for that sleep: nobody else needs to. Does nothing when the gateway is in another sleep by now. */
 void ring_posted(struct layout_header *header, uint32_t sleep);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "platform.h"
-#include "segment_open.h"
+#include "segment_internal.h"
 
 
 int segment_fail(int rc, char *error, size_t error_size, const char *format, ...)
@@ -181,9 +181,9 @@ void segment_wake_readers(const struct segment *segment, uint32_t index)
         platform_word_wake(&channel->wake_word);
 }
 
-void segment_summon_gateway(const struct segment *segment)
+void segment_wake_gateway(const struct segment *segment)
 {
-    uint32_t sleep = ring_summon(segment->header);
+    uint32_t sleep = ring_notify_event(segment->header);
 
     if (sleep != 0) {
         platform_doorbell_post(segment->doorbell);

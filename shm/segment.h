@@ -84,7 +84,7 @@ struct layout_channel *segment_channel(const struct segment *segment, uint32_t i
 void segment_wake_readers(const struct segment *segment, uint32_t index);
 
 /* Wake the gateway's loop, from any thread or signal handler of any process. */
-void segment_summon_gateway(const struct segment *segment);
+void segment_wake_gateway(const struct segment *segment);
 
 /* Copy a channel's topic with a NUL; `topic` has topic_size + 1 bytes. NULs inside a hostile topic become '?'. */
 void segment_topic(const struct segment *segment, uint32_t index, char *topic);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "platform.h"
-#include "segment_open.h"
+#include "segment_internal.h"
 
 #define SERVE_TRIES 100 /* names that change hands while we look; each try is a whole open */
 

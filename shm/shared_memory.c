@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handles.h"
+#include "handles_internal.h"
 
 /* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. A release beside a waiting
  * read takes the entry out of the list; the read, when it is done, frees it. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "counters.h"
-#include "handles.h"
+#include "handles_internal.h"
 #include "platform.h"
 
 _Static_assert(LAYOUT_LATENCIES == 8, "two rows of the public struct");
@@ -14,37 +14,37 @@ int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_st
     static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off", [LAYOUT_SPOOL_OK] = "ok", [LAYOUT_SPOOL_FULL] = "full",
                                          [LAYOUT_SPOOL_FAILED] = "failed"};
     const struct layout_header *header;
-    struct holding *holding;
-    int rc = attachment_follow(shm, &holding);
+    struct mapping *mapping;
+    int rc = attachment_follow(shm, &mapping);
 
     memset(status, 0, sizeof(*status));
     if (rc < 0)
         return rc;
-    header = holding->segment.header;
-    status->generation = holding->segment.layout.generation;
-    status->channels = (int)holding->segment.layout.channel_count;
+    header = mapping->segment.header;
+    status->generation = mapping->segment.layout.generation;
+    status->channels = (int)mapping->segment.layout.channel_count;
     status->gateway_pid = ring_gateway_pid(header);
     ring_times(header, &status->gateway_start_ns, &status->link_change_ns);
     status->link_up = ring_link(header);
     status->spool_state = states[ring_spool(header, &status->spool_bytes)];
-    rc = segment_served(&holding->segment);
-    attachment_release(shm, holding);
+    rc = segment_served(&mapping->segment);
+    attachment_release(shm, mapping);
     status->gateway_alive = rc == 1;
     return rc < 0 ? handle_fail(rc, "look at the gateway's lock: %s", strerror(-rc)) : 0;
 }
 
-/* Follow the gateway, and find a channel of its present segment. On success *holding must be released. */
-static int follow_to_channel(struct shared_memory *shm, int index, struct holding **holding, const struct layout_channel_info **info)
+/* Follow the gateway, and find a channel of its present segment. On success *mapping must be released. */
+static int follow_to_channel(struct shared_memory *shm, int index, struct mapping **mapping, const struct layout_channel_info **info)
 {
-    int rc = attachment_follow(shm, holding);
+    int rc = attachment_follow(shm, mapping);
 
     if (rc < 0)
         return rc;
-    if (index < 0 || (uint32_t)index >= (*holding)->segment.layout.channel_count) {
-        attachment_release(shm, *holding);
+    if (index < 0 || (uint32_t)index >= (*mapping)->segment.layout.channel_count) {
+        attachment_release(shm, *mapping);
         return handle_fail(-ENOENT, "no channel number %d", index);
     }
-    *info = &(*holding)->segment.layout.channels[index];
+    *info = &(*mapping)->segment.layout.channels[index];
     return 0;
 }
 
@@ -52,17 +52,17 @@ int shared_memory_channel_gauges(struct shared_memory *shm, int index, struct sh
 {
     const struct layout_channel_info *info;
     uint32_t us[LAYOUT_LATENCIES];
-    struct holding *holding;
-    int rc = follow_to_channel(shm, index, &holding, &info);
+    struct mapping *mapping;
+    int rc = follow_to_channel(shm, index, &mapping, &info);
 
     if (rc < 0)
         return rc;
     *gauges = (struct shared_memory_gauges){.qos = info->qos, .retain = info->retain, .lanes = info->lane_count, .slots = info->slots,
                                             .max_payload = info->max_payload};
-    ring_latency(segment_channel(&holding->segment, (uint32_t)index), us);
+    ring_latency(segment_channel(&mapping->segment, (uint32_t)index), us);
     memcpy(gauges->write_to_send_us, us, sizeof(gauges->write_to_send_us));
     memcpy(gauges->send_to_ack_us, us + 4, sizeof(gauges->send_to_ack_us));
-    attachment_release(shm, holding);
+    attachment_release(shm, mapping);
     return 0;
 }
 
@@ -70,18 +70,18 @@ int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t l
                                 int *has_writer)
 {
     const struct layout_channel_info *info;
-    struct holding *holding;
-    int rc = follow_to_channel(shm, index, &holding, &info);
+    struct mapping *mapping;
+    int rc = follow_to_channel(shm, index, &mapping, &info);
 
     if (rc < 0)
         return rc;
     if (lane < info->lane_count) {
-        counters_collect_lane(&holding->segment, info->lane_first + lane, counters);
-        *has_writer = segment_lane_locked(&holding->segment, info->lane_first + lane) == 1;
+        counters_collect_lane(&mapping->segment, info->lane_first + lane, counters);
+        *has_writer = segment_lane_locked(&mapping->segment, info->lane_first + lane) == 1;
     } else {
         rc = handle_fail(-ENOENT, "channel %s has no lane %u", info->name, lane);
     }
-    attachment_release(shm, holding);
+    attachment_release(shm, mapping);
     return rc;
 }
 
@@ -131,7 +131,7 @@ static int read_newest(const struct segment *segment, uint32_t channel, void *bu
         } else {
             segment_topic(segment, channel, topic);
         }
-        if (!ring_still(&ring, sequence))
+        if (!ring_validate(&ring, sequence))
             continue;
         if (found.expires_ns != 0 && platform_time_ns() >= found.expires_ns)
             break;
@@ -147,19 +147,19 @@ static int read_newest(const struct segment *segment, uint32_t channel, void *bu
 int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size, struct shared_memory_message *message)
 {
     const struct layout_channel_info *info;
-    struct holding *holding;
+    struct mapping *mapping;
     char *topic;
-    int rc = follow_to_channel(shm, index, &holding, &info);
+    int rc = follow_to_channel(shm, index, &mapping, &info);
 
     if (rc < 0)
         return rc;
     topic = realloc(shm->topic, (info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
     if (topic) {
         shm->topic = topic;
-        rc = read_newest(&holding->segment, (uint32_t)index, buffer, size, topic, message);
+        rc = read_newest(&mapping->segment, (uint32_t)index, buffer, size, topic, message);
     } else {
         rc = handle_fail_plain(-ENOMEM, "out of memory");
     }
-    attachment_release(shm, holding);
+    attachment_release(shm, mapping);
     return rc;
 }

@@ -3,50 +3,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handles.h"
+#include "handles_internal.h"
 #include "platform.h"
 
 struct shared_memory_writer {
     struct shared_memory *shm;
-    struct holding *holding;
+    struct mapping *mapping;
     uint32_t lane;                 /* of the segment */
     uint32_t place;                /* the same, of the channel: kept in a new segment if nobody was faster, as topics may hang on it */
     struct ring_writer ring;
     char channel[LAYOUT_NAME_SIZE];
 };
 
-/* Find the channel in `holding` and take a lane of it. The handle is changed only on success. */
-static int writer_enter(struct shared_memory_writer *writer, struct holding *holding)
+/* Find the channel in `mapping` and take a lane of it. The handle is changed only on success. */
+static int writer_enter(struct shared_memory_writer *writer, struct mapping *mapping)
 {
-    int channel = segment_find(&holding->segment, writer->channel), lane;
+    int channel = segment_find(&mapping->segment, writer->channel), lane;
     struct ring ring;
 
     if (channel < 0)
         return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", writer->channel, writer->shm->name,
                            writer->channel);
-    if (holding->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
+    if (mapping->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
         return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
-    lane = attachment_take_lane(writer->shm, holding, (uint32_t)channel, writer->place);
+    lane = attachment_take_lane(writer->shm, mapping, (uint32_t)channel, writer->place);
     if (lane < 0)
         return lane;
-    ring = segment_ring(&holding->segment, (uint32_t)lane);
-    ring_writer_start(&writer->ring, &ring, holding->segment.layout.channels[channel].overflow == LAYOUT_REJECT);
+    ring = segment_ring(&mapping->segment, (uint32_t)lane);
+    ring_writer_start(&writer->ring, &ring, mapping->segment.layout.channels[channel].overflow == LAYOUT_REJECT);
     writer->lane = (uint32_t)lane;
-    writer->place = writer->lane - holding->segment.layout.channels[channel].lane_first;
-    writer->holding = holding;
+    writer->place = writer->lane - mapping->segment.layout.channels[channel].lane_first;
+    writer->mapping = mapping;
     return 0;
 }
 
-static void writer_leave(struct shared_memory_writer *writer, struct holding *holding, uint32_t lane)
+static void writer_leave(struct shared_memory_writer *writer, struct mapping *mapping, uint32_t lane)
 {
-    attachment_give_lane(writer->shm, holding, lane);
-    attachment_release(writer->shm, holding);
+    attachment_give_lane(writer->shm, mapping, lane);
+    attachment_release(writer->shm, mapping);
 }
 
 int shared_memory_writer_open(struct shared_memory *shm, const char *channel, struct shared_memory_writer **out)
 {
     struct shared_memory_writer *writer;
-    struct holding *holding;
+    struct mapping *mapping;
     int rc;
 
     *out = NULL;
@@ -59,12 +59,12 @@ int shared_memory_writer_open(struct shared_memory *shm, const char *channel, st
         return handle_fail_plain(-ENOMEM, "out of memory");
     writer->shm = shm;
     memcpy(writer->channel, channel, strlen(channel) + 1);
-    if ((rc = attachment_live(shm, &holding)) < 0) {
+    if ((rc = attachment_live(shm, &mapping)) < 0) {
         free(writer);
         return rc;
     }
-    if ((rc = writer_enter(writer, holding)) < 0) {
-        attachment_release(shm, holding);
+    if ((rc = writer_enter(writer, mapping)) < 0) {
+        attachment_release(shm, mapping);
         free(writer);
         return rc;
     }
@@ -79,7 +79,7 @@ void shared_memory_writer_close(struct shared_memory_writer *writer)
         return;
     /* In a child the lane is the parent's: only the memory is given back. */
     if (handle_check_fork(writer->shm) == 0)
-        writer_leave(writer, writer->holding, writer->lane);
+        writer_leave(writer, writer->mapping, writer->lane);
     attachment_drop(writer->shm);
     free(writer);
 }
@@ -87,7 +87,7 @@ void shared_memory_writer_close(struct shared_memory_writer *writer)
 /* The gateway has replaced the segment: go on in the new one. Off the usual path, so it may call the system. */
 static int writer_move(struct shared_memory_writer *writer)
 {
-    struct holding *stale = writer->holding, *fresh;
+    struct mapping *stale = writer->mapping, *fresh;
     uint32_t stale_lane = writer->lane;
     int rc = attachment_renew(writer->shm, stale, &fresh);
 
@@ -113,7 +113,7 @@ int shared_memory_writer_write(struct shared_memory_writer *writer, const void *
     message.time_ns = platform_time_ns();
     if ((rc = handle_check_fork(writer->shm)) < 0)
         return rc;
-    if (ring_retired(writer->holding->segment.header) && (rc = writer_move(writer)) < 0)
+    if (ring_retired(writer->mapping->segment.header) && (rc = writer_move(writer)) < 0)
         return rc;
     if (size > writer->ring.ring.max_payload)
         return handle_fail(-EMSGSIZE, "channel %s: payload of %zu bytes, max_payload is %u: shorten it or raise max_payload in gateway.ini",
@@ -121,7 +121,7 @@ int shared_memory_writer_write(struct shared_memory_writer *writer, const void *
     message.size = (uint32_t)size;
     if ((rc = ring_write(&writer->ring, &message)) < 0)
         return handle_fail_plain(rc, "the channel's ring is full (overflow = reject): try again when the gateway has published some");
-    segment = &writer->holding->segment;
+    segment = &writer->mapping->segment;
     sleep = ring_notify(segment->header, segment->dirty, writer->lane);
     if (sleep != 0) {
         platform_doorbell_post(segment->doorbell);

@@ -177,8 +177,8 @@ static void test_killed_waiter_spoils_nothing(void)
     mended = post_ns((sem_t *)fixture_segment.doorbell);
     printf("  post and take back: %.0f ns, with a dead waiter %.0f ns, after the next start %.0f ns\n", fresh, spoiled, mended);
     ring_sleep(fixture_segment.header);
-    segment_summon_gateway(&fixture_segment);
-    segment_summon_gateway(&fixture_segment);
+    segment_wake_gateway(&fixture_segment);
+    segment_wake_gateway(&fixture_segment);
     CHECK_EQUAL(sem_getvalue((sem_t *)fixture_segment.doorbell, &value), 0);
     CHECK_EQUAL(value, 1);
 }

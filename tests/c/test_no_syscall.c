@@ -155,7 +155,7 @@ static void test_sleeping_gateway_is_rung_once(void)
     ring_sleep(fixture_segment.header);
     for (int i = 0; i < 1000; i++)
         shared_memory_write("out", "x", 1);
-    segment_summon_gateway(&fixture_segment);
+    segment_wake_gateway(&fixture_segment);
     sem_getvalue(bell(), &value);
     fixture_kill(&waiter);
     CHECK_EQUAL(value, 1);

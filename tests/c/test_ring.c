@@ -161,9 +161,9 @@ static void test_overwrite_during_a_look_is_noticed(void)
     CHECK_EQUAL(write_next(&writer, 16), 0);
     CHECK_EQUAL(ring_peek(&made.ring, 0, &message), 0);
     CHECK_EQUAL(write_next(&writer, 16), 0);
-    CHECK_EQUAL(ring_still(&made.ring, 0), 1);
+    CHECK_EQUAL(ring_validate(&made.ring, 0), 1);
     CHECK_EQUAL(write_next(&writer, 16), 0);
-    CHECK_EQUAL(ring_still(&made.ring, 0), 0);
+    CHECK_EQUAL(ring_validate(&made.ring, 0), 0);
     CHECK_EQUAL(read_right(0), -ESTALE);
     CHECK_EQUAL(ring_resync(&made.ring, 0), 1);
 }
@@ -178,7 +178,7 @@ static void test_announced_overwrite_is_noticed(void)
     CHECK_EQUAL(write_next(&writer, 16), 0);
     CHECK_EQUAL(ring_peek(&made.ring, 0, &message), 0);
     ring_slot(&made.ring, 2)->state = 2 * 2 + 1;
-    CHECK_EQUAL(ring_still(&made.ring, 0), 0);
+    CHECK_EQUAL(ring_validate(&made.ring, 0), 0);
     CHECK_EQUAL(read_right(0), -ESTALE);
     CHECK_EQUAL(ring_resync(&made.ring, 0), 1);
     CHECK_EQUAL(read_right(1), 16);
@@ -218,7 +218,7 @@ static void test_takeover_between_commit_and_head(void)
             CHECK_EQUAL(write_next(&writer, 16), 0);
         made.lane->head = before;
         CHECK_EQUAL(read_right(before), 16);
-        CHECK_EQUAL(ring_stuck(&made.ring, before + 1), 0);
+        CHECK_EQUAL(ring_check_damage(&made.ring, before + 1), 0);
         ring_writer_start(&writer, &made.ring, 0);
         CHECK_EQUAL(writer.next, before + 1);
         CHECK_EQUAL(ring_head(&made.ring), before + 1);
@@ -289,14 +289,14 @@ static void test_notify_posts_once(void)
     CHECK_EQUAL(ring_notify(&header, dirty, 64), sleep);
     ring_posted(&header, sleep);
     CHECK_EQUAL(ring_notify(&header, dirty, 64), 0);
-    CHECK_EQUAL(ring_summon(&header), 0);
+    CHECK_EQUAL(ring_notify_event(&header), 0);
     CHECK_EQUAL(ring_any_dirty(dirty, 1), 0);
     CHECK_EQUAL(ring_take_dirty(dirty, 1), 1);
     ring_sleep(&header);
-    later = ring_summon(&header);
+    later = ring_notify_event(&header);
     CHECK(later != 0 && later != sleep);
     ring_posted(&header, sleep);
-    CHECK_EQUAL(ring_summon(&header), later);
+    CHECK_EQUAL(ring_notify_event(&header), later);
     ring_wake(&header);
     CHECK_EQUAL(ring_notify(&header, dirty, 1), 0);
 }

@@ -44,9 +44,9 @@ static int step(uint64_t *next)
         *next = ring_resync(&made.ring, *next);
     else if (rc == -EBADMSG)
         *next += 1;
-    else if (ring_stuck(&made.ring, *next) == -EBADMSG)
+    else if (ring_check_damage(&made.ring, *next) == -EBADMSG)
         *next += 1;
-    else if (ring_stuck(&made.ring, *next) == -ESTALE)
+    else if (ring_check_damage(&made.ring, *next) == -ESTALE)
         *next = ring_head(&made.ring);
     return rc == 0 && payload_right(buffer, message.size, last);
 }
@@ -167,11 +167,11 @@ static void test_damaged_slot_is_stepped_over(void)
 
     CHECK_EQUAL(start(3, 0), 0);
     ring_slot(&made.ring, 1)->state = 0;
-    CHECK_EQUAL(ring_stuck(&made.ring, 1), -EBADMSG);
+    CHECK_EQUAL(ring_check_damage(&made.ring, 1), -EBADMSG);
     CHECK_EQUAL(step(&next), 0);
     CHECK_EQUAL(next, 2);
     CHECK_EQUAL(step(&next), 1);
-    CHECK_EQUAL(ring_stuck(&made.ring, next), 0);
+    CHECK_EQUAL(ring_check_damage(&made.ring, next), 0);
 }
 
 /* Sizes beyond the slot are found out, whatever room the reader has; the message counts as damaged. */

@@ -79,7 +79,7 @@ static void *read_all(void *number)
             uint64_t further = ring_resync(&made.ring, next);
             missed += further - next;
             next = further;
-        } else if (rc != -EAGAIN || ring_stuck(&made.ring, next) != 0) {
+        } else if (rc != -EAGAIN || ring_check_damage(&made.ring, next) != 0) {
             atomic_fetch_add(&wrong, 1);
             break;
         } else {
@@ -134,7 +134,7 @@ static void *take_and_free(void *unused)
             continue;
         }
         if (message.size != 16 || !payload_right(message.payload, 16, ledger.tail) ||
-            !ring_still(&made.ring, ledger.tail))
+            !ring_validate(&made.ring, ledger.tail))
             atomic_fetch_add(&wrong, 1);
         ledger.tail++;
         ring_ledger_store(made.lane, &ledger);

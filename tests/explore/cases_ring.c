@@ -85,7 +85,7 @@ static void peek_at(uint64_t sequence)
     /* By whole words, without order, as the fastest reader could. */
     for (int i = 0; i < 2; i++)
         words[i] = atomic_load_explicit((const _Atomic uint64_t *)message.payload + i, memory_order_relaxed);
-    if (ring_still(&ring, sequence))
+    if (ring_validate(&ring, sequence))
         EXPECT(lanes_check(&message, words, NULL) == sequence + 1);
 }
 

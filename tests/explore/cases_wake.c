@@ -60,7 +60,7 @@ static void write_killed(void) { explore_mortal(1); write_lane(0, 1); }
 static void summon(void)
 {
     atomic_store_explicit(&mailbox, 1, memory_order_relaxed);
-    ring_the_bell(ring_summon(&lanes_header));
+    ring_the_bell(ring_notify_event(&lanes_header));
     EVENT_DONE |= 1;
 }
 

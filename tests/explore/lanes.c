@@ -115,7 +115,7 @@ int lanes_read(struct lanes_reader *reader)
     }
     if (rc == -EAGAIN) {
         EXPECT(state < 2 * reader->next + 2);
-        EXPECT(ring_stuck(&reader->ring, reader->next) == 0);
+        EXPECT(ring_check_damage(&reader->ring, reader->next) == 0);
         return 0;
     }
     from = reader->next;

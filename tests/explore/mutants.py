@@ -67,39 +67,39 @@ MUTANTS = [
     without("ring_write", "    atomic_store_explicit(&ring->lane->head, sequence + 1, RELEASE);\n", "read"),
     Mutant("ring_write", "writer->reject && ring_full(writer)", "0 && ring_full(writer)", "reject"),
     Mutant("ring_write", "rejected + 1", "rejected", "reject"),
-    # ---- ring_peek, ring_still, ring_read ----
+    # ---- ring_peek, ring_validate, ring_read ----
     weaker("ring_peek", "&slot->state, ACQUIRE", "read", sample=True),
     Mutant("ring_peek", "state < committed(sequence)", "state < announced(sequence)", "peek"),
     Mutant("ring_peek", "ring_head(ring) > sequence ? -ESTALE : -EAGAIN", "-EAGAIN", "read"),
     Mutant("ring_peek", "ring_head(ring) > sequence ? -ESTALE : -EAGAIN", "-ESTALE", "read-topic peek newest", reason=UNDAMAGED),
-    Mutant("ring_peek", "ring_still(ring, sequence) ? -EBADMSG : -ESTALE", "-EBADMSG", "read-topic peek newest", reason=UNDAMAGED),
+    Mutant("ring_peek", "ring_validate(ring, sequence) ? -EBADMSG : -ESTALE", "-EBADMSG", "read-topic peek newest", reason=UNDAMAGED),
     Mutant("ring_peek", "if (state > committed(sequence))", "if (0)", "read-topic peek newest",
-           reason="ring_still finds the overwrite too; the early look only spares the copy, and keeps damaged slots apart"),
-    without("ring_still", "    atomic_thread_fence(ACQUIRE);\n", "read peek", sample=True),
-    weaker("ring_still", "atomic_thread_fence(ACQUIRE", "read peek", order="RELEASE"),
-    Mutant("ring_still", "== committed(sequence)", ">= committed(sequence)", "read peek"),
-    Mutant("ring_still", "return atomic_load", "return 1 || atomic_load", "read peek"),
-    Mutant("ring_read", "return ring_still(ring, sequence) ? 0 : -ESTALE", "return 0", "read", sample=True),
-    Mutant("ring_read", "ring_still(ring, sequence) ? -EMSGSIZE : -ESTALE", "-EMSGSIZE", "read-small"),
+           reason="ring_validate finds the overwrite too; the early look only spares the copy, and keeps damaged slots apart"),
+    without("ring_validate", "    atomic_thread_fence(ACQUIRE);\n", "read peek", sample=True),
+    weaker("ring_validate", "atomic_thread_fence(ACQUIRE", "read peek", order="RELEASE"),
+    Mutant("ring_validate", "== committed(sequence)", ">= committed(sequence)", "read peek"),
+    Mutant("ring_validate", "return atomic_load", "return 1 || atomic_load", "read peek"),
+    Mutant("ring_read", "return ring_validate(ring, sequence) ? 0 : -ESTALE", "return 0", "read", sample=True),
+    Mutant("ring_read", "ring_validate(ring, sequence) ? -EMSGSIZE : -ESTALE", "-EMSGSIZE", "read-small"),
     Mutant("ring_read", "    copy_out(buffer, payload_of(slot), message->size);\n",
-           "    rc = ring_still(ring, sequence) ? 0 : -ESTALE;\n    copy_out(buffer, payload_of(slot), message->size);\n"
+           "    rc = ring_validate(ring, sequence) ? 0 : -ESTALE;\n    copy_out(buffer, payload_of(slot), message->size);\n"
            "    if (!topic) {\n        message->payload = buffer;\n        return rc;\n    }\n", "read"),
     Mutant("ring_read", "    if (topic && message->topic_size > 0)\n        copy_out(topic, topic_of(ring, slot), message->topic_size);\n"
-           "    message->payload = buffer;\n    message->topic = topic;\n    return ring_still(ring, sequence) ? 0 : -ESTALE;",
-           "    message->payload = buffer;\n    message->topic = topic;\n    rc = ring_still(ring, sequence) ? 0 : -ESTALE;\n"
+           "    message->payload = buffer;\n    message->topic = topic;\n    return ring_validate(ring, sequence) ? 0 : -ESTALE;",
+           "    message->payload = buffer;\n    message->topic = topic;\n    rc = ring_validate(ring, sequence) ? 0 : -ESTALE;\n"
            "    if (topic && message->topic_size > 0)\n        copy_out(topic, topic_of(ring, slot), message->topic_size);\n    return rc;", "read-topic"),
     Mutant("copy_in", "word = 0;\n        memcpy(&word, bytes, size);\n        atomic_store_explicit(to, word, RELAXED);", "word = 0;", "read"),
-    # ---- ring_resync, ring_stuck, ring_head ----
+    # ---- ring_resync, ring_check_damage, ring_head ----
     Mutant("ring_resync", "return head - slots", "return head - slots + 1", "read read-lapped newest"),
     Mutant("ring_resync", "return head - slots", "return head - slots - 1", "read read-lapped"),
     Mutant("ring_resync", "return head - slots", "return head", "read read-lapped newest"),
     Mutant("ring_resync", "return sequence + 1", "return sequence", "read"),
     weaker("ring_resync", "ACQUIRE", "read newest", reason="only the value is compared, and ring_head's acquire has made at least this one visible"),
     Mutant("ring_resync", " >= committed(head - 1)", " >= 0", "read newest", reason=UNDAMAGED),
-    weaker("ring_stuck", "ACQUIRE", "read-topic read-unlapped take-over",
+    weaker("ring_check_damage", "ACQUIRE", "read-topic read-unlapped take-over",
            reason="only the value is compared, and ring_head's acquire has made at least this one visible"),
-    Mutant("ring_stuck", "sequence > head + 1", "sequence > head", "read"),
-    Mutant("ring_stuck", "    uint64_t head = ring_head(ring);",
+    Mutant("ring_check_damage", "sequence > head + 1", "sequence > head", "read"),
+    Mutant("ring_check_damage", "    uint64_t head = ring_head(ring);",
            "    uint64_t state = atomic_load_explicit(&slot_at(ring, sequence)->state, ACQUIRE);\n    uint64_t head = ring_head(ring);\n\n"
            "    if (head > sequence && state < committed(sequence))\n        return -EBADMSG;", "read"),
     weaker("ring_head", "ACQUIRE", "read", sample=True),
@@ -148,8 +148,8 @@ MUTANTS = [
     Mutant("ring_any_dirty", "        if (atomic_load_explicit(&dirty[word], SEQ_CST) != 0)\n            return 1;", "        (void)dirty;", "doorbell"),
     weaker("ring_wake", "SEQ_CST", "doorbell summon",
            reason="a writer that still sees the sleep posts once too often, and ring_posted's number keeps that harmless"),
-    without("ring_summon", "    atomic_thread_fence(SEQ_CST);\n", "summon"),
-    weaker("ring_summon", "gateway_sleeps, SEQ_CST", "summon", reason=FENCED),
+    without("ring_notify_event", "    atomic_thread_fence(SEQ_CST);\n", "summon"),
+    weaker("ring_notify_event", "gateway_sleeps, SEQ_CST", "summon", reason=FENCED),
     # ---- Sleeping readers ----
     weaker("ring_reader_sleep", "wake_word, SEQ_CST", "wake"),
     weaker("ring_reader_sleep", "1, SEQ_CST", "wake", reason=FENCED),

@@ -21,7 +21,7 @@ static void use_lane(const struct segment *segment, uint32_t lane)
     for (int i = 0; topic && i < 40; i++) {
         int rc = ring_read(&ring, next, &message, buffer, sizeof(buffer), topic);
 
-        if (rc == -EAGAIN && ring_stuck(&ring, next) == 0)
+        if (rc == -EAGAIN && ring_check_damage(&ring, next) == 0)
             break;
         next = rc == 0 || rc == -EBADMSG ? next + 1 : rc == -EMSGSIZE ? next + 1 : ring_resync(&ring, next);
     }

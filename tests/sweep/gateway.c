@@ -99,7 +99,7 @@ void gateway_take(struct gateway *gateway, uint32_t number, unsigned limit)
         int rc = ring_read(&lane->ring, lane->next, &message, buffer, sizeof(buffer), NULL);
 
         if (rc == -EAGAIN) {
-            if (ring_stuck(&lane->ring, lane->next) != 0)
+            if (ring_check_damage(&lane->ring, lane->next) != 0)
                 violation("the gateway is stuck at message %llu of lane %u", (unsigned long long)lane->next, number);
             break;
         }

@@ -1,6 +1,6 @@
-/* handles.h: what the public handles share: an attachment, the segments its handles are on, and the reason of a failure. */
-#ifndef SHMGATE_HANDLES_H
-#define SHMGATE_HANDLES_H
+/* handles_internal.h: what the public handles share: an attachment, the segments its handles are on, and the reason of a failure. */
+#ifndef SHMGATE_HANDLES_INTERNAL_H
+#define SHMGATE_HANDLES_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "shared_memory.h"
 
 /* A mapped segment, shared by the handles of one attachment. */
-struct holding {
+struct mapping {
     struct segment segment;
     unsigned references;               /* guarded by the attachment's lock, like all below */
     unsigned char *lane_held;          /* a lane: 1 when a writer of this attachment has it; a lock does not tell, it is the same holder */
@@ -21,7 +21,7 @@ struct shared_memory {
     unsigned fork_count;               /* platform_fork_count() of the process that attached */
     atomic_uint references;            /* the caller's, and one a handle */
     pthread_mutex_t lock;
-    struct holding *current;           /* the segment that has the name, as far as this attachment knows */
+    struct mapping *current;           /* the segment that has the name, as far as this attachment knows */
     char *topic;                       /* of the last shared_memory_channel_counters */
 };
 
@@ -38,22 +38,22 @@ void attachment_hold(struct shared_memory *shm);
 void attachment_drop(struct shared_memory *shm);
 
 /* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that cannot be attached. */
-int attachment_live(struct shared_memory *shm, struct holding **holding);
+int attachment_live(struct shared_memory *shm, struct mapping **mapping);
 
 /* The same for a call that begins with it: -EPERM after a fork. */
-int attachment_follow(struct shared_memory *shm, struct holding **holding);
+int attachment_follow(struct shared_memory *shm, struct mapping **mapping);
 
 /* -EROFS with the reason when the attachment is for looking only. */
 int handle_check_writable(const struct shared_memory *shm);
 
 /* The segment that came after `stale`, which is retired, with one more reference. -errno when it cannot be attached. */
-int attachment_renew(struct shared_memory *shm, const struct holding *stale, struct holding **fresh);
+int attachment_renew(struct shared_memory *shm, const struct mapping *stale, struct mapping **fresh);
 
 /* Give a reference back. */
-void attachment_release(struct shared_memory *shm, struct holding *holding);
+void attachment_release(struct shared_memory *shm, struct mapping *mapping);
 
 /* Take a free lane of the channel, the `first` of it (from 0) if that can be had: its number in the segment, or -EBUSY. */
-int attachment_take_lane(struct shared_memory *shm, struct holding *holding, uint32_t channel, uint32_t first);
-void attachment_give_lane(struct shared_memory *shm, struct holding *holding, uint32_t lane);
+int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t channel, uint32_t first);
+void attachment_give_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t lane);
 
 #endif

@@ -1,6 +1,6 @@
-/* segment_open.h: what segment.c and segment_serve.c share, and nobody else calls: opening an object and saying what is wrong with it. */
-#ifndef SHMGATE_SEGMENT_OPEN_H
-#define SHMGATE_SEGMENT_OPEN_H
+/* segment_internal.h: what segment.c and segment_serve.c share, and nobody else calls: opening an object and saying what is wrong with it. */
+#ifndef SHMGATE_SEGMENT_INTERNAL_H
+#define SHMGATE_SEGMENT_INTERNAL_H
 
 #include "segment.h"
 
