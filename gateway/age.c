@@ -51,7 +51,8 @@ uint64_t age_expires_ns(const struct age *age, uint64_t max_age_ms)
         end = add(age->arrival_ns, age->expiry_s * SECOND_NS);
     if (max_age_ms > 0) {
         uint64_t made_ns = age->made_ns > 0 && age->made_ns < age->arrival_ns ? age->made_ns : age->arrival_ns;
-        uint64_t limit = max_age_ms > UINT64_MAX / MILLISECOND_NS ? UINT64_MAX : add(made_ns, max_age_ms * MILLISECOND_NS);
+        uint64_t limit = max_age_ms > UINT64_MAX / MILLISECOND_NS ? UINT64_MAX
+                                                                  : add(made_ns, max_age_ms * MILLISECOND_NS);
 
         end = limit < end ? limit : end;
     }

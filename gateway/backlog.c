@@ -1,4 +1,5 @@
-/* backlog.c: the streams of the spool that are on their way to the broker, and the counters of those whose segment is gone. See backlog.h. */
+/* backlog.c: the streams of the spool that are on their way to the broker, and the counters of those whose segment is
+ * gone. See backlog.h. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,9 +48,13 @@ int backlog_refresh(struct backlog *backlog)
             return -ENOMEM;
         line->backlog = backlog;
         line->stream = stream;
-        line->channel = (struct outward_channel){.name = stream->source.channel, .topic = stream->source.topic, .qos = stream->source.qos,
-                                                 .retain = stream->source.retain, .source = stream->source.source,
-                                                 .live_first = now && now->live_first, .batch_max = now ? now->batch_max : 1,
+        line->channel = (struct outward_channel){.name = stream->source.channel,
+                                                 .topic = stream->source.topic,
+                                                 .qos = stream->source.qos,
+                                                 .retain = stream->source.retain,
+                                                 .source = stream->source.source,
+                                                 .live_first = now && now->live_first,
+                                                 .batch_max = now ? now->batch_max : 1,
                                                  .batch_format = now ? now->batch_format : FRAME_NONE};
         backlog->earlier_unsent |= backlog_line_is_earlier(line);
         flight_lane_init(&line->flight, line, line->channel.qos, backlog_line_answered);
@@ -59,7 +64,8 @@ int backlog_refresh(struct backlog *backlog)
     return 0;
 }
 
-/* Whether the stream is of a segment that has lanes in memory: the present one, or one of those that are being drained. */
+/* Whether the stream is of a segment that has lanes in memory: the present one, or one of those that are being drained.
+ */
 static int has_segment(const struct line *line, const struct segment *olds)
 {
     for (int i = 0; olds && i < SEGMENT_OLD_MAX; i++)
@@ -68,8 +74,10 @@ static int has_segment(const struct line *line, const struct segment *olds)
     return !backlog_line_is_earlier(line);
 }
 
-/* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever taken of them. */
-static uint64_t sum_earlier(const struct backlog *backlog, const char *channel, const struct segment *olds, struct ring_spooled *sum)
+/* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever
+ * taken of them. */
+static uint64_t sum_earlier(const struct backlog *backlog, const char *channel, const struct segment *olds,
+                            struct ring_spooled *sum)
 {
     uint64_t taken = 0;
 
@@ -89,7 +97,8 @@ static uint64_t sum_earlier(const struct backlog *backlog, const char *channel, 
     return taken;
 }
 
-/* The segment that carries the counters of those that are no more: the oldest, which hands them on when it is settled. */
+/* The segment that carries the counters of those that are no more: the oldest, which hands them on when it is settled.
+ */
 static const struct segment *find_oldest(const struct backlog *backlog)
 {
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
@@ -98,7 +107,8 @@ static const struct segment *find_oldest(const struct backlog *backlog)
     return backlog->present;
 }
 
-/* Once, when the file can be read: agree with the segments on what was ever taken of the messages of segments that are no more. */
+/* Once, when the file can be read: agree with the segments on what was ever taken of the messages of segments that are
+ * no more. */
 static void agree(struct backlog *backlog)
 {
     const struct segment *oldest = find_oldest(backlog);
@@ -115,7 +125,8 @@ static void agree(struct backlog *backlog)
         uint64_t taken = sum_earlier(backlog, oldest->layout.channels[i].name, backlog->olds, &sum);
 
         ring_carried_load(channel, &carried);
-        /* The file is right. Messages of before a reboot are as good as written and taken here; those that it has forgotten are lost. */
+        /* The file is right. Messages of before a reboot are as good as written and taken here; those that it has
+         * forgotten are lost. */
         if (taken > carried.taken)
             carried.written += taken - carried.taken;
         else
@@ -125,8 +136,9 @@ static void agree(struct backlog *backlog)
     }
 }
 
-int backlog_create(struct backlog **out, struct spool *spool, const struct segment *present, const struct outward_channel *channels,
-                   const struct segment *olds, int created, struct flight *flight, outward_send send, void *context)
+int backlog_create(struct backlog **out, struct spool *spool, const struct segment *present,
+                   const struct outward_channel *channels, const struct segment *olds, int created,
+                   struct flight *flight, outward_send send, void *context)
 {
     struct backlog *backlog = calloc(1, sizeof(*backlog));
 
@@ -178,7 +190,8 @@ void backlog_skip(struct backlog *backlog, struct spool_stream *stream, uint64_t
         line->next = next;
 }
 
-void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, uint32_t count, enum flight_answer answer)
+void backlog_answer(struct backlog *backlog, struct spool_stream *stream, uint64_t sequence, uint32_t count,
+                    enum flight_answer answer)
 {
     struct line *line = stream->line;
 
@@ -194,8 +207,10 @@ _Static_assert((int)LAYOUT_SPOOL_DROPS == (int)SPOOL_DROP_REASONS, "the kinds of
 
 void backlog_settle(struct backlog *backlog)
 {
-    static const enum layout_spool states[] = {[SPOOL_STATE_OFF] = LAYOUT_SPOOL_FAILED, [SPOOL_STATE_OK] = LAYOUT_SPOOL_OK,
-                                               [SPOOL_STATE_FULL] = LAYOUT_SPOOL_FULL, [SPOOL_STATE_FAILED] = LAYOUT_SPOOL_FAILED};
+    static const enum layout_spool states[] = {[SPOOL_STATE_OFF] = LAYOUT_SPOOL_FAILED,
+                                               [SPOOL_STATE_OK] = LAYOUT_SPOOL_OK,
+                                               [SPOOL_STATE_FULL] = LAYOUT_SPOOL_FULL,
+                                               [SPOOL_STATE_FAILED] = LAYOUT_SPOOL_FAILED};
     struct ring_spooled sum;
 
     ring_set_spool(backlog->present->header, states[spool_state(backlog->spool)], spool_bytes(backlog->spool));

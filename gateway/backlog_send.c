@@ -1,7 +1,8 @@
 /* backlog_send.c: what is sent from the spool next, and when. See backlog.h.
  *
  * The happy path of a message:
- *   1. pump_line reads it from the file, with others behind it where the channel batches, and hands it to the MQTT client with a token
+ *   1. pump_line reads it from the file, with others behind it where the channel batches, and hands it to the MQTT
+ * client with a token
  *   2. the answer comes back by token; backlog_line_answered tells the spool, which deletes it with the next batch
  * What can go wrong:
  *   - failed in step 1 or 2: sending begins again at that message
@@ -97,8 +98,9 @@ static int add(struct frame *frame, const struct spool_message *stored)
     return frame_add(frame, stored->size, stored->time_ns);
 }
 
-/* Read up to `most` messages into the frame: the first at or above line->next, which is noted in *first, and those that follow it without a gap. Returns 0; -ENOENT there
- * is none; -EBADMSG it cannot be one of ours; another -errno: not now. */
+/* Read up to `most` messages into the frame: the first at or above line->next, which is noted in *first, and those that
+ * follow it without a gap. Returns 0; -ENOENT there is none; -EBADMSG it cannot be one of ours; another -errno: not
+ * now. */
 static int gather(struct line *line, uint32_t most, struct spool_message *first)
 {
     struct backlog *backlog = line->backlog;
@@ -110,7 +112,8 @@ static int gather(struct line *line, uint32_t most, struct spool_message *first)
         return rc;
     frame_begin(frame, FRAME_NONE, 0);
     while (added > 0 && frame->count < most) {
-        rc = spool_next(backlog->spool, line->stream, frame->count == 0 ? line->next : first->sequence + frame->count, &stored);
+        rc = spool_next(backlog->spool, line->stream, frame->count == 0 ? line->next : first->sequence + frame->count,
+                        &stored);
         if (rc < 0 || stored.sequence >= line->stream->ledger.next || stored.size > LAYOUT_PAYLOAD_MAX) {
             rc = rc < 0 ? rc : -EBADMSG;
             break;
@@ -130,7 +133,8 @@ static int gather(struct line *line, uint32_t most, struct spool_message *first)
     return frame->count > 0 ? 0 : rc;
 }
 
-/* Send the line's next message, with up to `most` samples. Returns 1 sent or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
+/* Send the line's next message, with up to `most` samples. Returns 1 sent or stepped over; 0 nothing to send now;
+ * -EAGAIN the client takes no more. */
 static int send_next(struct line *line, uint32_t most)
 {
     struct backlog *backlog = line->backlog;
@@ -149,8 +153,14 @@ static int send_next(struct line *line, uint32_t most)
     }
     if (rc < 0)
         return 0;
-    message = (struct outward_message){.topic = line->channel.topic, .payload = frame->bytes, .size = frame->size, .sequence = first.sequence, .time_ns = first.time_ns,
-                                       .generation = source->generation, .lane = source->lane, .boot = source->boot};
+    message = (struct outward_message){.topic = line->channel.topic,
+                                       .payload = frame->bytes,
+                                       .size = frame->size,
+                                       .sequence = first.sequence,
+                                       .time_ns = first.time_ns,
+                                       .generation = source->generation,
+                                       .lane = source->lane,
+                                       .boot = source->boot};
     token = flight_add(backlog->flight, &line->flight, first.sequence, frame->count, 0);
     rc = backlog->send(backlog->context, &line->channel, &message, token);
     if (rc < 0) {
@@ -184,7 +194,8 @@ static int pump_line(struct line *line)
     return steps;
 }
 
-/* The generation whose turn it is: that of the first stream of an earlier segment that has something to send; otherwise the present one. */
+/* The generation whose turn it is: that of the first stream of an earlier segment that has something to send; otherwise
+ * the present one. */
 static uint64_t generation_in_turn(struct backlog *backlog)
 {
     backlog->earlier_unsent = 1;
@@ -248,8 +259,8 @@ int backlog_before(const struct backlog *backlog, const char *channel, const str
     if (stream && backlog_unsent(stream))
         return 1;
     for (size_t i = 0; backlog->earlier_unsent && i < backlog->line_count; i++)
-        if (backlog_line_is_earlier(backlog->lines[i]) && backlog_line_unsent(backlog->lines[i]) && strcmp(backlog->lines[i]->channel.name, channel) == 0)
+        if (backlog_line_is_earlier(backlog->lines[i]) && backlog_line_unsent(backlog->lines[i]) &&
+            strcmp(backlog->lines[i]->channel.name, channel) == 0)
             return 1;
     return 0;
 }
-

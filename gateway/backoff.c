@@ -1,7 +1,8 @@
 /* backoff.c: when to try to connect next. See backoff.h. */
 #include "backoff.h"
 
-/* xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016): ample for jitter. */
+/* xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016): ample for
+ * jitter. */
 static uint64_t next_random(struct backoff *backoff)
 {
     uint64_t x = backoff->random;
@@ -13,7 +14,8 @@ static uint64_t next_random(struct backoff *backoff)
     return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-void backoff_init(struct backoff *backoff, uint64_t base_ms, uint64_t cap_ms, uint64_t stable_ms, unsigned uri_count, uint64_t seed)
+void backoff_init(struct backoff *backoff, uint64_t base_ms, uint64_t cap_ms, uint64_t stable_ms, unsigned uri_count,
+                  uint64_t seed)
 {
     *backoff = (struct backoff){
         .base_ms = base_ms,

@@ -21,8 +21,10 @@ static void report_failure(const char *path, int status, config_report report, v
     report(context, path, 0, message);
 }
 
-/* Read all files and look at what they amount to. Returns 0, with faults gathered; or -errno, which has been reported. */
-static int read_files(struct config_reader *reader, const struct config_files *files, config_report report, void *context)
+/* Read all files and look at what they amount to. Returns 0, with faults gathered; or -errno, which has been reported.
+ */
+static int read_files(struct config_reader *reader, const struct config_files *files, config_report report,
+                      void *context)
 {
     int status;
 
@@ -45,11 +47,11 @@ static int read_files(struct config_reader *reader, const struct config_files *f
 int config_load(struct config *config, const char *path, config_report report, void *context)
 {
     struct config_reader reader;
-    struct config_files files = { 0 };
+    struct config_files files = {0};
     char reason[REASON_SIZE] = "out of memory";
     int status;
 
-    *config = (struct config){ .path = strdup(path) };
+    *config = (struct config){.path = strdup(path)};
     status = config_reader_begin(&reader, config);
     if (status == 0)
         status = config->path ? config_files_find(&files, path, reason, sizeof(reason)) : -ENOMEM;
@@ -91,7 +93,7 @@ void config_free(struct config *config)
     free(config->spool_path);
     free(config->metrics_listen);
     free(config->path);
-    *config = (struct config){ 0 };
+    *config = (struct config){0};
 }
 
 /* Read up to `size` bytes from the start of `path`. Returns their number or -errno. */

@@ -15,8 +15,8 @@
 #include "utf8.h"
 
 #define REASON_SIZE 256
-#define SHOWN 80               /* bytes of a topic shown in a message */
-#define TOPIC_ROOM 256         /* bytes of topic for a filter with wildcards, unless topic_max says otherwise */
+#define SHOWN 80       /* bytes of a topic shown in a message */
+#define TOPIC_ROOM 256 /* bytes of topic for a filter with wildcards, unless topic_max says otherwise */
 
 static unsigned line_of(const struct config_origin *origin, enum config_section section, const char *key)
 {
@@ -63,29 +63,32 @@ static int has_tls(const struct config *config)
 }
 
 /* Report files that hold no certificate or key. Files that cannot be read have been reported with their values. */
-static void check_tls_files(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
+static void check_tls_files(const struct config *config, const struct config_origins *origins,
+                            struct config_faults *faults)
 {
     int pair = config->cert_file && config->key_file;
     const char *setting;
     char error[320];
 
-    if (has_tls(config) && tls_files_check(config->ca_file, pair ? config->cert_file : NULL, pair ? config->key_file : NULL, &setting,
-                                           error, sizeof(error)) < 0)
+    if (has_tls(config) && tls_files_check(config->ca_file, pair ? config->cert_file : NULL,
+                                           pair ? config->key_file : NULL, &setting, error, sizeof(error)) < 0)
         config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", error);
 }
 
 /* A secret that everybody on the machine can read is none. */
-static void check_secret(const char *key, const char *path, const struct config_origins *origins, struct config_faults *faults)
+static void check_secret(const char *key, const char *path, const struct config_origins *origins,
+                         struct config_faults *faults)
 {
     struct stat status;
 
     if (path && stat(path, &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)))
-        config_faults_add(faults, mqtt_line(origins, key), "%s %s: everybody on this machine can read or change it: chmod o-rw %s", key, path, path);
+        config_faults_add(faults, mqtt_line(origins, key),
+                          "%s %s: everybody on this machine can read or change it: chmod o-rw %s", key, path, path);
 }
 
 static void check_mqtt(const struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
-    static const char *const tls_keys[] = { "ca_file", "cert_file", "key_file" };
+    static const char *const tls_keys[] = {"ca_file", "cert_file", "key_file"};
     unsigned section_line = origins->sections[CONFIG_SECTION_MQTT].line;
     unsigned password = mqtt_line(origins, "password_file"), cert = mqtt_line(origins, "cert_file");
     unsigned key = mqtt_line(origins, "key_file");
@@ -138,13 +141,14 @@ static void check_topic(const struct config *config, const struct config_channel
 {
     char reason[REASON_SIZE], topic[SHOWN];
     size_t size = strlen(channel->topic);
-    int status = channel->direction == LAYOUT_PUBLISH ? route_topic_valid(channel->topic, size, reason, sizeof(reason))
-                                                      : route_filter_valid(channel->topic, size, reason,
-                                                              sizeof(reason));
+    int status = channel->direction == LAYOUT_PUBLISH
+                     ? route_topic_valid(channel->topic, size, reason, sizeof(reason))
+                     : route_filter_valid(channel->topic, size, reason, sizeof(reason));
 
     utf8_escape(topic, sizeof(topic), channel->topic, size);
     if (size > LAYOUT_TOPIC_MAX)
-        config_faults_add(faults, line, "topic %s: it has %zu bytes once it is filled in; MQTT takes %d", topic, size, LAYOUT_TOPIC_MAX);
+        config_faults_add(faults, line, "topic %s: it has %zu bytes once it is filled in; MQTT takes %d", topic, size,
+                          LAYOUT_TOPIC_MAX);
     else if (status < 0)
         config_faults_add(faults, line, "topic %s: %s", topic, reason);
     else if (channel->direction == LAYOUT_PUBLISH && strncmp(channel->topic, "$SYS", 4) == 0)
@@ -161,8 +165,8 @@ static void set_topic_max(struct config_channel *channel, unsigned line, struct 
 
     if (line == 0) {
         size_t rounded = (exact + 7) / 8 * 8;
-        channel->topic_max = wildcard ? TOPIC_ROOM : (uint32_t)(rounded > LAYOUT_TOPIC_MAX ? LAYOUT_TOPIC_MAX
-                                                                : rounded);
+        channel->topic_max = wildcard ? TOPIC_ROOM
+                                      : (uint32_t)(rounded > LAYOUT_TOPIC_MAX ? LAYOUT_TOPIC_MAX : rounded);
     } else if (!wildcard && channel->topic_max < exact) {
         config_faults_add(faults, line, "topic_max %u: the topic itself has %zu bytes", (unsigned)channel->topic_max,
                           exact);
@@ -209,11 +213,13 @@ static void check_loops(const struct config *config, const struct config_origins
             if (in->direction != LAYOUT_SUBSCRIBE || !in->topic)
                 continue;
             if (route_match(in->topic, strlen(in->topic), out->topic, strlen(out->topic)))
-                config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
-                                  "topic of [channel %s] is subscribed to by [channel %s] on %s: "
-                                  "its messages would come back", out->name, in->name,
-                                  config_faults_name_line(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
-                                                          line_of(&origins->channels[j], CONFIG_SECTION_CHANNEL, "topic"), other));
+                config_faults_add(
+                    faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
+                    "topic of [channel %s] is subscribed to by [channel %s] on %s: "
+                    "its messages would come back",
+                    out->name, in->name,
+                    config_faults_name_line(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
+                                            line_of(&origins->channels[j], CONFIG_SECTION_CHANNEL, "topic"), other));
         }
     }
 }
@@ -226,7 +232,9 @@ static int fill_topics(struct config *config, const struct config_origins *origi
     for (size_t i = 0; i < config->channel_count; i++) {
         struct config_channel *channel = &config->channels[i];
         char *filled = NULL;
-        int status = channel->topic ? config_fill_topic(channel->topic, channel->name, config->client_id, &filled, reason, sizeof(reason)) : 0;
+        int status = channel->topic ? config_fill_topic(channel->topic, channel->name, config->client_id, &filled,
+                                                        reason, sizeof(reason))
+                                    : 0;
 
         if (status == -ENOMEM)
             return status;
@@ -236,7 +244,8 @@ static int fill_topics(struct config *config, const struct config_origins *origi
         }
         if (status < 0) {
             utf8_escape(shown, sizeof(shown), channel->topic, strlen(channel->topic));
-            config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"), "topic %s: %s", shown, reason);
+            config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"), "topic %s: %s",
+                              shown, reason);
             free(filled);
             filled = NULL;
         }

@@ -17,12 +17,12 @@ struct config_origins {
     struct config_origin sections[CONFIG_SECTIONS]; /* all but the channels */
     struct config_origin *channels;                 /* as many as config->channel_count, in the same order */
     unsigned last_line;
-    unsigned broken_sections;                       /* unreadable or unknown: one may be what seems to be missing */
+    unsigned broken_sections; /* unreadable or unknown: one may be what seems to be missing */
 };
 
 /* Compute the defaults that depend on other keys or on the machine, then check `config` as a whole and add what is
- * wrong to `faults`. A key whose value was a fault by itself has a line but no value, and is not reported again. May block on the disk.
- * Returns 0 or -ENOMEM. */
+ * wrong to `faults`. A key whose value was a fault by itself has a line but no value, and is not reported again. May
+ * block on the disk. Returns 0 or -ENOMEM. */
 int config_check(struct config *config, const struct config_origins *origins, struct config_faults *faults);
 
 #endif

@@ -44,8 +44,7 @@ static int same_field(const struct config_key *key, const void *a, const void *b
     if (key->parse == config_value_uris)
         return same_uris(a, b);
     if (key->parse == config_value_string || key->parse == config_value_file || key->parse == config_value_client_id ||
-        key->parse == config_value_segment || key->parse == config_value_group ||
-        key->parse == config_value_listen)
+        key->parse == config_value_segment || key->parse == config_value_group || key->parse == config_value_listen)
         return same_strings(*(char *const *)field_a, *(char *const *)field_b);
     return memcmp(field_a, field_b, key->rule.width > 0 ? key->rule.width : sizeof(unsigned)) == 0;
 }

@@ -5,11 +5,12 @@
 #include "config.h"
 #include "config_schema.h"
 
-/* Takes one change as a line, such as "[mqtt] keepalive" or "[channel out] added"; values are not told: they may be secrets' whereabouts. */
+/* Takes one change as a line, such as "[mqtt] keepalive" or "[channel out] added"; values are not told: they may be
+ * secrets' whereabouts. */
 typedef void (*config_diff_report)(void *context, const char *line);
 
-/* Compare; each change is given to `report` (NULL: none), in the order of the table and of the channels. Returns the greatest of the changes'
- * enum config_reload, or 0 when nothing has changed. */
+/* Compare; each change is given to `report` (NULL: none), in the order of the table and of the channels. Returns the
+ * greatest of the changes' enum config_reload, or 0 when nothing has changed. */
 int config_diff(const struct config *before, const struct config *after, config_diff_report report, void *context);
 
 #endif

@@ -1,4 +1,5 @@
-/* config_faults.c: the faults of a configuration, gathered while its files are read, told in the order of their lines. */
+/* config_faults.c: the faults of a configuration, gathered while its files are read, told in the order of their lines.
+ */
 #include "config_faults.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ int config_faults_begin_file(struct config_faults *faults, const char *path, uns
     if (!files)
         return -ENOMEM;
     faults->files = files;
-    files[faults->file_count] = (struct config_faults_file){ strdup(path), before };
+    files[faults->file_count] = (struct config_faults_file){strdup(path), before};
     if (!files[faults->file_count].path)
         return -ENOMEM;
     faults->file_count++;
@@ -38,7 +39,8 @@ int config_faults_same_file(const struct config_faults *faults, unsigned line, u
     return file_of(faults, line) == file_of(faults, other);
 }
 
-const char *config_faults_name_line(const struct config_faults *faults, unsigned at, unsigned line, char out[CONFIG_FAULTS_LINE_SIZE])
+const char *config_faults_name_line(const struct config_faults *faults, unsigned at, unsigned line,
+                                    char out[CONFIG_FAULTS_LINE_SIZE])
 {
     const struct config_faults_file *file = file_of(faults, line);
 
@@ -71,7 +73,7 @@ void config_faults_add(struct config_faults *faults, unsigned line, const char *
     va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
-    faults->items[faults->count] = (struct config_fault){ line, faults->count, strdup(message) };
+    faults->items[faults->count] = (struct config_fault){line, faults->count, strdup(message)};
     if (faults->items[faults->count].message)
         faults->count++;
     else
@@ -87,7 +89,8 @@ static int compare_faults(const void *a, const void *b)
     return left->order < right->order ? -1 : left->order > right->order;
 }
 
-static void tell(const struct config_faults *faults, unsigned line, const char *message, config_report report, void *context)
+static void tell(const struct config_faults *faults, unsigned line, const char *message, config_report report,
+                 void *context)
 {
     const struct config_faults_file *file = file_of(faults, line);
 
@@ -120,5 +123,5 @@ void config_faults_free(struct config_faults *faults)
         free(faults->files[i].path);
     free(faults->files);
     free(faults->items);
-    *faults = (struct config_faults){ 0 };
+    *faults = (struct config_faults){0};
 }

@@ -1,7 +1,7 @@
 /* config_faults.h: the faults of a configuration, gathered while its files are read, told in the order of their lines.
  *
- * The lines of all files are numbered through, in the order of reading, so that a number says which file, too: line 3 of a second file that
- * follows one of 100 lines is 103. Only what is told to people is taken apart again.
+ * The lines of all files are numbered through, in the order of reading, so that a number says which file, too: line 3
+ * of a second file that follows one of 100 lines is 103. Only what is told to people is taken apart again.
  */
 #ifndef SHMGATE_CONFIG_FAULTS_H
 #define SHMGATE_CONFIG_FAULTS_H
@@ -10,9 +10,16 @@
 
 #include "config.h"
 
-struct config_fault { unsigned line; size_t order; char *message; };
+struct config_fault {
+    unsigned line;
+    size_t order;
+    char *message;
+};
 
-struct config_faults_file { char *path; unsigned before; }; /* lines of the files before it */
+struct config_faults_file {
+    char *path;
+    unsigned before;
+}; /* lines of the files before it */
 
 /* Begins as all zero; ends with config_faults_free. */
 struct config_faults {
@@ -20,7 +27,7 @@ struct config_faults {
     size_t file_count;
     struct config_fault *items;
     size_t count, capacity;
-    size_t left_out;  /* beyond CONFIG_FAULTS_MAX */
+    size_t left_out; /* beyond CONFIG_FAULTS_MAX */
     int out_of_memory;
 };
 
@@ -35,14 +42,15 @@ int config_faults_same_file(const struct config_faults *faults, unsigned line, u
 
 /* How a message at `at` names another line: "line 7", "line 7 of /etc/shmgate/gateway.d/site.ini". */
 #define CONFIG_FAULTS_LINE_SIZE 320
-const char *config_faults_name_line(const struct config_faults *faults, unsigned at, unsigned line, char out[CONFIG_FAULTS_LINE_SIZE]);
+const char *config_faults_name_line(const struct config_faults *faults, unsigned at, unsigned line,
+                                    char out[CONFIG_FAULTS_LINE_SIZE]);
 
 /* Add a fault at `line`. Text beyond 1 KiB is cut. */
 void config_faults_add(struct config_faults *faults, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Report all faults by line, those of one line in the order they were found; line 0 is that of the first file as a whole. Returns 0 when there were none,
- * -EINVAL, or -ENOMEM when one could not be kept. */
+/* Report all faults by line, those of one line in the order they were found; line 0 is that of the first file as a
+ * whole. Returns 0 when there were none, -EINVAL, or -ENOMEM when one could not be kept. */
 int config_faults_report(struct config_faults *faults, config_report report, void *context);
 
 void config_faults_free(struct config_faults *faults);

@@ -1,6 +1,7 @@
 /* config_files.h: which files make up a configuration: FILE itself, and what drops in beside it.
  *
- * For /etc/shmgate/gateway.ini these are the *.ini in /etc/shmgate/gateway.d, in the byte order of their names; those that begin with a dot are passed over.
+ * For /etc/shmgate/gateway.ini these are the *.ini in /etc/shmgate/gateway.d, in the byte order of their names; those
+ * that begin with a dot are passed over.
  */
 #ifndef SHMGATE_CONFIG_FILES_H
 #define SHMGATE_CONFIG_FILES_H
@@ -8,12 +9,12 @@
 #include <stddef.h>
 
 struct config_files {
-    char **paths;      /* `path` first */
+    char **paths; /* `path` first */
     size_t count;
 };
 
-/* On success *files must be given to config_files_free; no such folder is none that drop in. May block on the disk. -ENOMEM; -errno with the reason, which
- * names the folder. */
+/* On success *files must be given to config_files_free; no such folder is none that drop in. May block on the disk.
+ * -ENOMEM; -errno with the reason, which names the folder. */
 int config_files_find(struct config_files *files, const char *path, char *reason, size_t reason_size);
 void config_files_free(struct config_files *files);
 

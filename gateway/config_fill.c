@@ -99,13 +99,15 @@ static int add_variable(struct text *text, char *name, char *reason, size_t reas
     if (otherwise && (!value || !*value))
         value = otherwise;
     if (!value) {
-        snprintf(reason, reason_size, "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}", shown);
+        snprintf(reason, reason_size, "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}",
+                 shown);
         return -EINVAL;
     }
     return check_found(shown, value, reason, reason_size) < 0 ? -EINVAL : add(text, value, strlen(value));
 }
 
-/* What stands at `at`, behind a "{" and up to a "}", into `name`. Returns what follows the }; NULL there is none, or it is too long. */
+/* What stands at `at`, behind a "{" and up to a "}", into `name`. Returns what follows the }; NULL there is none, or it
+ * is too long. */
 static const char *cut_name(const char *at, char name[NAME_SIZE])
 {
     const char *end = strchr(at, '}');
@@ -126,7 +128,9 @@ static int add_placeholder(struct text *text, char *name, char *reason, size_t r
     if (strncmp(name, "env:", 4) == 0 && name[4] && name[4] != ':')
         return add_variable(text, name + 4, reason, reason_size);
     utf8_escape(shown, sizeof(shown), name, strlen(name));
-    snprintf(reason, reason_size, "unknown placeholder ${%s}: expected ${hostname}, ${env:NAME} or ${env:NAME:-TEXT}, or $$ for a dollar", shown);
+    snprintf(reason, reason_size,
+             "unknown placeholder ${%s}: expected ${hostname}, ${env:NAME} or ${env:NAME:-TEXT}, or $$ for a dollar",
+             shown);
     return -EINVAL;
 }
 
@@ -163,7 +167,8 @@ int config_fill_value(const char *value, char **out, char *reason, size_t reason
     return finish(&text, status, out, reason, reason_size);
 }
 
-int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, char *reason, size_t reason_size)
+int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, char *reason,
+                      size_t reason_size)
 {
     struct text text = {0};
     char name[NAME_SIZE], shown[SHOWN];

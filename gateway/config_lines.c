@@ -8,8 +8,8 @@
 
 #include "utf8.h"
 
-#define KEY_MAX 64   /* bytes; the longest key there is has fewer than 20 */
-#define SHOWN 80     /* bytes of the file shown in a message */
+#define KEY_MAX 64 /* bytes; the longest key there is has fewer than 20 */
+#define SHOWN 80   /* bytes of the file shown in a message */
 
 /* inih gives 200 bytes at first whatever its build; "KEY=@" and its end must fit. */
 _Static_assert(KEY_MAX + 8 < 200, "a key fits inih's line");
@@ -18,14 +18,14 @@ struct reader {
     FILE *file;
     const struct config_lines_taker *taker;
     struct config_faults *faults;
-    char *line;            /* the current line, NUL-terminated, without its end */
+    char *line; /* the current line, NUL-terminated, without its end */
     size_t size, capacity;
-    unsigned number;       /* of the current line */
-    int begun, at_start;   /* 1: a line has been read; the current line is the first */
-    const char *value;     /* of the current line; NULL when it was a fault */
-    size_t total;          /* bytes read so far, but for the ends of lines */
+    unsigned number;     /* of the current line */
+    int begun, at_start; /* 1: a line has been read; the current line is the first */
+    const char *value;   /* of the current line; NULL when it was a fault */
+    size_t total;        /* bytes read so far, but for the ends of lines */
     int too_long;
-    int error;             /* -errno that ended the reading */
+    int error; /* -errno that ended the reading */
 };
 
 static const char blank[] = " \t\r\v\f";
@@ -105,13 +105,13 @@ static int check_text(struct reader *reader, const char *what, const char *text)
         uint32_t code = 0;
         length = utf8_decode(text + at, size - at, &code);
         if (length == 0) {
-            config_faults_add(reader->faults, reader->number, "%s: byte %zu is not UTF-8: save the file as UTF-8",
-                              what, at + 1);
+            config_faults_add(reader->faults, reader->number, "%s: byte %zu is not UTF-8: save the file as UTF-8", what,
+                              at + 1);
             return 0;
         }
         if (utf8_is_control(code)) {
-            config_faults_add(reader->faults, reader->number, "%s: byte %zu is the control character U+%04X",
-                              what, at + 1, (unsigned)code);
+            config_faults_add(reader->faults, reader->number, "%s: byte %zu is the control character U+%04X", what,
+                              at + 1, (unsigned)code);
             return 0;
         }
     }
@@ -194,8 +194,7 @@ static void take_setting(struct reader *reader, char *line, char *out)
     if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(key) ||
         strlen(key) > KEY_MAX) {
         config_faults_add(reader->faults, reader->number,
-                          "\"%s\" is not a key: expected KEY = VALUE, in letters, digits, _ and -",
-                          shown(text, key));
+                          "\"%s\" is not a key: expected KEY = VALUE, in letters, digits, _ and -", shown(text, key));
         return;
     }
     reader->value = take_value(reader, key, trim(equals + 1));
@@ -261,7 +260,7 @@ static int handle_setting(void *user, const char *section, const char *name, con
 int config_lines_parse(FILE *file, const struct config_lines_taker *taker, struct config_faults *faults,
                        unsigned *last_line)
 {
-    struct reader reader = { .file = file, .taker = taker, .faults = faults, .number = *last_line };
+    struct reader reader = {.file = file, .taker = taker, .faults = faults, .number = *last_line};
     int status = ini_parse_stream(read_for_inih, &reader, handle_setting, &reader);
     unsigned first;
 

@@ -32,8 +32,9 @@ struct config_lines_taker {
     void (*setting)(void *context, unsigned line, const char *key, const char *value);
 };
 
-/* Read all of `file`, whose lines are numbered from *last_line + 1 on. *last_line becomes the number of its last line, of which there is at least one.
- * Returns 0, with what is wrong added to `faults`; -ENOMEM; -EFBIG; -errno when reading failed. */
+/* Read all of `file`, whose lines are numbered from *last_line + 1 on. *last_line becomes the number of its last line,
+ * of which there is at least one. Returns 0, with what is wrong added to `faults`; -ENOMEM; -EFBIG; -errno when reading
+ * failed. */
 int config_lines_parse(FILE *file, const struct config_lines_taker *taker, struct config_faults *faults,
                        unsigned *last_line);
 

@@ -11,8 +11,8 @@
 #include "utf8.h"
 
 #define REASON_SIZE 512
-#define SHOWN 80                                 /* bytes of a value shown in a message */
-#define NAME_MAX_SIZE (LAYOUT_NAME_SIZE - 1)     /* characters of a channel's name */
+#define SHOWN 80                             /* bytes of a value shown in a message */
+#define NAME_MAX_SIZE (LAYOUT_NAME_SIZE - 1) /* characters of a channel's name */
 
 /* Give each key of a section the value that the table says. */
 static int apply_table(enum config_section section, void *fields)
@@ -79,23 +79,25 @@ static void begin_spare_channel(struct config_reader *reader, unsigned line, con
 
     utf8_escape(shown, sizeof(shown), name, strlen(name));
     config_free_channel(&reader->spare);
-    reader->spare = (struct config_channel){ .line = line, .name = strdup(shown) };
+    reader->spare = (struct config_channel){.line = line, .name = strdup(shown)};
     reader->origins.broken_sections++;
-    reader->spare_origin = (struct config_origin){ .line = line };
+    reader->spare_origin = (struct config_origin){.line = line};
     reader->fields = &reader->spare;
     reader->origin = &reader->spare_origin;
     if (!reader->spare.name)
         reader->error = -ENOMEM;
 }
 
-/* Whether a section that began at `before` may begin again: in another file, whose keys are added to it or replace its own. */
+/* Whether a section that began at `before` may begin again: in another file, whose keys are added to it or replace its
+ * own. */
 static int may_go_on(struct config_reader *reader, unsigned line, const char *title, unsigned before)
 {
     char name[CONFIG_FAULTS_LINE_SIZE];
 
     if (!config_faults_same_file(&reader->faults, line, before))
         return 1;
-    config_faults_add(&reader->faults, line, "[%s] stands on %s already", title, config_faults_name_line(&reader->faults, line, before, name));
+    config_faults_add(&reader->faults, line, "[%s] stands on %s already", title,
+                      config_faults_name_line(&reader->faults, line, before, name));
     return 0;
 }
 
@@ -138,9 +140,9 @@ static void begin_channel(struct config_reader *reader, unsigned line, const cha
         return;
     }
     channel = &config->channels[config->channel_count];
-    *channel = (struct config_channel){ .line = line, .name = strdup(name) };
+    *channel = (struct config_channel){.line = line, .name = strdup(name)};
     reader->origin = &reader->origins.channels[config->channel_count];
-    *reader->origin = (struct config_origin){ .line = line };
+    *reader->origin = (struct config_origin){.line = line};
     reader->fields = channel;
     config->channel_count++;
     if (!channel->name || apply_table(CONFIG_SECTION_CHANNEL, channel) < 0)
@@ -197,7 +199,8 @@ static int is_repeated(struct config_reader *reader, unsigned line, const char *
 
     if (before == 0 || !config_faults_same_file(&reader->faults, line, before))
         return 0;
-    config_faults_add(&reader->faults, line, "%s stands on %s already", name, config_faults_name_line(&reader->faults, line, before, other));
+    config_faults_add(&reader->faults, line, "%s stands on %s already", name,
+                      config_faults_name_line(&reader->faults, line, before, other));
     return 1;
 }
 
@@ -263,7 +266,8 @@ static void inherit(struct config_reader *reader, struct config_channel *channel
         if (defaults->key_line[i] == 0 || origin->key_line[i] != 0 || (key->flags & other))
             continue;
         origin->key_line[i] = defaults->key_line[i];
-        if (reader->default_texts[i] && key->parse(&key->rule, reader->default_texts[i], (char *)channel + key->offset, reason, sizeof(reason)) == -ENOMEM)
+        if (reader->default_texts[i] && key->parse(&key->rule, reader->default_texts[i], (char *)channel + key->offset,
+                                                   reason, sizeof(reason)) == -ENOMEM)
             reader->error = -ENOMEM;
     }
 }
@@ -280,7 +284,7 @@ int config_reader_finish(struct config_reader *reader)
 
 int config_reader_begin(struct config_reader *reader, struct config *config)
 {
-    *reader = (struct config_reader){ .config = config };
+    *reader = (struct config_reader){.config = config};
     for (int section = 0; section < CONFIG_SECTION_DEFAULTS; section++)
         if (apply_table((enum config_section)section, config) < 0)
             return -ENOMEM;
@@ -289,7 +293,7 @@ int config_reader_begin(struct config_reader *reader, struct config *config)
 
 int config_reader_file(struct config_reader *reader, const char *path)
 {
-    struct config_lines_taker taker = { reader, take_section, take_setting };
+    struct config_lines_taker taker = {reader, take_section, take_setting};
     FILE *file = fopen(path, "re");
     int status = file ? config_faults_begin_file(&reader->faults, path, reader->origins.last_line) : -errno;
 

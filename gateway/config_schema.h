@@ -15,7 +15,7 @@ enum config_section {
     CONFIG_SECTION_SPOOL,
     CONFIG_SECTION_METRICS,
     CONFIG_SECTION_DEFAULTS, /* keys of channels: has none of its own in the table */
-    CONFIG_SECTION_CHANNEL, /* any number of them, each with a name */
+    CONFIG_SECTION_CHANNEL,  /* any number of them, each with a name */
     CONFIG_SECTIONS
 };
 
@@ -41,7 +41,7 @@ struct config_key {
     unsigned flags;
     enum config_reload reload;
     config_value_parser parse;
-    size_t offset;            /* of the field, in struct config or struct config_channel */
+    size_t offset; /* of the field, in struct config or struct config_channel */
     struct config_value_rule rule;
 };
 
@@ -55,7 +55,8 @@ const struct config_key *config_schema_key(size_t index);
 /* Call `visit` for each key, in the order of the table. */
 void config_schema_each(void (*visit)(void *context, const struct config_key *key), void *context);
 
-/* Index of the key `name` of `section`; -1 when there is none. Those of [defaults] are those of a channel, but for direction. */
+/* Index of the key `name` of `section`; -1 when there is none. Those of [defaults] are those of a channel, but for
+ * direction. */
 int config_schema_find(enum config_section section, const char *name);
 
 /* The section that `name`, the text between the brackets, means, with the channel's name in *channel (NULL for the

@@ -9,10 +9,13 @@
 #include "config_value.h"
 #include "utf8.h"
 
-#define SHOWN 80      /* bytes of a URI shown in a message */
-#define HOST_MAX 253  /* characters of a host name (RFC 1035, 2.3.4, without the root's dot) */
+#define SHOWN 80     /* bytes of a URI shown in a message */
+#define HOST_MAX 253 /* characters of a host name (RFC 1035, 2.3.4, without the root's dot) */
 
-struct uri_list { char **uris; size_t count; };
+struct uri_list {
+    char **uris;
+    size_t count;
+};
 
 /* Check an IPv6 address without its brackets: an address, and an interface after % if it is a link's own. */
 static const char *check_ipv6(const char *host, size_t size)
@@ -126,7 +129,7 @@ static int add_uri(struct uri_list *list, const char *text, size_t size, int sev
 CONFIG_VALUE_PARSER(config_value_uris)
 {
     struct config *config = (struct config *)((char *)field - offsetof(struct config, uris));
-    struct uri_list list = { 0 };
+    struct uri_list list = {0};
     int status;
 
     (void)rule;

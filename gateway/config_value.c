@@ -11,18 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "segment.h"
 #include "listen_address.h"
+#include "segment.h"
 
-struct unit { const char *name; uint64_t factor; };
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
 
 /* From the largest to the smallest, so that the first that divides a number is the one to show it in. */
-static const struct unit size_units[] = { { "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 }, { NULL,
-        0 } };
-static const struct unit duration_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "",
-        1000 },
-                                              { "ms", 1 }, { NULL, 0 } };
-static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
+static const struct unit size_units[] = {{"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"", 1}, {NULL, 0}};
+static const struct unit duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000},
+                                             {"", 1000},      {"ms", 1},      {NULL, 0}};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
 /* Read digits and a unit as a number of the smallest unit. Returns 0; -EINVAL not of that form; -ERANGE beyond 64
    bits. */
@@ -40,8 +41,8 @@ static int read_number(const char *text, const struct unit *units, uint64_t *num
     if (!units->name)
         return -EINVAL;
     for (size_t i = 0; i < digits; i++)
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(text[i] - '0'),
-                &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
             return -ERANGE;
     if (__builtin_mul_overflow(value, units->factor, &value))
         return -ERANGE;
@@ -217,8 +218,8 @@ CONFIG_VALUE_PARSER(config_value_group)
     if (!found) {
         /* Some group databases answer "not there" with these (getgrnam(3)). */
         int absent = status == 0 || status == ENOENT || status == ESRCH || status == EBADF || status == EPERM;
-        snprintf(reason, reason_size, "%s%s", absent ? "this machine has no such group"
-                 : "could not look up the group: ",
+        snprintf(reason, reason_size, "%s%s",
+                 absent ? "this machine has no such group" : "could not look up the group: ",
                  absent ? "" : strerror(status));
         return status == ENOMEM ? -ENOMEM : -EINVAL;
     }

@@ -13,13 +13,16 @@
 #include <stdint.h>
 
 /* A word and what it stands for; a table ends with a NULL name. */
-struct config_value_choice { const char *name; unsigned value; };
+struct config_value_choice {
+    const char *name;
+    unsigned value;
+};
 
 /* What a value may be. */
 struct config_value_rule {
-    uint64_t min, max;               /* numbers, in the unit of the field; strings, in bytes */
-    int zero_allowed;                /* 0 is fine beside the range: it switches the thing off */
-    size_t width;                    /* of a number's field: 4 or 8 bytes, unsigned */
+    uint64_t min, max; /* numbers, in the unit of the field; strings, in bytes */
+    int zero_allowed;  /* 0 is fine beside the range: it switches the thing off */
+    size_t width;      /* of a number's field: 4 or 8 bytes, unsigned */
     const struct config_value_choice *choices;
 };
 
@@ -40,8 +43,8 @@ CONFIG_VALUE_PARSER(config_value_client_id);   /* char *: a level of the status 
 CONFIG_VALUE_PARSER(config_value_segment);     /* char *: a name that segment_name_check takes */
 CONFIG_VALUE_PARSER(config_value_group);       /* char *: a group of this machine; asks the group database */
 CONFIG_VALUE_PARSER(config_value_mode);        /* unsigned: octal permissions for owner and group, none for others */
-CONFIG_VALUE_PARSER(config_value_listen);      /* char *: unix:/PATH, or an address and port of the loopback interface */
-CONFIG_VALUE_PARSER(config_value_uris);        /* the member uris of a struct config, and its uri_count */
+CONFIG_VALUE_PARSER(config_value_listen); /* char *: unix:/PATH, or an address and port of the loopback interface */
+CONFIG_VALUE_PARSER(config_value_uris);   /* the member uris of a struct config, and its uri_count */
 
 /* Whether `name` has 1 to `max` characters of A-Z a-z 0-9 _ . -: 1 or 0. */
 int config_value_is_name(const char *name, size_t max);

@@ -10,16 +10,17 @@
 
 struct drain {
     struct progress progress;
-    int watched;                   /* 1: standard error is a terminal */
+    int watched; /* 1: standard error is a terminal */
     int under_way;
-    uint64_t left_before;          /* messages that had left the spool when it began */
-    uint64_t due_ms;               /* of the next look, on the clock of now_ms */
+    uint64_t left_before; /* messages that had left the spool when it began */
+    uint64_t due_ms;      /* of the next look, on the clock of now_ms */
 };
 
 /* Begin. Without a terminal everything below costs one comparison. */
 void drain_begin(struct drain *drain);
 
-/* Look, at most four times a second, and show what there is to be shown. `spool` may be NULL. For the loop's thread; never blocks. */
+/* Look, at most four times a second, and show what there is to be shown. `spool` may be NULL. For the loop's thread;
+ * never blocks. */
 void drain_show(struct drain *drain, const struct spool *spool, int link_up, uint64_t now_ms);
 
 /* When drain_show wants to be called; UINT64_MAX: no need. */

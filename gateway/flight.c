@@ -19,7 +19,8 @@ void flight_init(struct flight *flight)
 
 void flight_lane_init(struct flight_lane *lane, void *owner, unsigned qos, void (*answered)(struct flight_lane *lane))
 {
-    *lane = (struct flight_lane){.answered = answered, .owner = owner, .first = -1, .last = -1, .unacknowledged = qos == 0};
+    *lane = (struct flight_lane){
+        .answered = answered, .owner = owner, .first = -1, .last = -1, .unacknowledged = qos == 0};
 }
 
 void flight_set_limit(struct flight *flight, unsigned limit)

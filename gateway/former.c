@@ -10,7 +10,7 @@
 
 /* One of them. */
 struct stage {
-    struct segment *segment;       /* base NULL: it is finished */
+    struct segment *segment; /* base NULL: it is finished */
     struct outward *outward;
     struct outward_channel *channels;
     char **topics;
@@ -18,7 +18,7 @@ struct stage {
 
 struct former {
     struct stage stages[SEGMENT_OLD_MAX]; /* the oldest first */
-    int first, count;              /* stages[first] to stages[count - 1] are still being drained */
+    int first, count;                     /* stages[first] to stages[count - 1] are still being drained */
     const struct segment *present;
 };
 
@@ -40,9 +40,12 @@ static int copy_channels(struct stage *stage, const struct segment *present, con
         if (!stage->topics[i])
             return -ENOMEM;
         segment_topic(stage->segment, i, stage->topics[i]);
-        /* The segment's members may have changed it since. What a broker answers by closing the connection is not sent. */
+        /* The segment's members may have changed it since. What a broker answers by closing the connection is not sent.
+         */
         valid = route_topic_valid(stage->topics[i], strlen(stage->topics[i]), ignored, sizeof(ignored)) == 0;
-        stage->channels[i] = (struct outward_channel){.name = channel->name, .topic = valid ? stage->topics[i] : NULL, .qos = channel->qos,
+        stage->channels[i] = (struct outward_channel){.name = channel->name,
+                                                      .topic = valid ? stage->topics[i] : NULL,
+                                                      .qos = channel->qos,
                                                       .retain = (int)channel->retain};
         /* What no segment describes is as the channel of that name has it now. */
         if ((same = segment_find(present, channel->name)) >= 0) {
@@ -63,8 +66,9 @@ static void stage_free(struct stage *stage)
     memset(stage, 0, sizeof(*stage));
 }
 
-int former_create(struct former **out, struct segment *olds, const struct segment *present, const struct outward_channel *channels,
-                  struct flight *flight, struct backlog *backlog, outward_send send, void *context)
+int former_create(struct former **out, struct segment *olds, const struct segment *present,
+                  const struct outward_channel *channels, struct flight *flight, struct backlog *backlog,
+                  outward_send send, void *context)
 {
     struct former *former;
     int rc = 0;
@@ -104,7 +108,8 @@ int former_pump(struct former *former)
 {
     int sent = 0;
 
-    /* How far each is, is noted from the newest to the oldest: what a writer wrote into an earlier one before that is in it by then. */
+    /* How far each is, is noted from the newest to the oldest: what a writer wrote into an earlier one before that is
+     * in it by then. */
     for (int i = former->count - 1; i > former->first; i--)
         outward_bound(former->stages[i].outward);
     for (int i = former->first; i < former->count; i++) {
@@ -145,7 +150,8 @@ int former_drained(const struct former *former)
     return 1;
 }
 
-/* The sums of the old channel, with what it carried itself. It is a replacement, not an addition: a gateway killed anywhere does it again. */
+/* The sums of the old channel, with what it carried itself. It is a replacement, not an addition: a gateway killed
+ * anywhere does it again. */
 static void carry(const struct segment *from, uint32_t index, const struct segment *to, uint32_t target)
 {
     struct ring_carried carried;

@@ -151,7 +151,8 @@ int frame_next(struct frame_reader *reader, struct frame_sample *sample)
     }
     if (left < FRAME_SAMPLE_SIZE || (size = (size_t)get(reader->at, 4)) > left - FRAME_SAMPLE_SIZE)
         return 0;
-    *sample = (struct frame_sample){.payload = reader->at + FRAME_SAMPLE_SIZE, .size = size, .time_ns = get(reader->at + 4, 8)};
+    *sample = (struct frame_sample){
+        .payload = reader->at + FRAME_SAMPLE_SIZE, .size = size, .time_ns = get(reader->at + 4, 8)};
     reader->at += FRAME_SAMPLE_SIZE + size;
     reader->left--;
     return 1;

@@ -16,7 +16,7 @@
 struct entry {
     const char *filter;
     size_t filter_size;
-    uint32_t identifier;           /* of its subscription */
+    uint32_t identifier; /* of its subscription */
     uint32_t channel;
     struct ring_writer writer;
     struct ring_ledger ledger;
@@ -100,8 +100,8 @@ static void settle(struct inward *inward, struct entry *entry)
 
 uint32_t inward_identifier(const char *filter)
 {
-    /* FNV-1a (Fowler, Noll, Vo; RFC 9923), folded into the range of an identifier. Two filters with one hash share their messages, no worse
-     * than without identifiers. */
+    /* FNV-1a (Fowler, Noll, Vo; RFC 9923), folded into the range of an identifier. Two filters with one hash share
+     * their messages, no worse than without identifiers. */
     uint32_t hash = 2166136261u;
 
     for (; *filter; filter++)
@@ -145,9 +145,12 @@ static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
 }
 
 /* Put one sample into the channel's ring, if it is fit for it. */
-static void put(struct inward *inward, struct entry *entry, const struct mqtt_message *from, const struct frame_sample *sample, struct age age)
+static void put(struct inward *inward, struct entry *entry, const struct mqtt_message *from,
+                const struct frame_sample *sample, struct age age)
 {
-    struct ring_message message = {.payload = sample->payload, .topic = from->topic, .time_ns = age.arrival_ns,
+    struct ring_message message = {.payload = sample->payload,
+                                   .topic = from->topic,
+                                   .time_ns = age.arrival_ns,
                                    .flags = from->retained ? LAYOUT_FLAG_RETAINED : 0};
     int reason;
 

@@ -1,7 +1,8 @@
 /* inward.h: from the broker into the rings of the subscribe channels.
  *
- * A message is written into shared memory in the MQTT client's callback, on its receive thread, before the callback returns: the
- * client acknowledges a QoS 1 message to the broker only afterwards, so that an acknowledged message is one that readers have.
+ * A message is written into shared memory in the MQTT client's callback, on its receive thread, before the callback
+ * returns: the client acknowledges a QoS 1 message to the broker only afterwards, so that an acknowledged message is
+ * one that readers have.
  */
 #ifndef SHMGATE_INWARD_H
 #define SHMGATE_INWARD_H
@@ -15,27 +16,31 @@
 /* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
 struct inward_channel {
     const char *filter;
-    uint32_t max_rate;             /* messages a second; 0: no limit */
-    uint64_t max_age_ms;           /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
-    enum frame_format unpack;      /* what is taken apart: each sample is a message of the channel; one that is no such frame is dropped as corrupt */
-    int ignore_retained;           /* 1: what the broker had kept from before the subscription is passed over, uncounted: it is not lost */
+    uint32_t max_rate;        /* messages a second; 0: no limit */
+    uint64_t max_age_ms;      /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
+    enum frame_format unpack; /* what is taken apart: each sample is a message of the channel; one that is no such frame
+                                 is dropped as corrupt */
+    int ignore_retained; /* 1: what the broker had kept from before the subscription is passed over, uncounted: it is
+                            not lost */
 };
 
 struct inward;
 
-/* Take up the subscribe channels of `segment`. `channels` has one element a channel of the segment; those of publish channels are not looked
- * at. On success *out must be given to inward_destroy, when no callback can come any more. -ENOMEM. */
+/* Take up the subscribe channels of `segment`. `channels` has one element a channel of the segment; those of publish
+ * channels are not looked at. On success *out must be given to inward_destroy, when no callback can come any more.
+ * -ENOMEM. */
 int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels);
 void inward_destroy(struct inward *inward);
 
-/* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and, when the broker says for which
- * subscriptions it sends it, that are among these. (A broker may send a message once for each subscription that matches; without this every
- * channel would get every copy.) Called from one thread at a time; never waits. `context` is the struct inward. */
+/* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and,
+ * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for
+ * each subscription that matches; without this every channel would get every copy.) Called from one thread at a time;
+ * never waits. `context` is the struct inward. */
 struct mqtt_message;
 void inward_message(void *context, const struct mqtt_message *message);
 
-/* The subscription identifier of a filter (MQTT 5, 3.8.2.1.2): 1 to 268435455, the same in every run, since the broker keeps subscriptions over
- * our restarts. */
+/* The subscription identifier of a filter (MQTT 5, 3.8.2.1.2): 1 to 268435455, the same in every run, since the broker
+ * keeps subscriptions over our restarts. */
 uint32_t inward_identifier(const char *filter);
 
 /* Drop reasons that grew since the last call, as a bit mask. Any thread. */

@@ -1,15 +1,16 @@
-/* latency.h: how long things took, as a histogram from which percentiles are read. Pure arithmetic: no clock, no input or output.
+/* latency.h: how long things took, as a histogram from which percentiles are read. Pure arithmetic: no clock, no input
+ * or output.
  *
- * Buckets are log-linear, 16 for each power of two of microseconds, as in G. Tene's HdrHistogram: a percentile is at most 1/16 too high, and a
- * histogram of everything from a microsecond to an hour fits 2 KiB.
+ * Buckets are log-linear, 16 for each power of two of microseconds, as in G. Tene's HdrHistogram: a percentile is at
+ * most 1/16 too high, and a histogram of everything from a microsecond to an hour fits 2 KiB.
  */
 #ifndef SHMGATE_LATENCY_H
 #define SHMGATE_LATENCY_H
 
 #include <stdint.h>
 
-#define LATENCY_SUB_BITS 4       /* 16 buckets a power of two */
-#define LATENCY_BUCKETS 512      /* up to 2^35 us, some nine hours; longer ones count as that */
+#define LATENCY_SUB_BITS 4  /* 16 buckets a power of two */
+#define LATENCY_BUCKETS 512 /* up to 2^35 us, some nine hours; longer ones count as that */
 
 struct latency {
     uint32_t counts[LATENCY_BUCKETS];

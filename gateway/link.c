@@ -12,11 +12,11 @@
 #include "mqtt.h"
 #include "platform.h"
 
-#define BASE_MS 200              /* first wait after a failed round; grows with jitter */
-#define CAP_MS 30000             /* longest wait: an operator who has mended the network does not wait longer than that */
-#define STABLE_MS 10000          /* a connection that held that long was a good one: the next wait is short again */
+#define BASE_MS 200     /* first wait after a failed round; grows with jitter */
+#define CAP_MS 30000    /* longest wait: an operator who has mended the network does not wait longer than that */
+#define STABLE_MS 10000 /* a connection that held that long was a good one: the next wait is short again */
 #define QOS2_WINDOW 20
-#define CONTROL_MESSAGES 2       /* of the window, kept for the status topic */
+#define CONTROL_MESSAGES 2 /* of the window, kept for the status topic */
 
 /* Tokens that are no lane's message: their lowest byte is above every index of the flight table. */
 #define TOKEN_STATUS 0xffffffffu
@@ -30,16 +30,16 @@ struct link {
     struct mqtt *mqtt;
     struct backoff backoff;
     enum state state;
-    size_t uri;                    /* of the present attempt or connection */
-    size_t last_uri;               /* of the last connection, when ever_up */
-    uint64_t attempt_ms;           /* when the next attempt is due */
+    size_t uri;          /* of the present attempt or connection */
+    size_t last_uri;     /* of the last connection, when ever_up */
+    uint64_t attempt_ms; /* when the next attempt is due */
     unsigned own_window, window;
     int ever_up, refused, closing;
-    size_t caught_up;              /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
-    int qos2;                      /* 1: a channel publishes with QoS 2 */
-    int failure_logged;            /* 1: this outage has been reported */
-    struct mqtt_limits said;       /* the broker's limits that the log has told of */
-    int stats_refused;             /* 1: the log has told that they are larger than the broker takes */
+    size_t caught_up;   /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
+    int qos2;           /* 1: a channel publishes with QoS 2 */
+    int failure_logged; /* 1: this outage has been reported */
+    struct mqtt_limits said; /* the broker's limits that the log has told of */
+    int stats_refused;       /* 1: the log has told that they are larger than the broker takes */
     char *status_topic, *stats_topic;
 };
 
@@ -59,9 +59,10 @@ static int has_qos2(const struct config *config)
     return qos2;
 }
 
-/* The QoS to ask the broker for. With MQTT 3.1.1 Paho confirms the first half of an exchange of QoS 2 (PUBREC) before it hands the message over,
- * and keeps it in memory until the second: if we die or reconnect in between, the broker has done its part and the message is lost. QoS 1
- * loses none, and can double one in the same cases as QoS 2 of MQTT 5, where Paho hands over first. */
+/* The QoS to ask the broker for. With MQTT 3.1.1 Paho confirms the first half of an exchange of QoS 2 (PUBREC) before
+ * it hands the message over, and keeps it in memory until the second: if we die or reconnect in between, the broker has
+ * done its part and the message is lost. QoS 1 loses none, and can double one in the same cases as QoS 2 of MQTT 5,
+ * where Paho hands over first. */
 static unsigned asked_qos(const struct config *config, const struct config_channel *channel)
 {
     return config->mqtt_version < 5 && channel->qos > 1 ? 1 : channel->qos;
@@ -74,13 +75,14 @@ static void log_asked_qos(const struct config *config)
         const struct config_channel *channel = &config->channels[i];
 
         if (channel->direction == LAYOUT_SUBSCRIBE && asked_qos(config, channel) != channel->qos)
-            log_write(LOG_LEVEL_INFO, "subscribing with qos=%u instead of %u: channel=%s: with MQTT 3.1.1 QoS 2 could lose messages",
+            log_write(LOG_LEVEL_INFO,
+                      "subscribing with qos=%u instead of %u: channel=%s: with MQTT 3.1.1 QoS 2 could lose messages",
                       asked_qos(config, channel), channel->qos, channel->name);
     }
 }
 
-int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
-                void *context, char *error, size_t error_size)
+int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox,
+                link_message on_message, void *context, char *error, size_t error_size)
 {
     struct link *link = calloc(1, sizeof(*link));
     struct mqtt_options options = {
@@ -108,10 +110,12 @@ int link_create(struct link **out, const struct config *config, unsigned window,
     link->config = config;
     mqtt_limits_init(&link->said);
     link->qos2 = has_qos2(config);
-    /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue, 20 by default. */
+    /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue,
+     * 20 by default. */
     if (link->qos2 && config->mqtt_version < 5 && window > QOS2_WINDOW)
         window = QOS2_WINDOW;
-    /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its identifiers any more. */
+    /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its
+     * identifiers any more. */
     options.forget_session = link->qos2;
     options.window = window;
     options.topics = (unsigned)config->channel_count;
@@ -173,7 +177,8 @@ void link_step(struct link *link, uint64_t now_ms)
     if (password_file)
         rc = config_read_secret(password_file, password, sizeof(password), error, sizeof(error));
     if (rc == 0)
-        rc = mqtt_connect(link->mqtt, link->config->uris[link->uri], password_file ? password : NULL, error, sizeof(error));
+        rc = mqtt_connect(link->mqtt, link->config->uris[link->uri], password_file ? password : NULL, error,
+                          sizeof(error));
     explicit_bzero(password, sizeof(password));
     if (rc < 0)
         attempt_failed(link, now_ms, error);
@@ -184,13 +189,16 @@ uint64_t link_deadline_ms(const struct link *link)
     return link->state == LINK_WAITING && !link->refused ? link->attempt_ms : UINT64_MAX;
 }
 
-/* What a channel wants of the messages that the broker has kept. A mere reconnection shall not repeat commands: where the session has lived
- * on, what was published meanwhile waits in it. That is not so with QoS 0, for which the present values are asked for anew. */
-static enum mqtt_retained retained_for(const struct link *link, const struct config_channel *channel, int session_present)
+/* What a channel wants of the messages that the broker has kept. A mere reconnection shall not repeat commands: where
+ * the session has lived on, what was published meanwhile waits in it. That is not so with QoS 0, for which the present
+ * values are asked for anew. */
+static enum mqtt_retained retained_for(const struct link *link, const struct config_channel *channel,
+                                       int session_present)
 {
     if (channel->ignore_retained)
         return MQTT_RETAINED_OMIT;
-    return session_present && link->caught_up == link->uri + 1 && channel->qos > 0 ? MQTT_RETAINED_SEND_IF_NEW : MQTT_RETAINED_SEND;
+    return session_present && link->caught_up == link->uri + 1 && channel->qos > 0 ? MQTT_RETAINED_SEND_IF_NEW
+                                                                                   : MQTT_RETAINED_SEND;
 }
 
 static void subscribe_all(struct link *link, int session_present)
@@ -201,10 +209,11 @@ static void subscribe_all(struct link *link, int session_present)
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(link->mqtt, channel->topic, asked_qos(link->config, channel), retained_for(link, channel, session_present),
-                            inward_identifier(channel->topic), i);
+        rc = mqtt_subscribe(link->mqtt, channel->topic, asked_qos(link->config, channel),
+                            retained_for(link, channel, session_present), inward_identifier(channel->topic), i);
         if (rc < 0)
-            log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, strerror(-rc));
+            log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
+                      strerror(-rc));
     }
 }
 
@@ -235,13 +244,15 @@ void link_take(struct link *link, const struct config *before, const struct conf
 
 static int publish_status(struct link *link, const char *status, uint64_t token)
 {
-    const struct mqtt_outgoing message = {.topic = link->status_topic, .payload = status, .size = strlen(status), .qos = 1, .retain = 1};
+    const struct mqtt_outgoing message = {
+        .topic = link->status_topic, .payload = status, .size = strlen(status), .qos = 1, .retain = 1};
 
     return mqtt_publish(link->mqtt, &message, token);
 }
 
 /* How many publish channels ask for more than the broker takes. */
-static void count_exceeding(const struct config *config, const struct mqtt_limits *limits, int *qos, int *retain, int *size)
+static void count_exceeding(const struct config *config, const struct mqtt_limits *limits, int *qos, int *retain,
+                            int *size)
 {
     *qos = *retain = *size = 0;
     for (size_t i = 0; i < config->channel_count; i++) {
@@ -251,7 +262,8 @@ static void count_exceeding(const struct config *config, const struct mqtt_limit
 
         if (channel->direction != LAYOUT_PUBLISH)
             continue;
-        *size += mqtt_limits_apply(limits, config->mqtt_version, strlen(channel->topic), channel->max_payload, &granted, &kept) < 0;
+        *size += mqtt_limits_apply(limits, config->mqtt_version, strlen(channel->topic), channel->max_payload, &granted,
+                                   &kept) < 0;
         *qos += granted < channel->qos;
         *retain += kept != channel->retain;
     }
@@ -264,12 +276,16 @@ static void log_limits(struct link *link, const struct mqtt_limits *limits)
 
     count_exceeding(link->config, limits, &qos, &retain, &size);
     if (qos > 0 && limits->qos_max != link->said.qos_max)
-        log_write(LOG_LEVEL_WARNING, "the broker takes QoS %u at most: channels=%d publish with that", limits->qos_max, qos);
+        log_write(LOG_LEVEL_WARNING, "the broker takes QoS %u at most: channels=%d publish with that", limits->qos_max,
+                  qos);
     if (!limits->retain && link->said.retain)
-        log_write(LOG_LEVEL_WARNING, "the broker keeps no retained messages: channels=%d and the status are published without", retain);
+        log_write(LOG_LEVEL_WARNING,
+                  "the broker keeps no retained messages: channels=%d and the status are published without", retain);
     if (size > 0 && limits->packet_max != link->said.packet_max)
-        log_write(LOG_LEVEL_WARNING, "the broker takes packets of %u bytes at most: channels=%d have room for larger messages, which are "
-                  "dropped as refused", limits->packet_max, size);
+        log_write(LOG_LEVEL_WARNING,
+                  "the broker takes packets of %u bytes at most: channels=%d have room for larger messages, which are "
+                  "dropped as refused",
+                  limits->packet_max, size);
     link->said = *limits;
 }
 
@@ -286,8 +302,8 @@ static void connected(struct link *link, const struct mailbox_event *event, uint
     if (most > 0 && most < granted)
         granted = most;
     link->window = granted > CONTROL_MESSAGES ? granted - CONTROL_MESSAGES : 1;
-    log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri], link->config->client_id,
-              event->session_present ? "resumed" : "new", link->window);
+    log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u", link->config->uris[link->uri],
+              link->config->client_id, event->session_present ? "resumed" : "new", link->window);
     log_limits(link, &event->limits);
     subscribe_all(link, event->session_present);
     rc = publish_status(link, "online", TOKEN_STATUS);
@@ -320,7 +336,8 @@ static void subscribe_refused(const struct link *link, const struct mailbox_even
     if (event->token >= link->config->channel_count)
         return;
     channel = &link->config->channels[event->token];
-    log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic, event->text);
+    log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
+              event->text);
 }
 
 void link_event(struct link *link, const struct mailbox_event *event, uint64_t now_ms)

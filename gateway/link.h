@@ -1,5 +1,5 @@
-/* link.h: the connection to the broker as a state machine: when to try which URI, what to subscribe to, and what to say on the
- * status topic. Driven by the loop, on its thread; nothing here waits. Logs changes of state.
+/* link.h: the connection to the broker as a state machine: when to try which URI, what to subscribe to, and what to say
+ * on the status topic. Driven by the loop, on its thread; nothing here waits. Logs changes of state.
  */
 #ifndef SHMGATE_LINK_H
 #define SHMGATE_LINK_H
@@ -16,16 +16,16 @@ struct link;
 struct mqtt_message;
 typedef void (*link_message)(void *context, const struct mqtt_message *message);
 
-/* Prepare; nothing is connected yet. `config` is borrowed for the life of the link. On success *out must be given to link_destroy.
- * -errno with the reason. */
-int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox, link_message on_message,
-                void *context, char *error, size_t error_size);
+/* Prepare; nothing is connected yet. `config` is borrowed for the life of the link. On success *out must be given to
+ * link_destroy. -errno with the reason. */
+int link_create(struct link **out, const struct config *config, unsigned window, struct mailbox *mailbox,
+                link_message on_message, void *context, char *error, size_t error_size);
 
 /* Whether the connection can stay when the configuration becomes `next`, all of [mqtt] being the same: 1 or 0. */
 int link_can_take(const struct link *link, const struct config *next);
 
-/* Go on with another configuration, borrowed as the first, after `before`; the strings of [mqtt] in the first must stay. Subscriptions that have gone are ended, the others
- * are made (again). */
+/* Go on with another configuration, borrowed as the first, after `before`; the strings of [mqtt] in the first must
+ * stay. Subscriptions that have gone are ended, the others are made (again). */
 void link_take(struct link *link, const struct config *before, const struct config *next);
 
 /* Close at once, without a word to the broker, which publishes the will. */
@@ -56,7 +56,8 @@ int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_
 /* Publish the ledger on the stats topic; best effort. */
 void link_publish_stats(struct link *link, const char *json, size_t size);
 
-/* Say "offline" on the status topic, and close in order when the answer is there. link_closing tells whether that is still under way. */
+/* Say "offline" on the status topic, and close in order when the answer is there. link_closing tells whether that is
+ * still under way. */
 void link_say_offline(struct link *link);
 int link_closing(const struct link *link);
 void link_disconnect(struct link *link, unsigned timeout_ms);

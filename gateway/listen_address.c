@@ -15,11 +15,13 @@ static int parse_path(struct listen_address *address, const char *path, char *re
     size_t size = strlen(path);
 
     if (path[0] != '/' || path[size - 1] == '/') {
-        snprintf(reason, reason_size, "expected the full path of a file after unix: as in unix:/run/shmgate/metrics.sock");
+        snprintf(reason, reason_size,
+                 "expected the full path of a file after unix: as in unix:/run/shmgate/metrics.sock");
         return -EINVAL;
     }
     if (size >= sizeof(name.sun_path)) {
-        snprintf(reason, reason_size, "the path has %zu bytes, a socket's has %zu at most (unix(7))", size, sizeof(name.sun_path) - 1);
+        snprintf(reason, reason_size, "the path has %zu bytes, a socket's has %zu at most (unix(7))", size,
+                 sizeof(name.sun_path) - 1);
         return -EINVAL;
     }
     memcpy(name.sun_path, path, size + 1);
@@ -51,7 +53,8 @@ int listen_address_parse(struct listen_address *address, const char *text, char 
 
     if (strncmp(text, "unix:", 5) == 0)
         return parse_path(address, text + 5, reason, reason_size);
-    snprintf(reason, reason_size, "expected unix:/PATH, 127.0.0.1:PORT or [::1]:PORT: only this machine may be answered");
+    snprintf(reason, reason_size,
+             "expected unix:/PATH, 127.0.0.1:PORT or [::1]:PORT: only this machine may be answered");
     if (port == 0 || size >= sizeof(host))
         return -EINVAL;
     memcpy(host, text, size);

@@ -14,8 +14,8 @@ struct listen_address {
     socklen_t size;                  /* bytes of it that count */
 };
 
-/* Read unix:/PATH, 127.x.y.z:PORT or [::1]:PORT. Every other address is refused: what is served has no password and no encryption.
- * Returns 0; -EINVAL with what was expected in `reason`, *address unchanged. */
+/* Read unix:/PATH, 127.x.y.z:PORT or [::1]:PORT. Every other address is refused: what is served has no password and no
+ * encryption. Returns 0; -EINVAL with what was expected in `reason`, *address unchanged. */
 int listen_address_parse(struct listen_address *address, const char *text, char *reason, size_t reason_size);
 
 /* The path of a Unix socket, borrowed from the address; NULL for the others. */

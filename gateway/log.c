@@ -17,9 +17,10 @@
 #include "progress.h"
 #include "utf8.h"
 
-#define TEXT_SIZE 2048   /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
-#define SHOWN_SIZE 2001  /* 2000 bytes of text and a NUL, so that one cut by vsnprintf is cut again when it is escaped, and visibly */
-#define LINE_SIZE 2072   /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
+#define TEXT_SIZE 2048 /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
+#define SHOWN_SIZE \
+    2001 /* 2000 bytes of text and a NUL, so that one cut by vsnprintf is cut again when it is escaped, and visibly */
+#define LINE_SIZE 2072 /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
 
 enum { TARGET_UNKNOWN, TARGET_PERSON, TARGET_JOURNAL };
 
@@ -58,7 +59,7 @@ static int find_target(void)
  * reads the time zone even though it does not need one. */
 static unsigned date_of_day(unsigned day)
 {
-    static const unsigned char month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    static const unsigned char month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     unsigned year = 1970, month = 0;
 
     for (;; year++) {
@@ -78,8 +79,8 @@ static unsigned date_of_day(unsigned day)
 /* "2026-01-31T12:00:00.000Z error: ". */
 static int write_prefix(char *line, size_t size, enum log_level level)
 {
-    static const char *const names[] = { "error: ", "warning: ", "", "debug: " };
-    struct timespec now = { 0 };
+    static const char *const names[] = {"error: ", "warning: ", "", "debug: "};
+    struct timespec now = {0};
     unsigned date, second;
 
     /* CLOCK_REALTIME always exists; were it refused, the line would begin at 1970. */
@@ -104,7 +105,8 @@ static int send_entry(enum log_level level, const char *text, size_t size, const
     journal_add(&entry, "SYSLOG_FACILITY", "3", 1); /* daemon, as for what a service writes to standard error */
     journal_add(&entry, "SYSLOG_IDENTIFIER", "shmgated", strlen("shmgated"));
     for (size_t i = 0; i < count; i++) {
-        size_t begin = fields[i].begin < size ? fields[i].begin : size, end = fields[i].end < size ? fields[i].end : size;
+        size_t begin = fields[i].begin < size ? fields[i].begin : size,
+               end = fields[i].end < size ? fields[i].end : size;
 
         snprintf(name, sizeof(name), "SHMGATE_%.*s", (int)fields[i].key_size, fields[i].key);
         for (char *at = name; *at; at++)

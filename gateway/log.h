@@ -15,11 +15,12 @@ void log_set_level(enum log_level level);
 
 /* Write one line, in one write(2), so that lines of several threads never mix. When standard error is the journal
  * ($JOURNAL_STREAM, systemd.exec(5)) the line is sent as an entry whose fields are the key=value pairs of `format`: for
- * channel=%s the field SHMGATE_CHANNEL. Where the journal does not take that, the line is written to standard error all the same, and begins with its
- * priority as <3>, <4>, <6> or <7> (sd-daemon(3)); for a person it begins with the time in UTC and "error: ", "warning: ", "debug: " or nothing.
- * Control characters are written as \xNN, so that a topic from the network cannot forge a line; text beyond 2000 bytes is cut and ends in "...".
- * errno stays as it was, nothing is allocated, a line that cannot be written is lost. It blocks as long as standard
- * error does. Any thread; not in a signal handler. */
+ * channel=%s the field SHMGATE_CHANNEL. Where the journal does not take that, the line is written to standard error all
+ * the same, and begins with its priority as <3>, <4>, <6> or <7> (sd-daemon(3)); for a person it begins with the time
+ * in UTC and "error: ", "warning: ", "debug: " or nothing. Control characters are written as \xNN, so that a topic from
+ * the network cannot forge a line; text beyond 2000 bytes is cut and ends in "...". errno stays as it was, nothing is
+ * allocated, a line that cannot be written is lost. It blocks as long as standard error does. Any thread; not in a
+ * signal handler. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same, for whoever hands a format on. */

@@ -21,8 +21,8 @@ static int length_of(const char *format, size_t size, va_list arguments)
     return length;
 }
 
-/* The key before the conversion at format[at], which itself begins behind `from`: how many of the characters before its = belong to it. A key that begins
- * right behind another conversion, as in %s=%d, is not ours alone, and none. */
+/* The key before the conversion at format[at], which itself begins behind `from`: how many of the characters before its
+ * = belong to it. A key that begins right behind another conversion, as in %s=%d, is not ours alone, and none. */
 static size_t key_before(const char *format, size_t from, size_t at)
 {
     size_t size = 0;
@@ -46,8 +46,10 @@ size_t log_fields_find(struct log_field *fields, const char *format, va_list arg
         int from, to;
 
         end += end < total;
-        if (key_size > 0 && format[end - 1] != '%' && (from = length_of(format, at, arguments)) >= 0 && (to = length_of(format, end, arguments)) >= from)
-            fields[count++] = (struct log_field){.key = format + at - 1 - key_size, .key_size = key_size, .begin = (size_t)from, .end = (size_t)to};
+        if (key_size > 0 && format[end - 1] != '%' && (from = length_of(format, at, arguments)) >= 0 &&
+            (to = length_of(format, end, arguments)) >= from)
+            fields[count++] = (struct log_field){
+                .key = format + at - 1 - key_size, .key_size = key_size, .begin = (size_t)from, .end = (size_t)to};
         at = last = end;
     }
     return count;

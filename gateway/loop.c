@@ -1,4 +1,5 @@
-/* loop.c: the gateway at work: turns (loop_turn.c) for as long as there is something to do, rest in between, reloads, the end.
+/* loop.c: the gateway at work: turns (loop_turn.c) for as long as there is something to do, rest in between, reloads,
+ * the end.
  *
  * When a turn found nothing to do, the loop says that it sleeps, looks once more, and waits on the doorbell.
  */
@@ -15,8 +16,9 @@
 #include "notify.h"
 #include "platform.h"
 
-#define STOP_MS 5000             /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
-#define PATIENCE_MS 3            /* a rest that waits for several answers is no longer than this, and no shorter than a millisecond less */
+#define STOP_MS 5000 /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
+#define PATIENCE_MS \
+    3 /* a rest that waits for several answers is no longer than this, and no shorter than a millisecond less */
 #define DISCONNECT_MS 1000
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
@@ -50,13 +52,15 @@ static void rest(struct loop *loop, uint64_t deadline_ms)
     ring_sleep(segment->header);
     if (!ring_any_dirty(segment->dirty, segment->layout.dirty_words) && !mailbox_pending(loop->mailbox) &&
         !atomic_load(&stop_wanted) && !atomic_load(&reload_wanted))
-        platform_doorbell_wait(segment->doorbell, deadline_ms < UINT64_MAX / 1000000 ? deadline_ms * 1000000 : UINT64_MAX);
+        platform_doorbell_wait(segment->doorbell,
+                               deadline_ms < UINT64_MAX / 1000000 ? deadline_ms * 1000000 : UINT64_MAX);
     ring_wake(segment->header);
 }
 
-/* The window, or the backlog's part of it, is full, and answers are coming: wait for half of them. Little could be sent for a single one, and each wake-up costs two
- * switches between threads. With the window full writers are not told of this rest: what they write must wait in any case. It is short, so that neither a local
- * reader nor the spool waits long; and when it brings nothing the next one is a common one. */
+/* The window, or the backlog's part of it, is full, and answers are coming: wait for half of them. Little could be sent
+ * for a single one, and each wake-up costs two switches between threads. With the window full writers are not told of
+ * this rest: what they write must wait in any case. It is short, so that neither a local reader nor the spool waits
+ * long; and when it brings nothing the next one is a common one. */
 static void rest_patiently(struct loop *loop)
 {
     mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
@@ -75,7 +79,8 @@ static void rest_patiently(struct loop *loop)
 /* Whether nothing, or only what is new, can be sent before answers come; and they come. */
 static int may_be_patient(const struct loop *loop)
 {
-    return loop->answered && link_up(loop->link) && (flight_is_full(&loop->flight) || (loop->backlog && backlog_is_full(loop->backlog)));
+    return loop->answered && link_up(loop->link) &&
+           (flight_is_full(&loop->flight) || (loop->backlog && backlog_is_full(loop->backlog)));
 }
 
 /* ---- The whole ---- */
@@ -124,7 +129,8 @@ static enum loop_end refuse_reload(const struct loop *loop)
     return LOOP_STOPPED;
 }
 
-/* Answer SIGHUP. Returns LOOP_STOPPED to go on serving; LOOP_RELOAD, and *next holds what to begin anew with; LOOP_AGAIN. */
+/* Answer SIGHUP. Returns LOOP_STOPPED to go on serving; LOOP_RELOAD, and *next holds what to begin anew with;
+ * LOOP_AGAIN. */
 static enum loop_end reload(struct loop *loop, struct config *next)
 {
     int change;
@@ -161,7 +167,8 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     return LOOP_STOPPED;
 }
 
-/* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the disk. */
+/* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the
+ * disk. */
 static void save_rings(struct loop *loop)
 {
     int taken = 1;

@@ -27,7 +27,8 @@ static void ring_doorbell(void *context)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* A message has come; on the MQTT client's receive thread. It waits while the loop changes the segment: some milliseconds. */
+/* A message has come; on the MQTT client's receive thread. It waits while the loop changes the segment: some
+ * milliseconds. */
 static void receive(void *context, const struct mqtt_message *message)
 {
     struct loop *loop = context;
@@ -38,10 +39,14 @@ static void receive(void *context, const struct mqtt_message *message)
     pthread_mutex_unlock(&loop->lock);
 }
 
-static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
+static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message,
+                        uint64_t token)
 {
     struct loop *loop = context;
-    struct mqtt_outgoing outgoing = {.topic = message->topic, .payload = message->payload, .size = message->size, .qos = channel->qos,
+    struct mqtt_outgoing outgoing = {.topic = message->topic,
+                                     .payload = message->payload,
+                                     .size = message->size,
+                                     .qos = channel->qos,
                                      .retain = channel->retain};
     struct origin origin;
 
@@ -55,7 +60,8 @@ static int send_message(void *context, const struct outward_channel *channel, co
     return link_publish(loop->link, &outgoing, token);
 }
 
-__attribute__((format(printf, 3, 0))) static void report_spool(void *context, int fault, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void report_spool(void *context, int fault, const char *format,
+                                                               va_list arguments)
 {
     (void)context;
     log_write_list(fault ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, format, arguments);
@@ -79,8 +85,11 @@ static int find_group(const char *name, long *gid)
 
 static int open_segment(struct loop *loop)
 {
-    static const char *const origins[] = {[SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
-    struct segment_options options = {.name = loop->config->segment, .mode = loop->config->mode, .plan = &loop->plan.layout,
+    static const char *const origins[] = {
+        [SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
+    struct segment_options options = {.name = loop->config->segment,
+                                      .mode = loop->config->mode,
+                                      .plan = &loop->plan.layout,
                                       .topics = loop->plan.topics};
     char error[SEGMENT_ERROR_SIZE];
     int rc = find_group(loop->config->group, &options.gid);
@@ -96,7 +105,8 @@ static int open_segment(struct loop *loop)
     }
     loop->created = rc == SEGMENT_CREATED;
     log_write(LOG_LEVEL_INFO, "segment %s %s: channels=%u lanes=%u size_kib=%llu", loop->config->segment, origins[rc],
-              loop->segment.layout.channel_count, loop->segment.layout.lane_count, (unsigned long long)(loop->segment.size / 1024));
+              loop->segment.layout.channel_count, loop->segment.layout.lane_count,
+              (unsigned long long)(loop->segment.size / 1024));
     return 0;
 }
 
@@ -104,19 +114,24 @@ static int open_segment(struct loop *loop)
 static int open_spool(struct loop *loop)
 {
     const struct config *config = loop->config;
-    struct spool_options options = {.path = config->spool_path, .max_bytes = config->spool_max_size, .max_age_ms = config->spool_max_age_ms,
-                                    .limits = loop->plan.limits, .limit_count = config->channel_count};
+    struct spool_options options = {.path = config->spool_path,
+                                    .max_bytes = config->spool_max_size,
+                                    .max_age_ms = config->spool_max_age_ms,
+                                    .limits = loop->plan.limits,
+                                    .limit_count = config->channel_count};
     int rc;
 
     ring_set_spool(loop->segment.header, LAYOUT_SPOOL_OFF, 0);
     if (!loop->plan.spools && access(config->spool_path, F_OK) < 0)
         return 0;
     if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0 ||
-        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, loop->olds, loop->created, &loop->flight, send_message, loop)) < 0)
+        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, loop->olds,
+                             loop->created, &loop->flight, send_message, loop)) < 0)
         return rc;
     loop->spool_state = spool_state(loop->spool);
     if (spool_held(loop->spool) > 0)
-        log_write(LOG_LEVEL_INFO, "spool has a backlog: path=%s messages=%llu", config->spool_path, (unsigned long long)spool_held(loop->spool));
+        log_write(LOG_LEVEL_INFO, "spool has a backlog: path=%s messages=%llu", config->spool_path,
+                  (unsigned long long)spool_held(loop->spool));
     return 0;
 }
 
@@ -126,8 +141,10 @@ static int open_modules(struct loop *loop)
     int rc;
 
     if ((rc = open_spool(loop)) == 0 &&
-        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
-        (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog, send_message, loop)) == 0 &&
+        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight,
+                            loop->backlog, send_message, loop)) == 0 &&
+        (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog,
+                             send_message, loop)) == 0 &&
         (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0)
         rc = losses_create(&loop->losses, &loop->segment);
     if (rc < 0)
@@ -137,7 +154,8 @@ static int open_modules(struct loop *loop)
 
 static int open_link(struct loop *loop)
 {
-    /* One answer a message in flight, one a subscription and the end of one, and the link's own few. A reload may bring more channels. */
+    /* One answer a message in flight, one a subscription and the end of one, and the link's own few. A reload may bring
+     * more channels. */
     size_t capacity = FLIGHT_WINDOW + 2 * LAYOUT_CHANNELS_MAX + 16;
     char error[256] = "out of memory";
     int rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, loop);

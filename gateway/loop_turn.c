@@ -16,14 +16,13 @@
 #include "notify.h"
 #include "platform.h"
 
-#define EVENTS 32                /* taken from the mailbox at a time */
-#define OLD_CHECK_MS 200         /* how often to look whether the writers have left a replaced segment */
+#define EVENTS 32        /* taken from the mailbox at a time */
+#define OLD_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
-#define LATENCY_WINDOW_MS 60000   /* latencies are those of the present window, or of the last one that had messages */
-#define RETRY_MS 20              /* when the MQTT client takes no more for reasons of its own */
+#define LATENCY_WINDOW_MS 60000 /* latencies are those of the present window, or of the last one that had messages */
+#define RETRY_MS 20             /* when the MQTT client takes no more for reasons of its own */
 
-__attribute__((format(printf, 2, 0)))
-static void report_loss(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
 {
     (void)context;
     log_write_list(LOG_LEVEL_WARNING, format, arguments);
@@ -46,7 +45,8 @@ static void handle_event(struct loop *loop, const struct mailbox_event *event)
     default:
         link_event(loop->link, event, loop->now_ms);
         flight_set_limit(&loop->flight, link_window(loop->link));
-        ring_set_link(loop->segment.header, link_up(loop->link) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN, platform_time_ns());
+        ring_set_link(loop->segment.header, link_up(loop->link) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
+                      platform_time_ns());
         loop->retry_ms = 0;
     }
 }
@@ -102,7 +102,8 @@ static int spool_work(struct loop *loop)
     return worked;
 }
 
-/* Send from the spool, in the order of writing: what is in it comes before what is in the rings. `earlier`: only what was written into segments of before. */
+/* Send from the spool, in the order of writing: what is in it comes before what is in the rings. `earlier`: only what
+ * was written into segments of before. */
 static int pump_backlog(struct loop *loop, int earlier)
 {
     int rc = earlier ? backlog_pump_earlier(loop->backlog) : backlog_pump(loop->backlog);
@@ -114,7 +115,8 @@ static int pump_backlog(struct loop *loop, int earlier)
     return rc > 0;
 }
 
-/* Send what the broker will take. A replaced segment goes first: what a writer wrote there comes before what it writes here. */
+/* Send what the broker will take. A replaced segment goes first: what a writer wrote there comes before what it writes
+ * here. */
 static int pump(struct loop *loop)
 {
     int sent = 0, rc;
@@ -122,7 +124,8 @@ static int pump(struct loop *loop)
     if (!link_up(loop->link) || loop->now_ms < loop->retry_ms)
         return 0;
     if (loop->former) {
-        /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it by then. */
+        /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it
+         * by then. */
         outward_bound(loop->outward);
         if (loop->backlog)
             sent = pump_backlog(loop, 1);

@@ -8,8 +8,8 @@
 
 #include "counters.h"
 
-#define CHECK_MS 1000   /* between two looks at the counters while messages are being lost */
-#define QUIET_MS 60000  /* without a loss until a channel counts as well again */
+#define CHECK_MS 1000  /* between two looks at the counters while messages are being lost */
+#define QUIET_MS 60000 /* without a loss until a channel counts as well again */
 
 /* What to do about each reason, for the one who reads the log. */
 static const char *const advice[LAYOUT_DROP_REASONS] = {
@@ -35,7 +35,7 @@ struct losses {
     const struct segment *segment;
     struct channel *channels;
     int suspected;
-    unsigned losing;               /* channels that are losing */
+    unsigned losing; /* channels that are losing */
     uint64_t next_check_ms;
 };
 
@@ -98,8 +98,8 @@ static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms
         if (grown == 0)
             continue;
         if (!channel->losing)
-            tell(report, context, "losing messages: channel=%s reason=%s count=%llu: %s", counters.name, layout_drop_name(i),
-                 (unsigned long long)grown, advice[i]);
+            tell(report, context, "losing messages: channel=%s reason=%s count=%llu: %s", counters.name,
+                 layout_drop_name(i), (unsigned long long)grown, advice[i]);
         channel->last_loss_ms = now_ms;
     }
     memcpy(channel->dropped, counters.dropped, sizeof(counters.dropped));
@@ -109,8 +109,8 @@ static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms
     } else if (channel->losing && now_ms - channel->last_loss_ms >= QUIET_MS) {
         channel->losing = 0;
         losses->losing--;
-        tell(report, context, "no message lost for %d s: channel=%s lost=%llu since the segment was made", QUIET_MS / 1000, counters.name,
-             (unsigned long long)total);
+        tell(report, context, "no message lost for %d s: channel=%s lost=%llu since the segment was made",
+             QUIET_MS / 1000, counters.name, (unsigned long long)total);
     }
 }
 

@@ -8,8 +8,8 @@
 
 struct mailbox {
     pthread_mutex_t lock;
-    atomic_size_t count;           /* changed under the lock, as `urgent`; read without it by mailbox_pending */
-    atomic_size_t urgent;          /* of them, all but deliveries */
+    atomic_size_t count;  /* changed under the lock, as `urgent`; read without it by mailbox_pending */
+    atomic_size_t urgent; /* of them, all but deliveries */
     atomic_uint patience;
     size_t capacity, first;
     void (*ring)(void *context);
@@ -54,7 +54,8 @@ int mailbox_put(struct mailbox *mailbox, const struct mailbox_event *event)
     count = atomic_load(&mailbox->count);
     if (count < mailbox->capacity) {
         mailbox->events[(mailbox->first + count) % mailbox->capacity] = *event;
-        /* Sequentially consistent: the loop that says it sleeps and then finds none here is one that `ring` finds asleep. */
+        /* Sequentially consistent: the loop that says it sleeps and then finds none here is one that `ring` finds
+         * asleep. */
         if (event->kind != MAILBOX_DELIVERED)
             atomic_fetch_add(&mailbox->urgent, 1);
         atomic_store(&mailbox->count, count + 1);

@@ -64,8 +64,8 @@ static int check(const char *path)
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
     printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
-           (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish, config.uri_count,
-           config.uri_count == 1 ? "" : "s");
+           (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish,
+           config.uri_count, config.uri_count == 1 ? "" : "s");
     if (config.file_count > 1)
         printf(", with %zu file%s beside it", config.file_count - 1, config.file_count == 2 ? "" : "s");
     putchar('\n');
@@ -79,16 +79,17 @@ static int install_signals(void)
     struct sigaction action = {.sa_handler = loop_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    /* No SA_RESTART: the wait on the doorbell is to end. SIGPIPE, SIGXFSZ: a broker that goes away or a spool that may not grow is an error code, not
-     * the end. */
-    if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGHUP, &action, NULL) < 0 ||
-        sigaction(SIGPIPE, &ignore, NULL) < 0 || sigaction(SIGXFSZ, &ignore, NULL) < 0)
+    /* No SA_RESTART: the wait on the doorbell is to end. SIGPIPE, SIGXFSZ: a broker that goes away or a spool that may
+     * not grow is an error code, not the end. */
+    if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0 ||
+        sigaction(SIGHUP, &action, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0 ||
+        sigaction(SIGXFSZ, &ignore, NULL) < 0)
         return -errno;
     return 0;
 }
 
-/* The password lies in our memory as long as Paho may need it for the next connection, and so do messages: no core dump, and no look into that memory for
- * other processes of our user. */
+/* The password lies in our memory as long as Paho may need it for the next connection, and so do messages: no core
+ * dump, and no look into that memory for other processes of our user. */
 static void keep_memory_private(void)
 {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -124,7 +125,8 @@ static int serve(const char *path)
             former = config;
             config = next;
         } else if (end == LOOP_UNABLE && former.path) {
-            /* The new configuration is in order but cannot be had (memory, permissions): better the one before than none. */
+            /* The new configuration is in order but cannot be had (memory, permissions): better the one before than
+             * none. */
             log_write(LOG_LEVEL_ERROR, "could not reload %s: going back to the former configuration", path);
             config_free(&config);
             config = former;
@@ -142,8 +144,11 @@ static int serve(const char *path)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const char *path = DEFAULT_CONFIG;
     int option, check_only = 0;

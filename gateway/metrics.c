@@ -24,19 +24,19 @@
 
 /* One listening socket and its thread. */
 struct server {
-    char *text, *segment;          /* the address as written; the segment's name */
+    char *text, *segment; /* the address as written; the segment's name */
     struct listen_address address;
-    struct stat file;              /* the Unix socket's, to tell it from another's */
-    int fd, stop;                  /* the socket; an eventfd that ends the thread */
+    struct stat file; /* the Unix socket's, to tell it from another's */
+    int fd, stop;     /* the socket; an eventfd that ends the thread */
     int running;
     pthread_t thread;
     uint64_t start_ns;
-    uint64_t pause_ms;             /* until when nothing is accepted */
+    uint64_t pause_ms; /* until when nothing is accepted */
     struct metrics_http clients[METRICS_CLIENTS];
 };
 
 struct metrics {
-    struct server *server;         /* NULL: nothing listens */
+    struct server *server; /* NULL: nothing listens */
     uint64_t start_ns;
 };
 
@@ -51,7 +51,8 @@ static uint64_t now_ms(void)
 static int make_body(void *context, char **body, size_t *size)
 {
     const struct server *server = context;
-    const struct metrics_facts facts = {.segment = server->segment, .version = SHMGATE_VERSION, .start_ns = server->start_ns};
+    const struct metrics_facts facts = {
+        .segment = server->segment, .version = SHMGATE_VERSION, .start_ns = server->start_ns};
     char error[SEGMENT_ERROR_SIZE];
     struct segment segment;
     int rc = segment_attach(&segment, server->segment, error, sizeof(error));
@@ -73,7 +74,8 @@ static void accept_client(struct server *server, struct metrics_http *place)
         server->pause_ms = now_ms() + PAUSE_MS;
 }
 
-/* What to wait for: the end, a client while there is a place for one, and each client's socket. Returns the timeout for poll, in milliseconds. */
+/* What to wait for: the end, a client while there is a place for one, and each client's socket. Returns the timeout for
+ * poll, in milliseconds. */
 static int prepare(struct server *server, struct pollfd *polls)
 {
     uint64_t now = now_ms(), deadline = UINT64_MAX;
@@ -190,7 +192,8 @@ static int is_there(const struct server *server)
     const char *path = listen_address_path(&server->address);
     struct stat file;
 
-    return !path || (lstat(path, &file) == 0 && file.st_dev == server->file.st_dev && file.st_ino == server->file.st_ino);
+    return !path ||
+           (lstat(path, &file) == 0 && file.st_dev == server->file.st_dev && file.st_ino == server->file.st_ino);
 }
 
 /* ---- The whole ---- */
@@ -205,7 +208,8 @@ static int start_thread(struct server *server)
         return -rc;
     /* Signals are the loop's: its thread's wait has to end. */
     sigfillset(&all);
-    if ((rc = pthread_attr_setstacksize(&attributes, STACK_SIZE)) == 0 && (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
+    if ((rc = pthread_attr_setstacksize(&attributes, STACK_SIZE)) == 0 &&
+        (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
         rc = pthread_create(&server->thread, &attributes, run, server);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         /* For top -H and the like; without it the thread works as well. */
@@ -243,7 +247,8 @@ static void server_close(struct server *server)
     free(server);
 }
 
-static int server_open(struct server **out, const struct metrics *metrics, const char *address, const char *segment, char *error, size_t error_size)
+static int server_open(struct server **out, const struct metrics *metrics, const char *address, const char *segment,
+                       char *error, size_t error_size)
 {
     struct server *server = calloc(1, sizeof(*server));
     int rc = -ENOMEM;
@@ -267,7 +272,8 @@ static int server_open(struct server **out, const struct metrics *metrics, const
         return 0;
     }
 cleanup:
-    snprintf(error, error_size, "%s", rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
+    snprintf(error, error_size, "%s",
+             rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
     server_close(server);
     return rc;
 }

@@ -56,10 +56,12 @@ static int is(const char *word, size_t size, const char *expected)
 static int judge(const char *line, size_t size, int *only_head)
 {
     const char *at = line, *end = line + size, *method, *path, *version, *query;
-    size_t method_size = next_word(&at, end, &method), path_size = next_word(&at, end, &path), version_size = next_word(&at, end, &version);
+    size_t method_size = next_word(&at, end, &method), path_size = next_word(&at, end, &path),
+           version_size = next_word(&at, end, &version);
 
     *only_head = is(method, method_size, "HEAD");
-    if (method_size == 0 || path_size == 0 || path[0] != '/' || version_size != strlen("HTTP/1.1") || memcmp(version, "HTTP/1.", 7) != 0 || at != end)
+    if (method_size == 0 || path_size == 0 || path[0] != '/' || version_size != strlen("HTTP/1.1") ||
+        memcmp(version, "HTTP/1.", 7) != 0 || at != end)
         return 400;
     if (!*only_head && !is(method, method_size, "GET"))
         return 405;
@@ -93,9 +95,10 @@ static void answer(struct metrics_http *http, int status, int only_head, metrics
         http->answer = NULL;
         http->size = 0;
     }
-    length = snprintf(http->head, sizeof(http->head), "HTTP/1.1 %s\r\n%s%sContent-Length: %zu\r\nConnection: close\r\n\r\n", phrase_of(status),
-                      status == 200 ? "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" : "", status == 405 ? "Allow: GET, HEAD\r\n" : "",
-                      http->size);
+    length = snprintf(http->head, sizeof(http->head),
+                      "HTTP/1.1 %s\r\n%s%sContent-Length: %zu\r\nConnection: close\r\n\r\n", phrase_of(status),
+                      status == 200 ? "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" : "",
+                      status == 405 ? "Allow: GET, HEAD\r\n" : "", http->size);
     http->head_size = (size_t)length;
     if (only_head)
         http->size = 0;

@@ -1,7 +1,8 @@
 /* metrics_text.c: the counters of a segment as Prometheus text. See metrics_text.h.
  *
- * Names follow Prometheus' rules: a unit at the end, _total for what only grows. The counters live in the segment and so outlast the gateway: a restart is no
- * reset. Every drop reason is there from the start, with 0: an alert on rate() sees the first loss too.
+ * Names follow Prometheus' rules: a unit at the end, _total for what only grows. The counters live in the segment and
+ * so outlast the gateway: a restart is no reset. Every drop reason is there from the start, with 0: an alert on rate()
+ * sees the first loss too.
  */
 #include "metrics_text.h"
 
@@ -55,14 +56,19 @@ static void put_channel(FILE *out, const char *name, const struct shared_memory_
 }
 
 /* A family with one sample a channel. */
-struct family { const char *name, *type, *help; size_t offset; };
+struct family {
+    const char *name, *type, *help;
+    size_t offset;
+};
 
 #define FIELD(member) offsetof(struct shared_memory_counters, member)
 static const struct family families[] = {
-    {"shmgate_messages_written_total", "counter", "Messages that programs wrote (publish) or that arrived from the broker (subscribe).", FIELD(written)},
-    {"shmgate_messages_delivered_total", "counter", "Messages that the broker has confirmed (publish) or that were put into the ring (subscribe).",
-     FIELD(delivered)},
-    {"shmgate_writes_rejected_total", "counter", "Writes refused because the ring was full; not part of the messages written.", FIELD(rejected)},
+    {"shmgate_messages_written_total", "counter",
+     "Messages that programs wrote (publish) or that arrived from the broker (subscribe).", FIELD(written)},
+    {"shmgate_messages_delivered_total", "counter",
+     "Messages that the broker has confirmed (publish) or that were put into the ring (subscribe).", FIELD(delivered)},
+    {"shmgate_writes_rejected_total", "counter",
+     "Writes refused because the ring was full; not part of the messages written.", FIELD(rejected)},
     {"shmgate_messages_queued", "gauge", "Messages in the ring that are not delivered yet.", FIELD(queued)},
     {"shmgate_messages_spooled", "gauge", "Messages on disk that are not delivered yet.", FIELD(spooled)},
 };
@@ -91,18 +97,23 @@ static void put_dropped(FILE *out, const struct shared_memory_counters *channels
     for (uint32_t i = 0; i < count; i++)
         for (unsigned reason = 0; reason < SHARED_MEMORY_DROP_REASONS; reason++) {
             put_channel(out, name, &channels[i]);
-            fprintf(out, ",reason=\"%s\"} %llu\n", shared_memory_drop_name(reason), (unsigned long long)channels[i].dropped[reason]);
+            fprintf(out, ",reason=\"%s\"} %llu\n", shared_memory_drop_name(reason),
+                    (unsigned long long)channels[i].dropped[reason]);
         }
 }
 
 /* Of publish channels that had messages in the last minute or so. The greatest is the quantile 1. */
-static void put_latency(FILE *out, const struct segment *segment, const struct shared_memory_counters *channels, uint32_t count)
+static void put_latency(FILE *out, const struct segment *segment, const struct shared_memory_counters *channels,
+                        uint32_t count)
 {
     static const char name[] = "shmgate_latency_seconds";
-    static const char *const stages[2] = {"write_to_send", "send_to_ack"}, *const quantiles[4] = {"0.5", "0.99", "0.999", "1"};
+    static const char *const stages[2] = {"write_to_send", "send_to_ack"}, *const quantiles[4] = {"0.5", "0.99",
+                                                                                                  "0.999", "1"};
     uint32_t us[LAYOUT_LATENCIES];
 
-    put_header(out, name, "summary", "How long messages of the last minute took, from the write to the socket and from there to the acknowledgement.");
+    put_header(out, name, "summary",
+               "How long messages of the last minute took, from the write to the socket and from there to the "
+               "acknowledgement.");
     for (uint32_t i = 0; i < count; i++) {
         ring_latency(segment_channel(segment, i), us);
         /* An answer takes some microseconds at least: maxima of 0 mean that there was no message. */
@@ -110,15 +121,18 @@ static void put_latency(FILE *out, const struct segment *segment, const struct s
             continue;
         for (unsigned j = 0; j < LAYOUT_LATENCIES; j++) {
             put_channel(out, name, &channels[i]);
-            fprintf(out, ",stage=\"%s\",quantile=\"%s\"} %u.%06u\n", stages[j / 4], quantiles[j % 4], us[j] / US_PER_S, us[j] % US_PER_S);
+            fprintf(out, ",stage=\"%s\",quantile=\"%s\"} %u.%06u\n", stages[j / 4], quantiles[j % 4], us[j] / US_PER_S,
+                    us[j] % US_PER_S);
         }
     }
 }
 
 static void put_gateway(FILE *out, const struct segment *segment, const struct metrics_facts *facts)
 {
-    static const char *const states[] = {
-        [LAYOUT_SPOOL_OFF] = "off", [LAYOUT_SPOOL_OK] = "ok", [LAYOUT_SPOOL_FULL] = "full", [LAYOUT_SPOOL_FAILED] = "failed"};
+    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off",
+                                         [LAYOUT_SPOOL_OK] = "ok",
+                                         [LAYOUT_SPOOL_FULL] = "full",
+                                         [LAYOUT_SPOOL_FAILED] = "failed"};
     uint64_t bytes, start_ms = facts->start_ns / NS_PER_MS;
     enum layout_spool spool = ring_spool(segment->header, &bytes);
 
@@ -129,7 +143,8 @@ static void put_gateway(FILE *out, const struct segment *segment, const struct m
     put_quoted(out, facts->segment);
     fputs("} 1\n", out);
     put_header(out, "process_start_time_seconds", "gauge", "Unix time at which the gateway was started.");
-    fprintf(out, "process_start_time_seconds %llu.%03llu\n", (unsigned long long)(start_ms / 1000), (unsigned long long)(start_ms % 1000));
+    fprintf(out, "process_start_time_seconds %llu.%03llu\n", (unsigned long long)(start_ms / 1000),
+            (unsigned long long)(start_ms % 1000));
     put_header(out, "shmgate_link_up", "gauge", "Whether the gateway is connected to a broker.");
     fprintf(out, "shmgate_link_up %d\n", ring_link(segment->header) ? 1 : 0);
     put_header(out, "shmgate_spool_bytes", "gauge", "What the spool's messages take on disk.");

@@ -2,7 +2,8 @@
  *
  * What this file knows of Paho, read in its source and tried (1.3.12, 1.3.14):
  *   - its callbacks run on its threads with its one lock held: they only copy what they are told into the mailbox
- *   - a list of several URIs with automatic reconnection sticks at the last one: each attempt here gets one URI, and reconnection is ours
+ *   - a list of several URIs with automatic reconnection sticks at the last one: each attempt here gets one URI, and
+ * reconnection is ours
  *   - one client object that has used TLS uses it for ever after: it is made anew when the scheme changes
  *   - the answer to a publish of QoS 0 comes from the thread that wrote it, right after the write
  *   - when the session is not there any more, it gives all messages in flight back with an error: they are sent again
@@ -23,9 +24,10 @@
 
 #define DISCONNECT_POLL_MS 2
 
-/* Paho's interval for a keep-alive. It sends a ping after one interval without sending or without receiving, and gives up one and a half
- * intervals after that, and its clock adds a tenth of the interval (at most 5 s) twice, and a second. With nearly half of the
- * keep-alive that makes less than 1.5 of them: 6.5 s for 5 s (an interval of 2 s), 80 s for 60 s. */
+/* Paho's interval for a keep-alive. It sends a ping after one interval without sending or without receiving, and gives
+ * up one and a half intervals after that, and its clock adds a tenth of the interval (at most 5 s) twice, and a second.
+ * With nearly half of the keep-alive that makes less than 1.5 of them: 6.5 s for 5 s (an interval of 2 s), 80 s for 60
+ * s. */
 unsigned mqtt_client_interval_s(unsigned keepalive_s)
 {
     return keepalive_s > 2 ? (keepalive_s - 1) / 2 : 1;
@@ -44,7 +46,9 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
 
     *out = NULL;
     if (!write_guard_active()) {
-        snprintf(error, error_size, "this program was linked without its guard against Paho's use of freed memory: build it with its CMakeLists.txt");
+        snprintf(error, error_size,
+                 "this program was linked without its guard against Paho's use of freed memory: build it with its "
+                 "CMakeLists.txt");
         return -ENOSYS;
     }
     if (mqtt_answers_open(options->mailbox) < 0) {
@@ -62,7 +66,8 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
     mqtt->client_id = copy_string(options->client_id);
     mqtt->will_topic = copy_string(options->will_topic);
     mqtt->will_payload = copy_string(options->will_payload);
-    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload || topic_alias_create(&mqtt->aliases, options->topics) < 0) {
+    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload ||
+        topic_alias_create(&mqtt->aliases, options->topics) < 0) {
         mqtt_destroy(mqtt);
         return -ENOMEM;
     }
@@ -97,8 +102,8 @@ static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_
         options.MQTTVersion = MQTTVERSION_3_1_1;
     options.sendWhileDisconnected = 0;
     options.maxBufferedMessages = (int)mqtt->options.queued + 16;
-    rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id, MQTTCLIENT_PERSISTENCE_NONE,
-                                     NULL, &options);
+    rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id,
+                                     MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
     if (rc == MQTTASYNC_SUCCESS)
         rc = mqtt_answers_watch(mqtt, client);
     if (rc != MQTTASYNC_SUCCESS) {
@@ -150,11 +155,13 @@ static void know_broker(struct mqtt *mqtt, const char *address)
 
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size)
 {
-    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer, connect5 = MQTTAsync_connectOptions_initializer5;
+    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer,
+                             connect5 = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
     MQTTAsync_SSLOptions ssl = MQTTAsync_SSLOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
-    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, .value.integer4 = mqtt->options.session_expiry_s};
+    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+                           .value.integer4 = mqtt->options.session_expiry_s};
     const struct mqtt_options *options = &mqtt->options;
     char address[MQTT_CLIENT_ADDRESS_SIZE], *addresses[] = {address};
     const char *setting;
@@ -162,7 +169,8 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
 
     if (tls < 0)
         return tls;
-    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, error, error_size)) < 0)
+    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, error,
+                                     error_size)) < 0)
         return rc;
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
@@ -211,13 +219,15 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     return -EIO;
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token)
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained,
+                   uint32_t identifier, uint64_t token)
 {
     MQTTAsync_responseOptions response = mqtt_answers_subscribe(mqtt, token);
     MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
     int rc;
 
-    if (mqtt->options.version >= 5 && mqtt->limits.identifiers && MQTTProperties_add(&response.properties, &property) != 0)
+    if (mqtt->options.version >= 5 && mqtt->limits.identifiers &&
+        MQTTProperties_add(&response.properties, &property) != 0)
         return -ENOMEM;
     if (mqtt->options.version >= 5)
         response.subscribeOptions.retainHandling = (unsigned char)retained;
@@ -233,7 +243,8 @@ int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter)
     return MQTTAsync_unsubscribe(mqtt->client, filter, &response) == MQTTASYNC_SUCCESS ? 0 : -ENOTCONN;
 }
 
-/* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT 5, 2.2.2.2, 1.5.7). */
+/* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT
+ * 5, 2.2.2.2, 1.5.7). */
 static size_t property_bytes(const struct mqtt_outgoing *message)
 {
     size_t bytes = 0;
@@ -243,14 +254,15 @@ static size_t property_bytes(const struct mqtt_outgoing *message)
     return bytes;
 }
 
-/* Put the message's properties into `array`, which has room for them. Paho copies the list and its strings; made here and not by MQTTProperties_add it needs
- * no memory of its own. */
+/* Put the message's properties into `array`, which has room for them. Paho copies the list and its strings; made here
+ * and not by MQTTProperties_add it needs no memory of its own. */
 static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsigned alias, MQTTProperty *array)
 {
     int count = 0;
 
     if (alias > 0)
-        array[count++] = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS, .value.integer2 = (unsigned short)alias};
+        array[count++] = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS,
+                                        .value.integer2 = (unsigned short)alias};
     for (size_t i = 0; i < message->property_count && i < MQTT_PROPERTIES; i++) {
         const struct mqtt_property *property = &message->properties[i];
         MQTTProperty *user = &array[count++];
@@ -259,7 +271,9 @@ static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsig
         user->value.data = (MQTTLenString){.len = (int)strlen(property->name), .data = (char *)property->name};
         user->value.value = (MQTTLenString){.len = (int)strlen(property->value), .data = (char *)property->value};
     }
-    return (MQTTProperties){.count = count, .max_count = count, .length = (int)(property_bytes(message) + (alias > 0 ? TOPIC_ALIAS_SIZE : 0)),
+    return (MQTTProperties){.count = count,
+                            .max_count = count,
+                            .length = (int)(property_bytes(message) + (alias > 0 ? TOPIC_ALIAS_SIZE : 0)),
                             .array = array};
 }
 
@@ -267,11 +281,13 @@ static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsig
 static unsigned alias_for(struct mqtt *mqtt, const struct mqtt_outgoing *message, unsigned qos, int *known)
 {
     const struct mqtt_limits *limits = &mqtt->limits;
-    unsigned alias = topic_alias_find(mqtt->aliases, message->topic, atomic_load(&mqtt->aliases_refused) ? 0 : limits->alias_max, known);
+    unsigned alias = topic_alias_find(mqtt->aliases, message->topic,
+                                      atomic_load(&mqtt->aliases_refused) ? 0 : limits->alias_max, known);
 
     /* The first one is longer by it than what was found to be small enough. */
-    if (alias > 0 && !*known && mqtt_limits_publish_size(mqtt->options.version, strlen(message->topic), message->size, qos,
-                                                       TOPIC_ALIAS_SIZE + property_bytes(message)) > limits->packet_max)
+    if (alias > 0 && !*known &&
+        mqtt_limits_publish_size(mqtt->options.version, strlen(message->topic), message->size, qos,
+                                 TOPIC_ALIAS_SIZE + property_bytes(message)) > limits->packet_max)
         return 0;
     return alias;
 }
@@ -282,7 +298,8 @@ int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_
     MQTTProperty array[MQTT_PROPERTIES + 1];
     unsigned alias = 0, qos = message->qos;
     int retain = message->retain, known = 0;
-    int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic), message->size + property_bytes(message), &qos, &retain);
+    int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic),
+                               message->size + property_bytes(message), &qos, &retain);
 
     if (rc < 0)
         return rc;
@@ -290,7 +307,8 @@ int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_
         alias = alias_for(mqtt, message, qos, &known);
     if (mqtt->options.version >= 5 && (alias > 0 || message->property_count > 0))
         response.properties = make_properties(message, alias, array);
-    rc = MQTTAsync_send(mqtt->client, known ? "" : message->topic, (int)message->size, message->payload, (int)qos, retain, &response);
+    rc = MQTTAsync_send(mqtt->client, known ? "" : message->topic, (int)message->size, message->payload, (int)qos,
+                        retain, &response);
     switch (rc) {
     case MQTTASYNC_SUCCESS:
         if (alias > 0 && !known)

@@ -1,9 +1,11 @@
-/* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c calls Paho, mqtt_answers.c is called by it; no other file knows it.
+/* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c calls Paho, mqtt_answers.c
+ * is called by it; no other file knows it.
  *
  * Paho's two threads do the sending and the receiving; they leave what the loop must know in the mailbox. All functions
- * here are for the loop's thread. Paho keeps messages of QoS 1 and 2 that are in flight over a lost connection and sends them again on
- * the next one, if the broker still knows the session; otherwise it gives them back as MAILBOX_FAILED. Whoever publishes keeps at
- * most `window` of them in flight: beyond that Paho queues, which it does badly (a queued message waits up to a second).
+ * here are for the loop's thread. Paho keeps messages of QoS 1 and 2 that are in flight over a lost connection and
+ * sends them again on the next one, if the broker still knows the session; otherwise it gives them back as
+ * MAILBOX_FAILED. Whoever publishes keeps at most `window` of them in flight: beyond that Paho queues, which it does
+ * badly (a queued message waits up to a second).
  *
  * One client a process: Paho hands a publish's answer nothing but the token, so where the answers go is kept once.
  */
@@ -17,41 +19,43 @@
 
 struct mqtt;
 
-#define MQTT_IDENTIFIERS 16     /* subscriptions of ours that one message can be said to match; a broker sends more messages for more */
+#define MQTT_IDENTIFIERS \
+    16 /* subscriptions of ours that one message can be said to match; a broker sends more messages for more */
 
 /* A message from the broker; everything is borrowed for the call. */
 struct mqtt_message {
-    const char *topic;             /* not terminated */
+    const char *topic; /* not terminated */
     size_t topic_size;
     const void *payload;
     size_t size;
     unsigned qos;
     int retained;
     uint32_t identifiers[MQTT_IDENTIFIERS]; /* of the subscriptions it is sent for; MQTT 5 only */
-    size_t identifier_count;       /* 0: the broker does not say */
-    int expires;                   /* 1: with a message expiry interval; MQTT 5 only, like the two below */
-    uint32_t expiry_s;             /* what is left of it */
-    const char *made;              /* the publisher's user property AGE_PROPERTY, not terminated, unchecked; NULL: none */
+    size_t identifier_count;                /* 0: the broker does not say */
+    int expires;                            /* 1: with a message expiry interval; MQTT 5 only, like the two below */
+    uint32_t expiry_s;                      /* what is left of it */
+    const char *made; /* the publisher's user property AGE_PROPERTY, not terminated, unchecked; NULL: none */
     size_t made_size;
 };
 
 /* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
 struct mqtt_options {
     const char *client_id;
-    int version;                   /* 4: MQTT 3.1.1, 5: MQTT 5 */
-    const char *username;          /* NULL: none */
+    int version;                                /* 4: MQTT 3.1.1, 5: MQTT 5 */
+    const char *username;                       /* NULL: none */
     const char *ca_file, *cert_file, *key_file; /* PEM; NULL: the system's authorities, no client certificate */
-    unsigned keepalive_s;          /* a connection without answers is lost within 1.5 times this; at least 5 */
+    unsigned keepalive_s; /* a connection without answers is lost within 1.5 times this; at least 5 */
     unsigned connect_timeout_ms;
-    uint32_t session_expiry_s;     /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
-    int forget_session;            /* 1: the first connection of this process begins a new session (MQTT 5) */
-    unsigned window;               /* messages of QoS 1 and 2 in flight at most */
-    unsigned queued;               /* messages handed over and not answered at most, those of QoS 0 among them */
-    unsigned topics;               /* how many topics it is published on with an alias, about; at least 1 */
+    uint32_t session_expiry_s; /* how long the broker keeps our session while we are away (MQTT 5, 3.1.2.11.2) */
+    int forget_session;        /* 1: the first connection of this process begins a new session (MQTT 5) */
+    unsigned window;           /* messages of QoS 1 and 2 in flight at most */
+    unsigned queued;           /* messages handed over and not answered at most, those of QoS 0 among them */
+    unsigned topics;           /* how many topics it is published on with an alias, about; at least 1 */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
     struct mailbox *mailbox;
-    /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The broker gets its
-     * acknowledgement of a QoS 1 message after this returns, and that of a QoS 2 message with MQTT 5; with 3.1.1 it gets the first half before. */
+    /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The
+     * broker gets its acknowledgement of a QoS 1 message after this returns, and that of a QoS 2 message with MQTT 5;
+     * with 3.1.1 it gets the first half before. */
     void (*on_message)(void *context, const struct mqtt_message *message);
     void *context;
 };
@@ -59,20 +63,24 @@ struct mqtt_options {
 /* Prepare. On success *out must be given to mqtt_destroy. -EBUSY there is one already; -ENOMEM. */
 int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size);
 
-/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with MAILBOX_FAILED. */
+/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with MAILBOX_FAILED.
+ */
 void mqtt_destroy(struct mqtt *mqtt);
 
-/* Begin one attempt to connect to `uri`, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Certificates are read anew each time; `password` (NULL: none)
- * is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno with the reason. When the broker cannot do what was
- * asked of it (a retained will, the keep-alive) the failure is `adapted`, and the next attempt at the same URI asks for less. Never waits
- * for the network. */
+/* Begin one attempt to connect to `uri`, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Certificates are read anew each
+ * time; `password` (NULL: none) is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno
+ * with the reason. When the broker cannot do what was asked of it (a retained will, the keep-alive) the failure is
+ * `adapted`, and the next attempt at the same URI asks for less. Never waits for the network. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
 
-/* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come). */
+/* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come).
+ */
 enum mqtt_retained { MQTT_RETAINED_SEND = 0, MQTT_RETAINED_SEND_IF_NEW = 1, MQTT_RETAINED_OMIT = 2 };
 
-/* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained, uint32_t identifier, uint64_t token);
+/* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or
+ * SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
+int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained,
+                   uint32_t identifier, uint64_t token);
 
 /* End a subscription; best effort, without an answer. -errno when Paho does not take it. */
 int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter);
@@ -93,19 +101,20 @@ struct mqtt_outgoing {
     int retain;
     const struct mqtt_property *properties; /* MQTT 5 only; MQTT_PROPERTIES at most */
     size_t property_count;
-    int alias;                     /* 1: a number may stand for the topic, where the broker takes that; only when mqtt_give_up follows every
-                                      loss of the connection: sent again by Paho on another one the number would mean nothing */
+    int alias; /* 1: a number may stand for the topic, where the broker takes that; only when mqtt_give_up follows every
+                  loss of the connection: sent again by Paho on another one the number would mean nothing */
 };
 
 /* Publish. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
  * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
- * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection. `token` must fit a
- * pointer. */
+ * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection.
+ * `token` must fit a pointer. */
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token);
 
-/* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight with FAILED, before it
- * tries. Without this Paho, when the broker has lost our session, sends what it had queued before we can send again what was in flight, and the order
- * is broken. What Paho had queued but not begun to send at that moment it never frees: that is its fault, and bounded by the window. */
+/* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight
+ * with FAILED, before it tries. Without this Paho, when the broker has lost our session, sends what it had queued
+ * before we can send again what was in flight, and the order is broken. What Paho had queued but not begun to send at
+ * that moment it never frees: that is its fault, and bounded by the window. */
 void mqtt_give_up(struct mqtt *mqtt);
 
 /* Close in order, so that the broker does not publish the will; waits up to timeout_ms for the network. */

@@ -12,7 +12,7 @@
 #include "platform.h"
 #include "write_guard.h"
 
-static struct mailbox *answers;    /* where the answers to publishes go: their context has room for the token only */
+static struct mailbox *answers; /* where the answers to publishes go: their context has room for the token only */
 
 static void put(const struct mailbox_event *event)
 {
@@ -27,7 +27,8 @@ static uint64_t token_of(const void *context)
 
 static void answer(enum mailbox_kind kind, void *context, int reason, const char *text)
 {
-    struct mailbox_event event = {.kind = kind, .token = token_of(context), .time_ns = platform_monotonic_ns(), .reason = reason};
+    struct mailbox_event event = {
+        .kind = kind, .token = token_of(context), .time_ns = platform_monotonic_ns(), .reason = reason};
 
     snprintf(event.text, sizeof(event.text), "%s", text);
     put(&event);
@@ -35,7 +36,8 @@ static void answer(enum mailbox_kind kind, void *context, int reason, const char
 
 static void on_sent(void *context, int qos)
 {
-    /* A failed write that was hidden from Paho (write_guard.h) has delivered nothing. For QoS 1 and 2 the broker's answer counts. */
+    /* A failed write that was hidden from Paho (write_guard.h) has delivered nothing. For QoS 1 and 2 the broker's
+     * answer counts. */
     if (qos == 0 && write_guard_take_failure())
         answer(MAILBOX_FAILED, context, 0, "");
     else
@@ -82,7 +84,8 @@ static void on_subscribe_failure(void *context, MQTTAsync_failureData *data)
 {
     /* Without an answer from the broker (a lost connection) the next connection subscribes again. */
     if (data && data->code == 0x80)
-        answer(MAILBOX_SUBSCRIBE_REFUSED, context, data->code, "the broker refused the subscription: check its access rules");
+        answer(MAILBOX_SUBSCRIBE_REFUSED, context, data->code,
+               "the broker refused the subscription: check its access rules");
 }
 
 static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -93,7 +96,8 @@ static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
 
 static void report_connected(struct mqtt *mqtt, int session_present)
 {
-    struct mailbox_event event = {.kind = MAILBOX_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
+    struct mailbox_event event = {
+        .kind = MAILBOX_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
 
     mqtt->connected_once = 1;
     write_guard_new_connection(mqtt->keepalive_s * 1000);
@@ -111,7 +115,8 @@ static void on_connect_success(void *context, MQTTAsync_successData *data)
 /* A numeric property, or `otherwise` when the broker does not say. */
 static uint32_t property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t otherwise)
 {
-    return MQTTProperties_hasProperty(properties, code) ? (uint32_t)MQTTProperties_getNumericValue(properties, code) : otherwise;
+    return MQTTProperties_hasProperty(properties, code) ? (uint32_t)MQTTProperties_getNumericValue(properties, code)
+                                                        : otherwise;
 }
 
 static void read_limits(struct mqtt_limits *limits, MQTTProperties *properties)
@@ -148,7 +153,8 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
         report_connected(mqtt, data->alt.connect.sessionPresent);
         return;
     }
-    /* The broker's keep-alive holds (MQTT 5, 3.2.2.3.14), and Paho does not know it: the broker would find us silent and close. */
+    /* The broker's keep-alive holds (MQTT 5, 3.2.2.3.14), and Paho does not know it: the broker would find us silent
+     * and close. */
     mqtt->connected_once = 1;
     mqtt->keepalive_s = server_s;
     report_adapted(mqtt, "the broker wants a shorter keep-alive");
@@ -158,7 +164,8 @@ static void report_connect_failed(struct mqtt *mqtt, int code, const char *messa
 {
     struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .reason = code};
 
-    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message, mqtt->tls_reason);
+    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message,
+                                        mqtt->tls_reason);
     put(&event);
 }
 
@@ -188,7 +195,8 @@ static void on_lost(void *context, char *cause)
     struct mailbox_event event = {.kind = MAILBOX_LOST};
 
     (void)context;
-    snprintf(event.text, sizeof(event.text), "%s", cause ? cause : "the broker or the network closed it, or the broker does not answer");
+    snprintf(event.text, sizeof(event.text), "%s",
+             cause ? cause : "the broker or the network closed it, or the broker does not answer");
     put(&event);
 }
 
@@ -213,8 +221,8 @@ static void take_identifiers(struct mqtt_message *message, MQTTProperties *prope
     if (count > MQTT_IDENTIFIERS)
         return;
     for (int i = 0; i < count; i++)
-        message->identifiers[message->identifier_count++] =
-            (uint32_t)MQTTProperties_getNumericValueAt(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
+        message->identifiers[message->identifier_count++] = (uint32_t)MQTTProperties_getNumericValueAt(
+            properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
 }
 
 static void take_age(struct mqtt_message *message, const MQTTProperties *properties)
@@ -228,7 +236,8 @@ static void take_age(struct mqtt_message *message, const MQTTProperties *propert
             message->expiry_s = property->value.integer4;
         } else if (property->identifier == MQTTPROPERTY_CODE_USER_PROPERTY && !message->made &&
                    property->value.data.len == (int)strlen(AGE_PROPERTY) &&
-                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 && property->value.value.len > 0) {
+                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 &&
+                   property->value.value.len > 0) {
             message->made = property->value.value.data;
             message->made_size = (size_t)property->value.value.len;
         }

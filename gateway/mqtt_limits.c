@@ -20,7 +20,8 @@ static size_t integer_size(size_t value)
 
 size_t mqtt_limits_publish_size(int version, size_t topic_size, size_t size, unsigned qos, size_t properties)
 {
-    /* MQTT 5, 3.3: the topic with its length, the packet identifier of QoS 1 and 2, the properties with theirs, the payload. */
+    /* MQTT 5, 3.3: the topic with its length, the packet identifier of QoS 1 and 2, the properties with theirs, the
+     * payload. */
     size_t rest = 2 + topic_size + (qos > 0 ? 2 : 0) + size;
 
     if (version >= 5)
@@ -28,7 +29,8 @@ size_t mqtt_limits_publish_size(int version, size_t topic_size, size_t size, uns
     return 1 + integer_size(rest) + rest;
 }
 
-int mqtt_limits_apply(const struct mqtt_limits *limits, int version, size_t topic_size, size_t size, unsigned *qos, int *retain)
+int mqtt_limits_apply(const struct mqtt_limits *limits, int version, size_t topic_size, size_t size, unsigned *qos,
+                      int *retain)
 {
     if (*qos > limits->qos_max)
         *qos = limits->qos_max;

@@ -5,23 +5,21 @@
 #include <string.h>
 
 #define BAD_CREDENTIALS "the broker refused the user name or password: check username and password_file"
-#define NOT_AUTHORISED "the broker does not let us in: check username, password_file, cert_file and the broker's access rules"
+#define NOT_AUTHORISED \
+    "the broker does not let us in: check username, password_file, cert_file and the broker's access rules"
 #define BAD_CLIENT_ID "the broker refused the client id: change client_id"
 #define BAD_VERSION "the broker does not speak this version of MQTT: change version"
 
 struct reason {
     int code;
-    int permanent;                 /* of a connection: 1 when a person must change something */
+    int permanent; /* of a connection: 1 when a person must change something */
     const char *text;
 };
 
 /* MQTT 3.1.1, table 3.1. */
 static const struct reason codes3[] = {
-    {1, 1, BAD_VERSION},
-    {2, 1, BAD_CLIENT_ID},
-    {3, 0, "the broker is not available now"},
-    {4, 1, BAD_CREDENTIALS},
-    {5, 1, NOT_AUTHORISED},
+    {1, 1, BAD_VERSION},     {2, 1, BAD_CLIENT_ID},  {3, 0, "the broker is not available now"},
+    {4, 1, BAD_CREDENTIALS}, {5, 1, NOT_AUTHORISED},
 };
 
 /* MQTT 5, table 2-6, those that a CONNACK, a PUBACK or a SUBACK can carry. */
@@ -76,8 +74,8 @@ const char *mqtt_text_reason(int code)
 
 int mqtt_text_publish_refused(int code)
 {
-    /* Paho's own codes are negative; below 0x80 is success. Of the rest only a used-up quota and an identifier that is still in use
-     * go away by themselves. */
+    /* Paho's own codes are negative; below 0x80 is success. Of the rest only a used-up quota and an identifier that is
+     * still in use go away by themselves. */
     return code >= 0x80 && code != 0x97 && code != 0x91;
 }
 
@@ -109,11 +107,13 @@ int mqtt_text_connect(char *text, size_t size, int version, int code, const char
         return reason->permanent;
     }
     if (tls_reason && tls_reason[0])
-        snprintf(text, size, "TLS: %s: check ca_file, cert_file, key_file and the host name in the broker's certificate", tls_reason);
+        snprintf(text, size,
+                 "TLS: %s: check ca_file, cert_file, key_file and the host name in the broker's certificate",
+                 tls_reason);
     else if (code > 0)
         snprintf(text, size, "the broker refused the connection with code %d", code);
     else
-        snprintf(text, size, "no broker answers there%s%s: is it running, are host and port right?", message && message[0] ? ": " : "",
-                 message && message[0] ? message : "");
+        snprintf(text, size, "no broker answers there%s%s: is it running, are host and port right?",
+                 message && message[0] ? ": " : "", message && message[0] ? message : "");
     return 0;
 }

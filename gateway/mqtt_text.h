@@ -4,15 +4,16 @@
 
 #include <stddef.h>
 
-/* Explain a failed attempt to connect in one line. `code` is the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1) or one of Paho's, below 0;
- * `message` and `tls_reason` are what Paho and OpenSSL said (NULL or empty: nothing).
+/* Explain a failed attempt to connect in one line. `code` is the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1)
+ * or one of Paho's, below 0; `message` and `tls_reason` are what Paho and OpenSSL said (NULL or empty: nothing).
  * Returns 1 when trying again with the same configuration cannot help, else 0. */
 int mqtt_text_connect(char *text, size_t size, int version, int code, const char *message, const char *tls_reason);
 
 /* The name of an MQTT 5 reason code. */
 const char *mqtt_text_reason(int code);
 
-/* Whether a PUBACK's or PUBREC's reason code means that this message will never be taken: 1; or is none, or passes: 0. */
+/* Whether a PUBACK's or PUBREC's reason code means that this message will never be taken: 1; or is none, or passes: 0.
+ */
 int mqtt_text_publish_refused(int code);
 
 /* The gist of a line of OpenSSL's error queue ("...:certificate verify failed:..."). `line` is not terminated. */

@@ -19,7 +19,7 @@
 int notify_send(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t path_size;
     int fd, result = 0;
 

@@ -5,7 +5,8 @@
 
 void origin_describe(struct origin *origin, const struct outward_message *message, const char *boot)
 {
-    snprintf(origin->stream, sizeof(origin->stream), "%016llx-%x", (unsigned long long)message->generation, message->lane);
+    snprintf(origin->stream, sizeof(origin->stream), "%016llx-%x", (unsigned long long)message->generation,
+             message->lane);
     snprintf(origin->sequence, sizeof(origin->sequence), "%llu", (unsigned long long)message->sequence);
     snprintf(origin->time, sizeof(origin->time), "%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000),
              (unsigned long long)(message->time_ns % 1000000000));

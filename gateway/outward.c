@@ -2,13 +2,14 @@
  *
  * The happy path of a message:
  *   1. its writer commits it and marks the lane dirty; outward_collect puts the lane into the ready queue
- *   2. outward_pump (outward_pump.c) copies it out of the slot, checks that the copy is whole, and hands it to the MQTT client with a token, perhaps with
- *      others behind it in one frame
+ *   2. outward_pump (outward_pump.c) copies it out of the slot, checks that the copy is whole, and hands it to the MQTT
+ * client with a token, perhaps with others behind it in one frame
  *   3. the answer comes back by token; `answered` takes the lane's answered messages off the flight table, in order
  *   4. outward_settle writes the ledger: the slots below its tail are the writer's again
  * What can go wrong:
  *   - overwritten before step 2: counted when the messages sent before it are accounted for (account)
- *   - taken by the spool at any time (outward_take.c): from then on backlog.c sends it, and its answer, if it flew already, goes there
+ *   - taken by the spool at any time (outward_take.c): from then on backlog.c sends it, and its answer, if it flew
+ * already, goes there
  *   - failed in step 3: sending begins again at that message when the lane's others are answered
  *   - the gateway is killed anywhere: the next one begins at the ledger's tail
  */
@@ -29,8 +30,8 @@ int outward_has_lane(const struct outward *outward, uint32_t lane)
 
 static void answered(struct flight_lane *flight);
 
-int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels, struct flight *flight,
-                   struct backlog *backlog, outward_send send, void *context)
+int outward_create(struct outward **out, struct segment *segment, const struct outward_channel *channels,
+                   struct flight *flight, struct backlog *backlog, outward_send send, void *context)
 {
     struct outward *outward = calloc(1, sizeof(*outward));
     uint32_t count = segment->layout.lane_count, batch_max = 1;
@@ -58,7 +59,8 @@ int outward_create(struct outward **out, struct segment *segment, const struct o
     outward->unsettled = calloc(count, sizeof(outward->unsettled[0]));
     outward->news = calloc(count, sizeof(outward->news[0]));
     outward->latencies = calloc(segment->layout.channel_count, sizeof(outward->latencies[0]));
-    if (rc < 0 || !outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->latencies || !outward->times) {
+    if (rc < 0 || !outward->lanes || !outward->ready || !outward->unsettled || !outward->news || !outward->latencies ||
+        !outward->times) {
         outward_destroy(outward);
         return -ENOMEM;
     }
@@ -97,7 +99,8 @@ void lane_make_ready(struct lane *lane)
     if (lane->ready)
         return;
     lane->ready = 1;
-    outward->ready[(outward->ready_first + outward->ready_count++) % outward->segment->layout.lane_count] = lane->number;
+    outward->ready[(outward->ready_first + outward->ready_count++) % outward->segment->layout.lane_count] =
+        lane->number;
 }
 
 int outward_collect(struct outward *outward)
@@ -129,7 +132,8 @@ void outward_collect_all(struct outward *outward)
             lane_make_ready(&outward->lanes[i]);
 }
 
-/* Move the lane's tail over `count` messages from `sequence` on. What lies before them was overwritten before it could be sent. */
+/* Move the lane's tail over `count` messages from `sequence` on. What lies before them was overwritten before it could
+ * be sent. */
 static void account(struct lane *lane, uint64_t sequence, uint32_t count)
 {
     if (sequence > lane->ledger.tail)
@@ -147,7 +151,8 @@ void lane_account_skipped(struct lane *lane)
     lane_changed(lane);
 }
 
-/* What is below the tail has gone to the spool while it flew: the spool is told. Returns how many of the messages these are. */
+/* What is below the tail has gone to the spool while it flew: the spool is told. Returns how many of the messages these
+ * are. */
 static uint32_t settle_taken(struct lane *lane, uint64_t sequence, uint32_t count, enum flight_answer answer)
 {
     uint32_t taken = 0;
@@ -195,8 +200,8 @@ void outward_show_latency(struct outward *outward, int clear)
         latency_summarise(&latency->to_send, &send);
         latency_summarise(&latency->to_acknowledge, &acknowledge);
         ring_set_latency(segment_channel(outward->segment, i),
-                         (const uint32_t[]){send.p50_us, send.p99_us, send.p999_us, send.max_us, acknowledge.p50_us, acknowledge.p99_us,
-                                            acknowledge.p999_us, acknowledge.max_us});
+                         (const uint32_t[]){send.p50_us, send.p99_us, send.p999_us, send.max_us, acknowledge.p50_us,
+                                            acknowledge.p99_us, acknowledge.p999_us, acknowledge.max_us});
         if (clear) {
             latency_clear(&latency->to_send);
             latency_clear(&latency->to_acknowledge);

@@ -1,8 +1,9 @@
 /* outward_lane.c: one lane's ledger, and its agreement with the spool. See outward_lane.h.
  *
- * A lane's messages leave the ring by three ways: delivered, dropped, or taken by the spool. What happens to the last is counted by the spool, in the
- * file, together with the messages themselves; the segment's ledger shows the sum of both. When a gateway starts, the two may differ by what
- * a killed one had committed to the file and not yet written into the segment: the file is right.
+ * A lane's messages leave the ring by three ways: delivered, dropped, or taken by the spool. What happens to the last
+ * is counted by the spool, in the file, together with the messages themselves; the segment's ledger shows the sum of
+ * both. When a gateway starts, the two may differ by what a killed one had committed to the file and not yet written
+ * into the segment: the file is right.
  */
 #include "outward_lane.h"
 
@@ -37,7 +38,8 @@ static void split(struct lane *lane)
 {
     struct ring_ledger *ledger = &lane->ledger;
 
-    lane->unread = (struct spool_ledger){.taken = ledger->taken, .held = ledger->spooled, .delivered = ledger->spool_delivered};
+    lane->unread = (struct spool_ledger){
+        .taken = ledger->taken, .held = ledger->spooled, .delivered = ledger->spool_delivered};
     ledger->delivered -= ledger->spool_delivered;
     for (unsigned kind = 0; kind < LAYOUT_SPOOL_DROPS; kind++) {
         uint64_t *total = &ledger->dropped[counters_spool_drop(kind)];
@@ -84,9 +86,14 @@ static struct spool_stream *find_stream(const struct lane *lane)
 {
     struct outward *outward = lane->outward;
     const struct outward_channel *channel = &outward->channels[lane->channel];
-    struct spool_source source = {.channel = channel->name, .topic = lane_topic(lane), .boot = backlog_boot(outward->backlog), .qos = channel->qos,
-                                  .retain = channel->retain, .source = channel->source,
-                                  .generation = outward->segment->layout.generation, .lane = lane->number};
+    struct spool_source source = {.channel = channel->name,
+                                  .topic = lane_topic(lane),
+                                  .boot = backlog_boot(outward->backlog),
+                                  .qos = channel->qos,
+                                  .retain = channel->retain,
+                                  .source = channel->source,
+                                  .generation = outward->segment->layout.generation,
+                                  .lane = lane->number};
 
     if (lane->ledger.taken > 0 || channel->spool != OUTWARD_SPOOL_OFF)
         return spool_stream_for(outward->spool, &source);
@@ -121,7 +128,8 @@ const char *lane_topic(const struct lane *lane)
 /* Put the lane's number, from 0 in its channel, into a topic that asks for it. 0 or -ENOMEM. */
 static int make_own_topic(struct lane *lane)
 {
-    const char *topic = lane->outward->channels[lane->channel].topic, *at = topic ? strstr(topic, CONFIG_FILL_LANE) : NULL, *from = topic;
+    const char *topic = lane->outward->channels[lane->channel].topic,
+               *at = topic ? strstr(topic, CONFIG_FILL_LANE) : NULL, *from = topic;
     uint32_t number = lane->number - lane->outward->segment->layout.channels[lane->channel].lane_first;
     char *own, *to;
     size_t places = 0;
@@ -145,7 +153,8 @@ static int make_own_topic(struct lane *lane)
     return 0;
 }
 
-int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight))
+int lane_start(struct lane *lane, struct outward *outward, uint32_t number,
+               void (*answered)(struct flight_lane *flight))
 {
     struct ring_ledger ledger;
 
@@ -166,8 +175,8 @@ int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void
     outward->some_unacknowledged |= lane->flight.unacknowledged;
     lane->flight.latency = &outward->latencies[lane->channel].to_acknowledge;
     lane_meet_spool(lane);
-    /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow = reject and a full ring nothing would
-     * ever change again. */
+    /* A gateway killed between the ledger and the tail leaves slots taken that are accounted for: with overflow =
+     * reject and a full ring nothing would ever change again. */
     lane_ledger(lane, &ledger);
     ring_ledger_store(lane->ring.lane, &ledger);
     return 0;

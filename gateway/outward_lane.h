@@ -1,5 +1,5 @@
-/* outward_lane.h: one lane on its way out, as outward.c (its answers and ledger), outward_pump.c (what is sent when) and outward_take.c (what goes to
- * disk) share it. Nobody else includes this.
+/* outward_lane.h: one lane on its way out, as outward.c (its answers and ledger), outward_pump.c (what is sent when)
+ * and outward_take.c (what goes to disk) share it. Nobody else includes this.
  */
 #ifndef SHMGATE_OUTWARD_LANE_H
 #define SHMGATE_OUTWARD_LANE_H
@@ -10,27 +10,28 @@
 /* What a batch for the spool will do to the lane's ledger once it is on the disk. */
 struct lane_batch {
     uint64_t tail, taken, overwritten, corrupt;
-    int had_unsent;                /* 1: the stream had unsent messages before */
+    int had_unsent; /* 1: the stream had unsent messages before */
 };
 
 struct lane {
     struct outward *outward;
     struct ring ring;
     uint32_t number, channel;
-    char *own_topic;               /* with its number in it; NULL: the channel's is good for all */
-    uint64_t next;                 /* sequence number to send next */
-    uint64_t bound;                /* send only below it */
-    uint64_t held_ms;              /* what there is waits for more until then; 0: it does not */
+    char *own_topic;  /* with its number in it; NULL: the channel's is good for all */
+    uint64_t next;    /* sequence number to send next */
+    uint64_t bound;   /* send only below it */
+    uint64_t held_ms; /* what there is waits for more until then; 0: it does not */
     /* The ring's part: tail = delivered + taken + sum of dropped. The spool's part is added when it is stored. */
     struct ring_ledger ledger;
-    struct spool_stream *stream;   /* of the spool; NULL: nothing of this lane ever went there, or the spool cannot be read */
-    struct spool_ledger unread;    /* the spool's part as a former gateway stored it, for as long as there is no stream */
+    struct spool_stream *stream; /* of the spool; NULL: nothing of this lane ever went there, or the spool cannot be
+                                    read */
+    struct spool_ledger unread;  /* the spool's part as a former gateway stored it, for as long as there is no stream */
     struct lane_batch batch;
     struct flight_lane flight;
-    unsigned char ready;           /* 1: in the ready queue */
-    unsigned char unsettled;       /* 1: in the list of lanes whose ledger has changed */
-    unsigned char news;            /* 1: in the list of lanes that may have something for the spool */
-    unsigned char take_all;        /* 1: whatever it has goes to the spool */
+    unsigned char ready;     /* 1: in the ready queue */
+    unsigned char unsettled; /* 1: in the list of lanes whose ledger has changed */
+    unsigned char news;      /* 1: in the list of lanes that may have something for the spool */
+    unsigned char take_all;  /* 1: whatever it has goes to the spool */
 };
 
 struct outward {
@@ -38,24 +39,25 @@ struct outward {
     const struct outward_channel *channels;
     struct flight *flight;
     struct backlog *backlog;
-    struct spool *spool;           /* the backlog's; NULL: none */
+    struct spool *spool; /* the backlog's; NULL: none */
     outward_send send;
     void *context;
-    struct lane *lanes;            /* all of the segment; those of subscribe channels stay unused */
-    uint32_t *ready;               /* a queue of lanes, lane_count long */
+    struct lane *lanes; /* all of the segment; those of subscribe channels stay unused */
+    uint32_t *ready;    /* a queue of lanes, lane_count long */
     uint32_t ready_first, ready_count;
-    uint32_t *unsettled, *news;    /* lists of lanes, lane_count long */
+    uint32_t *unsettled, *news; /* lists of lanes, lane_count long */
     uint32_t unsettled_count, news_count;
     struct outward_latency *latencies; /* one a channel */
-    int some_unacknowledged;       /* 1: a channel publishes with QoS 0 */
-    unsigned dropped;              /* mask of reasons since the last settle */
-    struct frame frame;            /* the next message; room for the largest max_payload */
-    uint64_t *times;               /* Unix times of the writes of the samples in it; as many as the largest batch_max */
-    uint64_t held_ms;              /* the earliest of the lanes', or earlier; UINT64_MAX: none is held */
+    int some_unacknowledged;           /* 1: a channel publishes with QoS 0 */
+    unsigned dropped;                  /* mask of reasons since the last settle */
+    struct frame frame;                /* the next message; room for the largest max_payload */
+    uint64_t *times;  /* Unix times of the writes of the samples in it; as many as the largest batch_max */
+    uint64_t held_ms; /* the earliest of the lanes', or earlier; UINT64_MAX: none is held */
 };
 
 /* Take the lane up where its ledger and the spool say. 0 or -ENOMEM. */
-int lane_start(struct lane *lane, struct outward *outward, uint32_t number, void (*answered)(struct flight_lane *flight));
+int lane_start(struct lane *lane, struct outward *outward, uint32_t number,
+               void (*answered)(struct flight_lane *flight));
 
 /* What the lane's messages are published on. */
 const char *lane_topic(const struct lane *lane);
@@ -63,8 +65,8 @@ const char *lane_topic(const struct lane *lane);
 /* The ledger has changed: the next settle stores it. */
 void lane_changed(struct lane *lane);
 
-/* Find the lane's stream in the spool, and bring the ledger up to what it says: a gateway may have been killed between the disk's commit and the
- * ledger's. Returns 0, or -EAGAIN while the spool cannot be read. */
+/* Find the lane's stream in the spool, and bring the ledger up to what it says: a gateway may have been killed between
+ * the disk's commit and the ledger's. Returns 0, or -EAGAIN while the spool cannot be read. */
 int lane_meet_spool(struct lane *lane);
 
 /* The lane's ledger with the spool's part in it. */

@@ -1,16 +1,17 @@
 /* outward_pump.c: what is sent next, and when. See outward.h.
  *
- * The lanes that have something take turns. Without batching a message goes as soon as its lane's turn comes and the window has room. With it, a lane's
- * samples wait until there are batch_max of them, or batch_time is over, and go as one; when the window is full they gather by themselves. A resend, or a
- * former segment, need not make the same frames again: each sample has its sequence number.
+ * The lanes that have something take turns. Without batching a message goes as soon as its lane's turn comes and the
+ * window has room. With it, a lane's samples wait until there are batch_max of them, or batch_time is over, and go as
+ * one; when the window is full they gather by themselves. A resend, or a former segment, need not make the same frames
+ * again: each sample has its sequence number.
  */
 #include <errno.h>
 
 #include "outward_lane.h"
 #include "platform.h"
 
-/* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short enough that one busy
- * writer delays another by a fraction of the window. */
+/* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short
+ * enough that one busy writer delays another by a fraction of the window. */
 #define BURST 16
 
 static const struct outward_channel *channel_of(const struct lane *lane)
@@ -20,7 +21,8 @@ static const struct outward_channel *channel_of(const struct lane *lane)
 
 /* ---- Samples that wait for others ---- */
 
-/* How many make a frame. More than half a ring never wait: the other half is for what is written while they are on their way. */
+/* How many make a frame. More than half a ring never wait: the other half is for what is written while they are on
+ * their way. */
 static uint64_t wanted(const struct lane *lane)
 {
     uint64_t half = (lane->ring.mask + 1) / 2, most = channel_of(lane)->batch_max;
@@ -33,7 +35,8 @@ static int is_held(struct lane *lane, uint64_t now_ms)
 {
     uint64_t head = ring_head(&lane->ring), time_ms = channel_of(lane)->batch_time_ms;
 
-    if (channel_of(lane)->batch_max <= 1 || time_ms == 0 || lane->bound != UINT64_MAX || head <= lane->next || head - lane->next >= wanted(lane))
+    if (channel_of(lane)->batch_max <= 1 || time_ms == 0 || lane->bound != UINT64_MAX || head <= lane->next ||
+        head - lane->next >= wanted(lane))
         return 0;
     if (lane->held_ms == 0 && now_ms != UINT64_MAX) {
         lane->held_ms = now_ms + time_ms;
@@ -103,7 +106,8 @@ static int step_over(struct lane *lane, int rc)
     return drop_next(lane, LAYOUT_DROP_CORRUPT) == 0;
 }
 
-/* Copy up to `most` messages from lane->next on into the frame, and when they were written into outward->times. Returns 0, or why there is none. */
+/* Copy up to `most` messages from lane->next on into the frame, and when they were written into outward->times. Returns
+ * 0, or why there is none. */
 static int gather(struct lane *lane, uint32_t most)
 {
     struct outward *outward = lane->outward;
@@ -115,7 +119,8 @@ static int gather(struct lane *lane, uint32_t most)
     int rc = 0;
 
     frame_begin(frame, channel_of(lane)->batch_max > 1 ? channel_of(lane)->batch_format : FRAME_NONE, lane->next);
-    while (frame->count < most && (frame->count == 0 || lane->next + frame->count < end) && (to = frame_room(frame, &room))) {
+    while (frame->count < most && (frame->count == 0 || lane->next + frame->count < end) &&
+           (to = frame_room(frame, &room))) {
         if ((rc = ring_read(&lane->ring, lane->next + frame->count, &message, to, room, NULL)) < 0)
             break;
         outward->times[frame->count] = message.time_ns;
@@ -136,7 +141,8 @@ static void count_latency(struct lane *lane)
         latency_add(latency, (int64_t)(now_ns - outward->times[i]), 1);
 }
 
-/* Send the lane's next message, with up to `most` samples. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the client takes no more. */
+/* Send the lane's next message, with up to `most` samples. Returns 1 sent, or stepped over; 0 nothing to send now;
+ * -EAGAIN the client takes no more. */
 static int send_next(struct lane *lane, uint32_t most)
 {
     struct outward *outward = lane->outward;
@@ -147,8 +153,13 @@ static int send_next(struct lane *lane, uint32_t most)
 
     if (rc < 0)
         return step_over(lane, rc);
-    message = (struct outward_message){.topic = lane_topic(lane), .payload = frame->bytes, .size = frame->size, .sequence = lane->next, .time_ns = outward->times[0],
-                                       .generation = outward->segment->layout.generation, .lane = lane->number};
+    message = (struct outward_message){.topic = lane_topic(lane),
+                                       .payload = frame->bytes,
+                                       .size = frame->size,
+                                       .sequence = lane->next,
+                                       .time_ns = outward->times[0],
+                                       .generation = outward->segment->layout.generation,
+                                       .lane = lane->number};
     token = flight_add(outward->flight, &lane->flight, lane->next, frame->count, platform_monotonic_ns());
     rc = outward->send(outward->context, channel_of(lane), &message, token);
     if (rc == 0) {
@@ -174,7 +185,8 @@ static int pump_lane(struct lane *lane, uint64_t now_ms)
 
     if (lane_waits_for_spool(lane))
         return 0;
-    while (steps < BURST && flight_has_room(lane->outward->flight, &lane->flight) && !lane->flight.failed && lane->next < lane->bound && !is_held(lane, now_ms)) {
+    while (steps < BURST && flight_has_room(lane->outward->flight, &lane->flight) && !lane->flight.failed &&
+           lane->next < lane->bound && !is_held(lane, now_ms)) {
         int rc = send_next(lane, most);
 
         if (rc < 0)
@@ -187,11 +199,12 @@ static int pump_lane(struct lane *lane, uint64_t now_ms)
     return steps;
 }
 
-/* Whether the lane has something for another turn. Lanes that wait for answers are made ready by them, those that wait for more samples by time. */
+/* Whether the lane has something for another turn. Lanes that wait for answers are made ready by them, those that wait
+ * for more samples by time. */
 static int wants_more(struct lane *lane, uint64_t now_ms)
 {
-    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next && !is_held(lane, now_ms) &&
-           !lane_waits_for_spool(lane);
+    return !lane->flight.failed && lane->next < lane->bound && ring_head(&lane->ring) > lane->next &&
+           !is_held(lane, now_ms) && !lane_waits_for_spool(lane);
 }
 
 static struct lane *next_ready(struct outward *outward)
@@ -210,7 +223,8 @@ int outward_pump(struct outward *outward, uint64_t now_ms)
 
     release_held(outward, now_ms);
     /* With the window full only lanes of QoS 0 are worth a visit. */
-    for (uint32_t visits = outward->ready_count; visits > 0 && (outward->some_unacknowledged || !flight_is_full(outward->flight)); visits--) {
+    for (uint32_t visits = outward->ready_count;
+         visits > 0 && (outward->some_unacknowledged || !flight_is_full(outward->flight)); visits--) {
         struct lane *lane = next_ready(outward);
         int rc = pump_lane(lane, now_ms);
 

@@ -1,11 +1,12 @@
 /* outward_take.c: from the rings to the spool, before they run over. See outward.h.
  *
  * A batch:
- *   1. messages are read from the lanes, from their tails on, and given to the spool; each lane notes what that will mean for its ledger
+ *   1. messages are read from the lanes, from their tails on, and given to the spool; each lane notes what that will
+ * mean for its ledger
  *   2. the spool commits: they are on the disk
  *   3. the lanes' ledgers take the note over, and the next settle gives the slots back
- * Messages in flight are taken too: a link that hangs must not make the ring run over behind them. Their answers are passed on (outward.c).
- * When the commit fails, the notes are thrown away and everything is as it was.
+ * Messages in flight are taken too: a link that hangs must not make the ring run over behind them. Their answers are
+ * passed on (outward.c). When the commit fails, the notes are thrown away and everything is as it was.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "outward_lane.h"
 #include "platform.h"
 
-/* A batch: large enough that a sync, some milliseconds on flash, is shared by many messages; small enough that the loop is back soon. */
+/* A batch: large enough that a sync, some milliseconds on flash, is shared by many messages; small enough that the loop
+ * is back soon. */
 #define BATCH_MESSAGES 2048
 #define BATCH_BYTES (1 << 20)
 
@@ -67,7 +69,8 @@ static int take_next(struct lane *lane, struct batch *batch)
         note->tail++;
         return 1;
     }
-    to = (struct spool_message){.sequence = note->tail, .time_ns = message.time_ns, .payload = message.payload, .size = message.size};
+    to = (struct spool_message){
+        .sequence = note->tail, .time_ns = message.time_ns, .payload = message.payload, .size = message.size};
     rc = spool_take(outward->spool, lane->stream, &to, batch->now_ns);
     /* Out of order, which only a damaged segment is: it is not for the spool. */
     if (rc == -EINVAL)
@@ -177,7 +180,8 @@ void outward_take_all(struct outward *outward)
     for (uint32_t i = 0; i < layout->lane_count; i++) {
         struct lane *lane = &outward->lanes[i];
 
-        if (layout->channels[layout->lane_channel[i]].direction != LAYOUT_PUBLISH || ring_head(&lane->ring) <= lane->ledger.tail)
+        if (layout->channels[layout->lane_channel[i]].direction != LAYOUT_PUBLISH ||
+            ring_head(&lane->ring) <= lane->ledger.tail)
             continue;
         lane_has_news(lane);
         lane->take_all = lane->news;

@@ -8,11 +8,12 @@
 
 #include "platform.h"
 
-static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF, [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
+static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF,
+                                            [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
                                             [CONFIG_SPOOL_ALWAYS] = OUTWARD_SPOOL_ALWAYS};
 
-static const enum frame_format formats[] = {[CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY,
-                                            [CONFIG_BATCH_LINES] = FRAME_LINES};
+static const enum frame_format formats[] = {
+    [CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY, [CONFIG_BATCH_LINES] = FRAME_LINES};
 
 int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size)
 {
@@ -46,11 +47,13 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
             .batch_format = formats[channel->batch_format],
         };
         plan->spools |= channel->spool != CONFIG_SPOOL_OFF;
-        plan->limits[i] = (struct spool_limit){.channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
-        plan->inward[i] = (struct inward_channel){.filter = channel->topic, .max_rate = channel->max_rate,
-                                                   .ignore_retained = channel->ignore_retained,
-                                                   .max_age_ms = channel->max_age_ms,
-                                                   .unpack = formats[channel->unpack]};
+        plan->limits[i] = (struct spool_limit){
+            .channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
+        plan->inward[i] = (struct inward_channel){.filter = channel->topic,
+                                                  .max_rate = channel->max_rate,
+                                                  .ignore_retained = channel->ignore_retained,
+                                                  .max_age_ms = channel->max_age_ms,
+                                                  .unpack = formats[channel->unpack]};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,
@@ -89,8 +92,11 @@ int plan_check_space(const struct plan *plan, char *error, size_t error_size)
             name = channel->name;
         }
     }
-    snprintf(error, error_size, "the segment needs %llu MiB, and /dev/shm has %llu: [channel %s] takes %llu: lower its slots, max_payload or writers, or enlarge /dev/shm",
-             (unsigned long long)(layout->segment_size >> 20), (unsigned long long)(space >> 20), name, (unsigned long long)(most >> 20));
+    snprintf(error, error_size,
+             "the segment needs %llu MiB, and /dev/shm has %llu: [channel %s] takes %llu: lower its slots, max_payload "
+             "or writers, or enlarge /dev/shm",
+             (unsigned long long)(layout->segment_size >> 20), (unsigned long long)(space >> 20), name,
+             (unsigned long long)(most >> 20));
     return -ENOSPC;
 }
 

@@ -14,13 +14,15 @@ struct plan {
     const char **topics;
     struct outward_channel *channels;
     struct spool_limit *limits;
-    int spools;                    /* 1: a channel asks for the spool */
+    int spools; /* 1: a channel asks for the spool */
     struct inward_channel *inward;
 };
 
-/* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the reason. */
+/* On success *plan must be given to plan_destroy, before the configuration is freed. -EINVAL or -ENOMEM with the
+ * reason. */
 int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size);
-/* Whether the machine's shared memory can hold the segment at all; says which channel takes most of it. 0; -ENOSPC with the reason. */
+/* Whether the machine's shared memory can hold the segment at all; says which channel takes most of it. 0; -ENOSPC with
+ * the reason. */
 int plan_check_space(const struct plan *plan, char *error, size_t error_size);
 void plan_destroy(struct plan *plan);
 

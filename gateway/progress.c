@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define LINE_SIZE 160
-static const char erasure[] = "\r\033[K"; /* to the line's begin, and erase it: ECMA-48, on all terminals but "dumb" ones */
+static const char erasure[] = "\r\033[K"; /* to the line's begin, and erase it: ECMA-48, on all terminals but "dumb"
+                                             ones */
 
 /* 1: the last thing on standard error is a line of ours. */
 static atomic_int standing;
@@ -20,8 +21,12 @@ void progress_begin(struct progress *progress, const char *verb, uint64_t now_ms
 {
     const char *term = getenv("TERM");
 
-    *progress = (struct progress){.verb = verb, .on = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
-                                  .due_ms = now_ms + PROGRESS_INTERVAL_MS, .done = done, .time_ms = now_ms, .rate = -1};
+    *progress = (struct progress){.verb = verb,
+                                  .on = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
+                                  .due_ms = now_ms + PROGRESS_INTERVAL_MS,
+                                  .done = done,
+                                  .time_ms = now_ms,
+                                  .rate = -1};
 }
 
 /* Columns a line may have without being broken, which could not be erased. */
@@ -43,7 +48,8 @@ static size_t write_line(char *line, size_t size, const struct progress *progres
         used += (size_t)snprintf(line + used, size - used, ", %.0f%%", 100.0 * (double)progress->done / (double)total);
     used += (size_t)snprintf(line + used, size - used, ", %.0f/s", progress->rate);
     if (total > progress->done && progress->rate >= 1)
-        used += (size_t)snprintf(line + used, size - used, ", %.0fs left", (double)(total - progress->done) / progress->rate);
+        used += (size_t)snprintf(line + used, size - used, ", %.0fs left",
+                                 (double)(total - progress->done) / progress->rate);
     return used;
 }
 
@@ -66,7 +72,9 @@ void progress_show(struct progress *progress, uint64_t now_ms, uint64_t done, ui
     progress->due_ms = now_ms + PROGRESS_INTERVAL_MS;
     if (done < progress->done || now_ms <= progress->time_ms)
         progress->rate = -1;
-    rate = done < progress->done || now_ms <= progress->time_ms ? 0 : (double)(done - progress->done) * 1000 / (double)(now_ms - progress->time_ms);
+    rate = done < progress->done || now_ms <= progress->time_ms
+               ? 0
+               : (double)(done - progress->done) * 1000 / (double)(now_ms - progress->time_ms);
     progress->rate = progress->rate < 0 ? rate : (3 * progress->rate + rate) / 4;
     progress->done = done;
     progress->time_ms = now_ms;

@@ -2,7 +2,7 @@
 #include "rate.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-#define MESSAGE SECOND_NS          /* of credit: what one message costs */
+#define MESSAGE SECOND_NS /* of credit: what one message costs */
 
 void rate_init(struct rate *rate, uint32_t per_second, uint64_t now_ns)
 {

@@ -1,8 +1,10 @@
-/* spool.c: the spool's life: its streams, its file, and what to do when that fails. See spool.h; spool_batch.c moves the messages.
+/* spool.c: the spool's life: its streams, its file, and what to do when that fails. See spool.h; spool_batch.c moves
+ * the messages.
  *
  * What can go wrong with the file:
  *   - it cannot be opened (no directory, no permission, another gateway has it): tried again every SPOOL_RETRY_MS
- *   - it is damaged, or of another version: it is set aside, a new one is begun, what the old one held is counted as lost
+ *   - it is damaged, or of another version: it is set aside, a new one is begun, what the old one held is counted as
+ * lost
  *   - after an error of the disk it is opened again, and the ledgers are read from it
  */
 #include "spool.h"
@@ -20,8 +22,8 @@
 #include "spool_file.h"
 #include "spool_parts.h"
 
-#define DONE_BATCH 512           /* delivered messages that are deleted at once: some 2 ms of work */
-#define TRIM_MS 1000             /* how often the ages are looked at */
+#define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
+#define TRIM_MS 1000   /* how often the ages are looked at */
 
 __attribute__((format(printf, 3, 4))) static void tell(const struct spool *spool, int fault, const char *format, ...)
 {
@@ -123,7 +125,8 @@ void spool_close_file(struct spool *spool)
     spool->used = 0;
 }
 
-/* Only one gateway may work with the file. The lock has a file of its own: closing the database's would drop SQLite's locks (fcntl(2)). */
+/* Only one gateway may work with the file. The lock has a file of its own: closing the database's would drop SQLite's
+ * locks (fcntl(2)). */
 static int lock_file(struct spool *spool, char *error, size_t error_size)
 {
     char path[PATH_MAX];
@@ -142,13 +145,15 @@ static int lock_file(struct spool *spool, char *error, size_t error_size)
     if ((rc = platform_lock(spool->lock_fd, 0)) < 0) {
         close(spool->lock_fd);
         spool->lock_fd = -1;
-        snprintf(error, error_size, "%s", rc == -EAGAIN ? "another gateway has it: give each a path of its own in [spool]" : strerror(-rc));
+        snprintf(error, error_size, "%s",
+                 rc == -EAGAIN ? "another gateway has it: give each a path of its own in [spool]" : strerror(-rc));
         return rc == -EAGAIN ? -EBUSY : rc;
     }
     return 0;
 }
 
-/* The file has no row of some streams: what they held is lost, but for what was delivered and only not ticked off yet. */
+/* The file has no row of some streams: what they held is lost, but for what was delivered and only not ticked off yet.
+ */
 static void count_missing(struct spool *spool)
 {
     size_t kept = 0;
@@ -197,7 +202,8 @@ static int open_file(struct spool *spool, char *error, size_t error_size)
     if (rc == SQLITE_OK)
         rc = spool_rows_used(&spool->rows, &spool->used);
     if (rc != SQLITE_OK) {
-        snprintf(error, error_size, "%s", rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
+        snprintf(error, error_size, "%s",
+                 rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
         rc = spool_file_errno(spool->db, rc);
         spool_close_file(spool);
         return rc;
@@ -225,12 +231,15 @@ static const char *advice(int rc)
 
 void spool_set_state(struct spool *spool, int rc, const char *reason)
 {
-    enum spool_state state = rc == 0 ? SPOOL_STATE_OK : rc == -ENOSPC || rc == -EDQUOT ? SPOOL_STATE_FULL : SPOOL_STATE_FAILED;
+    enum spool_state state = rc == 0                          ? SPOOL_STATE_OK
+                             : rc == -ENOSPC || rc == -EDQUOT ? SPOOL_STATE_FULL
+                                                              : SPOOL_STATE_FAILED;
 
     if (state == spool->state)
         return;
     if (rc < 0)
-        tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile", spool->options.path, reason, advice(rc));
+        tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile", spool->options.path,
+             reason, advice(rc));
     else if (spool->state != SPOOL_STATE_OFF)
         tell(spool, 0, "spool works again: path=%s", spool->options.path);
     spool->state = state;
@@ -244,12 +253,14 @@ int spool_replace_file(struct spool *spool, const char *why, char *error, size_t
     int moved = spool_file_set_aside(spool->options.path, why, aside, sizeof(aside));
 
     if (moved == 0) {
-        tell(spool, 1, "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s", spool->options.path, error,
-             aside, aside);
+        tell(spool, 1,
+             "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s",
+             spool->options.path, error, aside, aside);
         return open_file(spool, error, error_size);
     }
     if (moved == -EEXIST)
-        snprintf(error + length, error_size - length, "; %d earlier ones are set aside already: remove those", SPOOL_FILE_ASIDE_MAX);
+        snprintf(error + length, error_size - length, "; %d earlier ones are set aside already: remove those",
+                 SPOOL_FILE_ASIDE_MAX);
     else
         snprintf(error + length, error_size - length, "; it cannot be set aside: %s", strerror(-moved));
     return -EIO;
@@ -365,7 +376,9 @@ void spool_begin_anew(struct spool *spool)
 {
     for (size_t i = 0; i < spool->stream_count; i++) {
         struct spool_stream *stream = spool->streams[i];
-        struct spool_ledger ledger = {.taken = stream->batch.held, .held = stream->batch.held, .bytes = stream->batch.bytes,
+        struct spool_ledger ledger = {.taken = stream->batch.held,
+                                      .held = stream->batch.held,
+                                      .bytes = stream->batch.bytes,
                                       .next = stream->batch.next};
 
         stream->batch = ledger;
@@ -387,8 +400,8 @@ void spool_restore(struct spool *spool, struct spool_stream *stream, const struc
     spool_touch(stream);
     spool->touched = 1;
     if (known->held > 0)
-        tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel, (unsigned long long)known->held,
-             spool->options.path);
+        tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel,
+             (unsigned long long)known->held, spool->options.path);
 }
 
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count)
@@ -428,7 +441,8 @@ int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)
             spool->trim_wanted = 1;
         shrink(spool);
     }
-    if (spool->trim_wanted || spool->touched || spool->done_messages >= DONE_BATCH || (spool->done_count > 0 && now_ms >= spool->done_ms))
+    if (spool->trim_wanted || spool->touched || spool->done_messages >= DONE_BATCH ||
+        (spool->done_count > 0 && now_ms >= spool->done_ms))
         worked |= spool_commit(spool) == 0;
     return worked;
 }

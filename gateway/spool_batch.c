@@ -2,10 +2,12 @@
  *
  * The happy path of a batch:
  *   1. spool_take begins a transaction and inserts; spool_done only remembers what was delivered
- *   2. spool_commit deletes what was remembered, drops what is beyond the limits (spool_trim.c), writes the streams' counts, and commits
+ *   2. spool_commit deletes what was remembered, drops what is beyond the limits (spool_trim.c), writes the streams'
+ * counts, and commits
  *   3. each touched stream's `batch` becomes its `ledger`
  * What can go wrong:
- *   - any statement fails: the transaction is rolled back, `batch` goes back to `ledger`, what was done with stays remembered
+ *   - any statement fails: the transaction is rolled back, `batch` goes back to `ledger`, what was done with stays
+ * remembered
  *   - the commit fails in its sync: whether it happened is seen when the file is opened again
  */
 #include <errno.h>
@@ -15,7 +17,7 @@
 #include "spool_file.h"
 #include "spool_parts.h"
 
-#define DONE_MS 200              /* that long at most a delivered message stays on disk */
+#define DONE_MS 200                      /* that long at most a delivered message stays on disk */
 #define SEQUENCE_MAX (UINT64_C(1) << 62) /* SQLite's integers have a sign */
 
 /* Undo the batch; what was done with stays remembered. */
@@ -122,7 +124,8 @@ int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequen
     struct spool_done *last = spool->done_count > 0 ? &spool->done[spool->done_count - 1] : NULL;
 
     /* Most answers follow the one before, and are deleted with it. */
-    if (last && last->stream == stream && last->dropped == dropped && last->sequence + last->count == sequence && last->count <= UINT32_MAX - count) {
+    if (last && last->stream == stream && last->dropped == dropped && last->sequence + last->count == sequence &&
+        last->count <= UINT32_MAX - count) {
         last->count += count;
         spool->done_messages += count;
         return 0;
@@ -165,7 +168,8 @@ int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequ
 /* Write the stream's row; one of which nothing counts any more has none. */
 static int put_stream(struct spool *spool, const struct spool_stream *stream)
 {
-    return stream->batch.taken > 0 ? spool_rows_put_stream(&spool->rows, stream) : spool_rows_delete_stream(&spool->rows, stream->id);
+    return stream->batch.taken > 0 ? spool_rows_put_stream(&spool->rows, stream)
+                                   : spool_rows_delete_stream(&spool->rows, stream->id);
 }
 
 /* Everything of a commit between the first change and the last. */
@@ -174,7 +178,8 @@ static int finish_batch(struct spool *spool)
     int rc = SQLITE_OK;
 
     for (size_t i = 0; rc == SQLITE_OK && i < spool->done_count; i++)
-        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].count, spool->done[i].dropped);
+        rc = spool_remove(spool, spool->done[i].stream, spool->done[i].sequence, spool->done[i].count,
+                          spool->done[i].dropped);
     if (rc == SQLITE_OK && spool->trim_wanted)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)

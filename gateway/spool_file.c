@@ -12,11 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Bytes of a page. With 4 KiB a message up to some 4,000 bytes lies in one page, and a page is what flash and file systems write at once. */
+/* Bytes of a page. With 4 KiB a message up to some 4,000 bytes lies in one page, and a page is what flash and file
+ * systems write at once. */
 #define PAGE_SIZE "4096"
-/* KiB of pages kept in memory: the tops of the trees and the ends where messages come and go. What is held does not change it. */
+/* KiB of pages kept in memory: the tops of the trees and the ends where messages come and go. What is held does not
+ * change it. */
 #define CACHE_KIB "256"
-/* Pages of the journal after which they are written into the file itself, and bytes of it that stay allocated afterwards. */
+/* Pages of the journal after which they are written into the file itself, and bytes of it that stay allocated
+ * afterwards. */
 #define CHECKPOINT_PAGES "256"
 #define JOURNAL_BYTES "1048576"
 
@@ -46,16 +49,15 @@ static const char schema[] =
     " payload BLOB NOT NULL);"
     "CREATE UNIQUE INDEX message_place ON message (stream, sequence);"
     "PRAGMA application_id = " TEXT(SPOOL_FILE_APPLICATION) ";"
-    "PRAGMA user_version = " TEXT(SPOOL_FILE_VERSION) ";"
-    "COMMIT;";
+                                                            "PRAGMA user_version = " TEXT(SPOOL_FILE_VERSION) ";"
+                                                                                                              "COMMIT;";
 
-static const char settings[] =
-    "PRAGMA cache_size = -" CACHE_KIB ";"
-    "PRAGMA mmap_size = 0;"
-    "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES ";"
-    "PRAGMA journal_size_limit = " JOURNAL_BYTES ";"
-    /* A file in which somebody has planted triggers or views must not make us run them. */
-    "PRAGMA trusted_schema = OFF;";
+static const char settings[] = "PRAGMA cache_size = -" CACHE_KIB ";"
+                               "PRAGMA mmap_size = 0;"
+                               "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES ";"
+                               "PRAGMA journal_size_limit = " JOURNAL_BYTES ";"
+                               /* A file in which somebody has planted triggers or views must not make us run them. */
+                               "PRAGMA trusted_schema = OFF;";
 
 /* What the system said to the last call on the file or its journal that failed; 0: nothing. */
 static int system_errno(sqlite3 *db)
@@ -105,7 +107,8 @@ int spool_file_errno(sqlite3 *db, int result)
         /* A file as large as the process may have (setrlimit(2)) is as good as a full disk. */
         if (number == EFBIG)
             return -ENOSPC;
-        return number == ENOSPC || number == EDQUOT || number == EROFS || number == EACCES || number == ENOENT ? -number : -EIO;
+        return number == ENOSPC || number == EDQUOT || number == EROFS || number == EACCES || number == ENOENT ? -number
+                                                                                                               : -EIO;
     }
     default:
         return -EIO;
@@ -148,7 +151,8 @@ static int look(sqlite3 *db, int *fresh, char *error, size_t error_size)
         return -EBADMSG;
     }
     if (version != SPOOL_FILE_VERSION) {
-        snprintf(error, error_size, "it is of version %lld, this program knows version %d", (long long)version, SPOOL_FILE_VERSION);
+        snprintf(error, error_size, "it is of version %lld, this program knows version %d", (long long)version,
+                 SPOOL_FILE_VERSION);
         return -EPROTO;
     }
     return 0;
@@ -194,7 +198,8 @@ int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_si
         return rc;
     sqlite3_busy_timeout(*db, BUSY_MS);
     rc = look(*db, &fresh, error, error_size);
-    /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage, makes (SQLite's file format, 1.3.3). */
+    /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage,
+     * makes (SQLite's file format, 1.3.3). */
     if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1) {
         snprintf(error, error_size, "it is of a version of SQLite that this one cannot write");
         rc = -EPROTO;
@@ -278,7 +283,8 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
     for (int same = 0; same == 0 || access(name, F_OK) == 0; same++)
         if (snprintf(name, name_size, same ? "%s.%s-%s-%d" : "%s.%s-%s", path, why, stamp, same) >= (int)name_size)
             return -ENAMETOOLONG;
-    /* The journal first: without it the file is whole as of some time ago, but a new file must never find the old one's journal. */
+    /* The journal first: without it the file is whole as of some time ago, but a new file must never find the old one's
+     * journal. */
     if ((rc = rename_suffix(path, name, "-wal")) < 0 || (rc = rename_suffix(path, name, "")) < 0)
         return rc;
     /* The index of the journal is made anew from it. */
@@ -288,7 +294,8 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
 }
 
 /* Report each row that the query gives as one fault. */
-static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*report)(void *context, const char *line), void *context)
+static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*report)(void *context, const char *line),
+                       void *context)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL), faults = 0;
@@ -317,14 +324,19 @@ int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line
 {
     return report_rows(db, "PRAGMA integrity_check(20)", "ok", report, context) +
            report_rows(db,
-                       "SELECT 'channel ' || channel || ' lane ' || lane || ': taken ' || taken || ' is not held ' || held || ' + delivered ' ||"
+                       "SELECT 'channel ' || channel || ' lane ' || lane || ': taken ' || taken || ' is not held ' || "
+                       "held || ' + delivered ' ||"
                        " delivered || ' + dropped ' || (over_size + too_old + refused + lost)"
                        " FROM stream WHERE taken != held + delivered + over_size + too_old + refused + lost",
                        NULL, report, context) +
            report_rows(db,
-                       "SELECT 'channel ' || channel || ' lane ' || lane || ': held ' || held || ', but there are ' || count(message.id)"
-                       " FROM stream LEFT JOIN message ON message.stream = stream.id GROUP BY stream.id HAVING held != count(message.id)",
+                       "SELECT 'channel ' || channel || ' lane ' || lane || ': held ' || held || ', but there are ' || "
+                       "count(message.id)"
+                       " FROM stream LEFT JOIN message ON message.stream = stream.id GROUP BY stream.id HAVING held != "
+                       "count(message.id)",
                        NULL, report, context) +
-           report_rows(db, "SELECT 'message ' || id || ': of no stream' FROM message WHERE stream NOT IN (SELECT id FROM stream)", NULL, report,
-                       context);
+           report_rows(
+               db,
+               "SELECT 'message ' || id || ': of no stream' FROM message WHERE stream NOT IN (SELECT id FROM stream)",
+               NULL, report, context);
 }

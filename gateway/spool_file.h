@@ -1,11 +1,12 @@
-/* spool_file.h: the spool's file: an SQLite database in WAL mode, its tables, and what to do with one that cannot be used.
+/* spool_file.h: the spool's file: an SQLite database in WAL mode, its tables, and what to do with one that cannot be
+ * used.
  *
- *      stream     one row for each lane of each segment that ever gave messages to this file: where they come from, how they are to be published, and
- *                 what became of them: taken = held + delivered + over_size + too_old + refused + lost
+ *      stream     one row for each lane of each segment that ever gave messages to this file: where they come from, how
+ * they are to be published, and what became of them: taken = held + delivered + over_size + too_old + refused + lost
  *      message    one row for each message that is held; id is the order of arrival, (stream, sequence) its place
  *
- * The counts change in the same transaction as the messages, so they agree at every instant, also after a power cut. Several programs may
- * read the file while the gateway works with it.
+ * The counts change in the same transaction as the messages, so they agree at every instant, also after a power cut.
+ * Several programs may read the file while the gateway works with it.
  */
 #ifndef SHMGATE_SPOOL_FILE_H
 #define SHMGATE_SPOOL_FILE_H
@@ -20,22 +21,24 @@
 /* Set-aside files that are kept at most: a disk that damages each new file must not be filled with them. */
 #define SPOOL_FILE_ASIDE_MAX 4
 
-/* Open the file, or make it (mode 0640) when there is none. On success *db must be given to sqlite3_close. Blocks on the disk.
- * Returns 0; with the reason in `error`: -EBADMSG it is damaged or no spool; -EPROTO it is of another version; -EROFS, -EACCES, -ENOSPC, -ENOENT (no
- * such directory), -EBUSY another program has locked it, -EIO, -ENOMEM. */
+/* Open the file, or make it (mode 0640) when there is none. On success *db must be given to sqlite3_close. Blocks on
+ * the disk. Returns 0; with the reason in `error`: -EBADMSG it is damaged or no spool; -EPROTO it is of another
+ * version; -EROFS, -EACCES, -ENOSPC, -ENOENT (no such directory), -EBUSY another program has locked it, -EIO, -ENOMEM.
+ */
 int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_size);
 
 /* The same for looking only; the file is neither made nor changed. */
 int spool_file_open_to_read(sqlite3 **db, const char *path, char *error, size_t error_size);
 
-/* Give the file another name, PATH.WHY-TIME, so that a new one can be begun; `name` gets it. -EEXIST: there are SPOOL_FILE_ASIDE_MAX already; or
- * -errno of rename(2). The database must be closed. */
+/* Give the file another name, PATH.WHY-TIME, so that a new one can be begun; `name` gets it. -EEXIST: there are
+ * SPOOL_FILE_ASIDE_MAX already; or -errno of rename(2). The database must be closed. */
 int spool_file_set_aside(const char *path, const char *why, char *name, size_t name_size);
 
 /* SQLite's result of a failed call as -errno, from those of spool_file_open. */
 int spool_file_errno(sqlite3 *db, int result);
 
-/* Look at every page and every count. Each fault is given to `report` as a line. Returns the number of faults, or -errno. */
+/* Look at every page and every count. Each fault is given to `report` as a line. Returns the number of faults, or
+ * -errno. */
 int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context);
 
 #endif

@@ -17,22 +17,23 @@ struct spool {
     struct spool_options options;
     spool_report report;
     void *context;
-    sqlite3 *db;                   /* NULL: not open */
+    sqlite3 *db; /* NULL: not open */
     struct spool_rows rows;
     int lock_fd;
     enum spool_state state;
-    int taking;                    /* 1: the open transaction takes messages */
-    int batch_wanted;              /* 1: a batch that took messages has failed, and none has succeeded since */
-    int may_try;                   /* 1: though the state is not OK, the next batch is a try */
+    int taking;       /* 1: the open transaction takes messages */
+    int batch_wanted; /* 1: a batch that took messages has failed, and none has succeeded since */
+    int may_try;      /* 1: though the state is not OK, the next batch is a try */
     uint64_t retry_ms, trim_ms, done_ms;
-    uint64_t used;                 /* bytes of pages */
+    uint64_t used; /* bytes of pages */
     struct spool_stream **streams;
     size_t stream_count, stream_capacity;
     int64_t last_id;
     int in_transaction;
-    int64_t changes;               /* rows changed since the file was opened, when the transaction began */
-    int touched;                   /* 1: a stream's counts changed outside a transaction */
-    int trim_wanted, trim_more;    /* look at the limits with the next commit; there is more to drop than one commit does */
+    int64_t changes;            /* rows changed since the file was opened, when the transaction began */
+    int touched;                /* 1: a stream's counts changed outside a transaction */
+    int trim_wanted, trim_more; /* look at the limits with the next commit; there is more to drop than one commit does
+                                 */
     struct spool_done *done;
     size_t done_count, done_messages;
 };
@@ -43,7 +44,8 @@ int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequ
 /* Close the database; the streams stay in memory. */
 void spool_close_file(struct spool *spool);
 
-/* Give the damaged file another name, by `why`, and begin a new one. `error` says what was wrong, and what happened. Returns 0 or -errno. */
+/* Give the damaged file another name, by `why`, and begin a new one. `error` says what was wrong, and what happened.
+ * Returns 0 or -errno. */
 int spool_replace_file(struct spool *spool, const char *why, char *error, size_t error_size);
 
 /* It works (0), or it does not (-errno, for that reason): said once a change. */

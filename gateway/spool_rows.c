@@ -11,11 +11,15 @@ static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_COMMIT] = "COMMIT",
     [ROWS_ROLLBACK] = "ROLLBACK",
     [ROWS_INSERT] = "INSERT INTO message (stream, sequence, time_ns, spooled_ns, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
-    [ROWS_DELETE] = "DELETE FROM message WHERE stream = ?1 AND sequence >= ?2 AND sequence < ?3 RETURNING length(payload)",
-    [ROWS_NEXT] = "SELECT sequence, time_ns, payload FROM message WHERE stream = ?1 AND sequence >= ?2 ORDER BY sequence",
+    [ROWS_DELETE] =
+        "DELETE FROM message WHERE stream = ?1 AND sequence >= ?2 AND sequence < ?3 RETURNING length(payload)",
+    [ROWS_NEXT] =
+        "SELECT sequence, time_ns, payload FROM message WHERE stream = ?1 AND sequence >= ?2 ORDER BY sequence",
     [ROWS_OLDEST] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message ORDER BY id LIMIT 1",
-    [ROWS_OLDEST_OF] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
-    [ROWS_STREAM_PUT] = "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held, bytes,"
+    [ROWS_OLDEST_OF] =
+        "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
+    [ROWS_STREAM_PUT] = "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, "
+                        "source, next, taken, held, bytes,"
                         " delivered, over_size, too_old, refused, lost)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     [ROWS_STREAM_DELETE] = "DELETE FROM stream WHERE id = ?1",
@@ -84,15 +88,22 @@ static int is_topic(const char *text)
 
 static int is_boot_id(const char *text)
 {
-    return text && strlen(text) < PLATFORM_BOOT_ID_SIZE && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
+    return text && strlen(text) < PLATFORM_BOOT_ID_SIZE &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
 /* Read the row that the statement stands on. Somebody else may have written it. */
 static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
 {
-    uint64_t *counts[] = {&stream->ledger.next, &stream->ledger.taken, &stream->ledger.held, &stream->ledger.bytes, &stream->ledger.delivered,
-                          &stream->ledger.dropped[SPOOL_DROP_SIZE], &stream->ledger.dropped[SPOOL_DROP_AGE],
-                          &stream->ledger.dropped[SPOOL_DROP_REFUSED], &stream->ledger.dropped[SPOOL_DROP_LOST]};
+    uint64_t *counts[] = {&stream->ledger.next,
+                          &stream->ledger.taken,
+                          &stream->ledger.held,
+                          &stream->ledger.bytes,
+                          &stream->ledger.delivered,
+                          &stream->ledger.dropped[SPOOL_DROP_SIZE],
+                          &stream->ledger.dropped[SPOOL_DROP_AGE],
+                          &stream->ledger.dropped[SPOOL_DROP_REFUSED],
+                          &stream->ledger.dropped[SPOOL_DROP_LOST]};
     sqlite3_int64 lane = sqlite3_column_int64(statement, 3), qos = sqlite3_column_int64(statement, 6);
 
     memset(stream, 0, sizeof(*stream));
@@ -112,18 +123,20 @@ static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
             return SQLITE_CORRUPT;
         *counts[i] = (uint64_t)value;
     }
-    return stream->id > 0 && stream->source.channel && is_boot_id(stream->source.boot) && is_topic(stream->source.topic) && qos >= 0 && qos <= 2 &&
-                   lane >= 0 && lane <= UINT32_MAX
+    return stream->id > 0 && stream->source.channel && is_boot_id(stream->source.boot) &&
+                   is_topic(stream->source.topic) && qos >= 0 && qos <= 2 && lane >= 0 && lane <= UINT32_MAX
                ? SQLITE_OK
                : SQLITE_CORRUPT;
 }
 
-int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const struct spool_stream *stream), void *context)
+int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const struct spool_stream *stream),
+                       void *context)
 {
     sqlite3_stmt *statement = NULL;
     struct spool_stream stream;
     int rc = sqlite3_prepare_v2(rows->db,
-                                "SELECT id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held, bytes, delivered, over_size,"
+                                "SELECT id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, "
+                                "held, bytes, delivered, over_size,"
                                 " too_old, refused, lost FROM stream ORDER BY id",
                                 -1, &statement, NULL);
 
@@ -138,9 +151,11 @@ int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const
 
 int spool_rows_begin(struct spool_rows *rows, int durable)
 {
-    /* In WAL mode FULL syncs the journal at each commit, NORMAL only at checkpoints (sqlite.org/pragma.html#pragma_synchronous). This pragma acts when it
-     * is compiled, not when it is stepped, so it cannot be a prepared statement. */
-    int rc = sqlite3_exec(rows->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+    /* In WAL mode FULL syncs the journal at each commit, NORMAL only at checkpoints
+     * (sqlite.org/pragma.html#pragma_synchronous). This pragma acts when it is compiled, not when it is stepped, so it
+     * cannot be a prepared statement. */
+    int rc = sqlite3_exec(rows->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
+                          NULL);
 
     return rc == SQLITE_OK ? run(rows, ROWS_BEGIN) : rc;
 }
@@ -171,7 +186,8 @@ int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spoo
     return run(rows, ROWS_INSERT);
 }
 
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found, uint64_t *size)
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found,
+                      uint64_t *size)
 {
     sqlite3_stmt *statement = rows->statements[ROWS_DELETE];
     int rc;
@@ -244,8 +260,15 @@ int spool_rows_oldest(struct spool_rows *rows, int64_t stream, struct spool_row 
 int spool_rows_put_stream(struct spool_rows *rows, const struct spool_stream *stream)
 {
     const struct spool_ledger *ledger = &stream->batch;
-    const uint64_t counts[] = {ledger->next, ledger->taken, ledger->held, ledger->bytes, ledger->delivered, ledger->dropped[SPOOL_DROP_SIZE],
-                               ledger->dropped[SPOOL_DROP_AGE], ledger->dropped[SPOOL_DROP_REFUSED], ledger->dropped[SPOOL_DROP_LOST]};
+    const uint64_t counts[] = {ledger->next,
+                               ledger->taken,
+                               ledger->held,
+                               ledger->bytes,
+                               ledger->delivered,
+                               ledger->dropped[SPOOL_DROP_SIZE],
+                               ledger->dropped[SPOOL_DROP_AGE],
+                               ledger->dropped[SPOOL_DROP_REFUSED],
+                               ledger->dropped[SPOOL_DROP_LOST]};
     sqlite3_stmt *statement = rows->statements[ROWS_STREAM_PUT];
 
     sqlite3_bind_int64(statement, 1, stream->id);

@@ -26,8 +26,8 @@ struct spool_rows {
     sqlite3 *db;
     sqlite3_stmt *statements[ROWS_STATEMENTS];
     uint64_t page_bytes;
-    int64_t at_stream;             /* of the message that spool_rows_next gave last; 0: spool_rows_done was called since */
-    uint64_t at_sequence;          /* the one behind it */
+    int64_t at_stream;    /* of the message that spool_rows_next gave last; 0: spool_rows_done was called since */
+    uint64_t at_sequence; /* the one behind it */
 };
 
 /* The place and age of a message. */
@@ -40,9 +40,10 @@ struct spool_row {
 int spool_rows_open(struct spool_rows *rows, sqlite3 *db);
 void spool_rows_close(struct spool_rows *rows);
 
-/* Give each stream of the file to `take`, which returns 0 or -errno; strings are valid during the call. A row that makes no sense ends it with
- * SQLITE_CORRUPT. */
-int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const struct spool_stream *stream), void *context);
+/* Give each stream of the file to `take`, which returns 0 or -errno; strings are valid during the call. A row that
+ * makes no sense ends it with SQLITE_CORRUPT. */
+int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const struct spool_stream *stream),
+                       void *context);
 
 /* Begin a transaction; `durable`: its commit waits for the disk. */
 int spool_rows_begin(struct spool_rows *rows, int durable);
@@ -51,11 +52,13 @@ void spool_rows_rollback(struct spool_rows *rows);
 
 int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spool_message *message, uint64_t now_ns);
 
-/* Delete those of `count` messages from `sequence` on that are there; *found is their number and *size the bytes of their payloads. */
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found, uint64_t *size);
+/* Delete those of `count` messages from `sequence` on that are there; *found is their number and *size the bytes of
+ * their payloads. */
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found,
+                      uint64_t *size);
 
-/* The first message of the stream at or above `sequence`; its payload is valid until the next call, or spool_rows_done, which must come before a commit.
- * SQLITE_NOTFOUND. */
+/* The first message of the stream at or above `sequence`; its payload is valid until the next call, or spool_rows_done,
+ * which must come before a commit. SQLITE_NOTFOUND. */
 int spool_rows_next(struct spool_rows *rows, int64_t stream, uint64_t sequence, struct spool_message *message);
 void spool_rows_done(struct spool_rows *rows);
 

@@ -1,4 +1,5 @@
-/* spool_trim.c: the limits of the spool: size and age of the whole, and of a channel. The oldest goes first, and is counted. */
+/* spool_trim.c: the limits of the spool: size and age of the whole, and of a channel. The oldest goes first, and is
+ * counted. */
 #include <string.h>
 
 #include "spool_parts.h"
@@ -9,13 +10,14 @@
 /* Messages that are dropped before the size is looked at again: it falls when a page of 4 KiB is empty. */
 #define TRIM_STEP 8
 
-/* 2020-01-01 as Unix time. A machine without a battery for its clock starts in 1970 or at its image's date: a message from before this program existed has
- * a wrong time, not a great age, and is left to the size limit. */
+/* 2020-01-01 as Unix time. A machine without a battery for its clock starts in 1970 or at its image's date: a message
+ * from before this program existed has a wrong time, not a great age, and is left to the size limit. */
 #define CLOCK_SET_NS UINT64_C(1577836800000000000)
 
 static int too_old(uint64_t spooled_ns, uint64_t max_age_ms, uint64_t now_ns)
 {
-    return max_age_ms > 0 && spooled_ns >= CLOCK_SET_NS && now_ns > spooled_ns && now_ns - spooled_ns > max_age_ms * 1000000;
+    return max_age_ms > 0 && spooled_ns >= CLOCK_SET_NS && now_ns > spooled_ns &&
+           now_ns - spooled_ns > max_age_ms * 1000000;
 }
 
 static int drop(struct spool *spool, const struct spool_row *row, enum spool_drop reason)
@@ -123,7 +125,8 @@ int spool_trim_due(struct spool *spool, uint64_t now_ns)
 
     if (spool_held(spool) == 0)
         return 0;
-    if (spool_rows_oldest(&spool->rows, 0, &row) == SQLITE_OK && too_old(row.spooled_ns, spool->options.max_age_ms, now_ns))
+    if (spool_rows_oldest(&spool->rows, 0, &row) == SQLITE_OK &&
+        too_old(row.spooled_ns, spool->options.max_age_ms, now_ns))
         return 1;
     for (size_t i = 0; i < spool->options.limit_count; i++)
         if (oldest_of_channel(spool, spool->options.limits[i].channel, &row, &bytes) == SQLITE_OK &&

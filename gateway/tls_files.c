@@ -28,8 +28,8 @@ static int unusable(const char *setting, const char *path, const char *what, cha
     return -EINVAL;
 }
 
-static int load(SSL_CTX *context, const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error,
-                size_t error_size)
+static int load(SSL_CTX *context, const char *ca_file, const char *cert_file, const char *key_file,
+                const char **setting, char *error, size_t error_size)
 {
     *setting = "ca_file";
     if (ca_file && SSL_CTX_load_verify_locations(context, ca_file, NULL) != 1)
@@ -53,7 +53,8 @@ static int no_passphrase(char *buffer, int size, int writing, void *context)
     return 0;
 }
 
-int tls_files_check(const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error, size_t error_size)
+int tls_files_check(const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error,
+                    size_t error_size)
 {
     SSL_CTX *context;
     int rc;

@@ -9,9 +9,9 @@
 /* An open-addressed hash table, at most half full, so that a search ends at an empty entry soon. */
 struct topic_alias {
     unsigned capacity, used;
-    size_t mask;                   /* number of entries - 1 */
+    size_t mask; /* number of entries - 1 */
     struct {
-        char *topic;               /* NULL: empty */
+        char *topic; /* NULL: empty */
         unsigned alias;
     } entries[];
 };
@@ -56,7 +56,8 @@ static size_t place_of(const struct topic_alias *table, const char *topic)
 
     for (const char *byte = topic; *byte; byte++)
         hash = (hash ^ (unsigned char)*byte) * 16777619u;
-    for (at = hash & table->mask; table->entries[at].topic && strcmp(table->entries[at].topic, topic) != 0; at = (at + 1) & table->mask)
+    for (at = hash & table->mask; table->entries[at].topic && strcmp(table->entries[at].topic, topic) != 0;
+         at = (at + 1) & table->mask)
         ;
     return at;
 }

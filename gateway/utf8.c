@@ -7,7 +7,7 @@
 size_t utf8_decode(const char *bytes, size_t size, uint32_t *code)
 {
     /* The least code point that needs the given number of bytes: anything below is an overlong form. */
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length;
     uint32_t value;
     unsigned char first;

@@ -15,8 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* OpenSSL's interface, as far as it is needed here (SSL_write(3), SSL_get_error(3), SSL_get_wfd(3)). It is bound at run time, through the
- * library that Paho brings along, so that OpenSSL's headers are not needed to build. */
+/* OpenSSL's interface, as far as it is needed here (SSL_write(3), SSL_get_error(3), SSL_get_wfd(3)). It is bound at run
+ * time, through the library that Paho brings along, so that OpenSSL's headers are not needed to build. */
 struct ssl_st;
 int SSL_write(struct ssl_st *ssl, const void *buffer, int size);
 #define SSL_ERROR_WANT_READ 2
@@ -51,7 +51,8 @@ void write_guard_new_connection(unsigned silence_ms)
 int write_guard_active(void)
 {
     /* What a library's call is bound to is what the default search finds first. */
-    return dlsym(RTLD_DEFAULT, "writev") == (void *)(uintptr_t)writev && dlsym(RTLD_DEFAULT, "SSL_write") == (void *)(uintptr_t)SSL_write;
+    return dlsym(RTLD_DEFAULT, "writev") == (void *)(uintptr_t)writev &&
+           dlsym(RTLD_DEFAULT, "SSL_write") == (void *)(uintptr_t)SSL_write;
 }
 
 static int is_socket(int fd)

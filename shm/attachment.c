@@ -47,7 +47,8 @@ int handle_check_fork(const struct shared_memory *shm)
 
 int handle_check_writable(const struct shared_memory *shm)
 {
-    return shm->look_only ? handle_fail_plain(-EROFS, "this attachment is for looking only: use shared_memory_attach") : 0;
+    return shm->look_only ? handle_fail_plain(-EROFS, "this attachment is for looking only: use shared_memory_attach")
+                          : 0;
 }
 
 static void mapping_free(struct mapping *mapping)
@@ -90,7 +91,8 @@ static int mapping_await(const char *name, int look_only, int timeout_ms, struct
 
     while ((rc = mapping_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
         if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
-            return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name", name, timeout_ms);
+            return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name",
+                               name, timeout_ms);
         platform_sleep_ms(ATTACH_POLL_MS);
     }
     return rc == -ENOENT ? -ETIMEDOUT : rc;
@@ -193,7 +195,9 @@ int attachment_renew(struct shared_memory *shm, const struct mapping *stale, str
         if (rc == 0 && next->segment.layout.generation == shm->current->segment.layout.generation) {
             /* A segment is retired only after another has taken its name. */
             mapping_free(next);
-            rc = handle_fail(-EPROTO, "segment %s says that it was replaced, but nothing took its place: restart shmgated", shm->name);
+            rc = handle_fail(-EPROTO,
+                             "segment %s says that it was replaced, but nothing took its place: restart shmgated",
+                             shm->name);
         }
         if (rc == 0) {
             release_locked(shm->current);
@@ -247,7 +251,8 @@ int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uin
     }
     pthread_mutex_unlock(&shm->lock);
     if (rc == -EBUSY)
-        return handle_fail(rc, "channel %s: all %u lanes have a living writer: raise `writers` in gateway.ini", info->name, info->lane_count);
+        return handle_fail(rc, "channel %s: all %u lanes have a living writer: raise `writers` in gateway.ini",
+                           info->name, info->lane_count);
     return rc < 0 ? handle_fail(rc, "channel %s: lock a lane: %s", info->name, strerror(-rc)) : rc;
 }
 

@@ -19,7 +19,8 @@ static void add_lane(const struct segment *segment, uint32_t lane, struct shared
     uint64_t head, queued, overwritten = 0;
     struct ring_ledger ledger;
 
-    /* The ledger first: what it accounts for has been written. A writer killed between commit and head makes head one too low. */
+    /* The ledger first: what it accounts for has been written. A writer killed between commit and head makes head one
+     * too low. */
     ring_ledger_load(ring.lane, &ledger);
     head = ring_head(&ring);
     if (head < ledger.tail)
@@ -54,7 +55,8 @@ static void add_inward(const struct segment *segment, uint32_t lane, struct shar
     }
 }
 
-/* What the channel's messages came to in the segments before this one; what is still on its way there counts as queued. */
+/* What the channel's messages came to in the segments before this one; what is still on its way there counts as queued.
+ */
 static void add_carried(const struct segment *segment, uint32_t channel, struct shared_memory_counters *counters)
 {
     struct ring_carried carried;
@@ -86,8 +88,8 @@ static void add_spooled(const struct segment *segment, uint32_t channel, struct 
 
 enum layout_drop counters_spool_drop(unsigned kind)
 {
-    static const enum layout_drop reasons[LAYOUT_SPOOL_DROPS] = {LAYOUT_DROP_SPOOL_SIZE, LAYOUT_DROP_SPOOL_AGE, LAYOUT_DROP_REFUSED,
-                                                                  LAYOUT_DROP_SPOOL_FAILED};
+    static const enum layout_drop reasons[LAYOUT_SPOOL_DROPS] = {LAYOUT_DROP_SPOOL_SIZE, LAYOUT_DROP_SPOOL_AGE,
+                                                                 LAYOUT_DROP_REFUSED, LAYOUT_DROP_SPOOL_FAILED};
 
     return reasons[kind];
 }

@@ -27,7 +27,12 @@ __attribute__((format(printf, 2, 3))) static void text_add(struct text *text, co
 /* Bytes of the UTF-8 character at `bytes` (RFC 3629, section 4), or 0 when there is none. */
 static size_t utf8_length(const unsigned char *bytes, size_t left)
 {
-    size_t length = bytes[0] < 0x80 ? 1 : bytes[0] < 0xc2 ? 0 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : bytes[0] < 0xf5 ? 4 : 0;
+    size_t length = bytes[0] < 0x80   ? 1
+                    : bytes[0] < 0xc2 ? 0
+                    : bytes[0] < 0xe0 ? 2
+                    : bytes[0] < 0xf0 ? 3
+                    : bytes[0] < 0xf5 ? 4
+                                      : 0;
 
     if (length > left)
         return 0;
@@ -68,13 +73,17 @@ static void text_add_counts(struct text *text, const struct shared_memory_counte
 {
     const char *separator = "";
 
-    text_add(text, "\"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"rejected\": %llu, \"dropped\": {",
-             (unsigned long long)counters->written, (unsigned long long)counters->delivered, (unsigned long long)counters->queued,
-             (unsigned long long)counters->spooled, (unsigned long long)counters->rejected);
+    text_add(text,
+             "\"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"rejected\": %llu, "
+             "\"dropped\": {",
+             (unsigned long long)counters->written, (unsigned long long)counters->delivered,
+             (unsigned long long)counters->queued, (unsigned long long)counters->spooled,
+             (unsigned long long)counters->rejected);
     for (unsigned i = 0; i < SHARED_MEMORY_DROP_REASONS; i++) {
         if (counters->dropped[i] == 0)
             continue;
-        text_add(text, "%s\"%s\": %llu", separator, shared_memory_drop_name(i), (unsigned long long)counters->dropped[i]);
+        text_add(text, "%s\"%s\": %llu", separator, shared_memory_drop_name(i),
+                 (unsigned long long)counters->dropped[i]);
         separator = ", ";
     }
     text_add(text, "}");
@@ -91,8 +100,8 @@ static void text_add_latency(struct text *text, const struct segment *segment, u
         return;
     text_add(text, ", \"latency_us\": {");
     for (int way = 0; way < 2; way++)
-        text_add(text, "%s\"%s\": {\"p50\": %u, \"p99\": %u, \"p99.9\": %u, \"max\": %u}", way > 0 ? ", " : "", ways[way], us[4 * way], us[4 * way + 1], us[4 * way + 2],
-                 us[4 * way + 3]);
+        text_add(text, "%s\"%s\": {\"p50\": %u, \"p99\": %u, \"p99.9\": %u, \"max\": %u}", way > 0 ? ", " : "",
+                 ways[way], us[4 * way], us[4 * way + 1], us[4 * way + 2], us[4 * way + 3]);
     text_add(text, "}");
 }
 
@@ -135,7 +144,9 @@ static void text_add_channel(struct text *text, const struct segment *segment, u
 
 size_t counters_json(const struct segment *segment, const char *name, char *buffer, size_t size)
 {
-    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off", [LAYOUT_SPOOL_OK] = "ok", [LAYOUT_SPOOL_FULL] = "full",
+    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off",
+                                         [LAYOUT_SPOOL_OK] = "ok",
+                                         [LAYOUT_SPOOL_FULL] = "full",
                                          [LAYOUT_SPOOL_FAILED] = "failed"};
     struct text text = {.buffer = buffer, .size = size};
     uint64_t bytes;
@@ -143,7 +154,8 @@ size_t counters_json(const struct segment *segment, const char *name, char *buff
 
     text_add(&text, "{\"segment\": ");
     text_add_string(&text, name, strlen(name));
-    text_add(&text, ", \"gateway\": %s, \"link\": \"%s\", \"spool\": {\"state\": \"%s\", \"bytes\": %llu}, \"channels\": [",
+    text_add(&text,
+             ", \"gateway\": %s, \"link\": \"%s\", \"spool\": {\"state\": \"%s\", \"bytes\": %llu}, \"channels\": [",
              segment_served(segment) == 1 || segment->serving ? "true" : "false",
              ring_link(segment->header) ? "up" : "down", states[spool], (unsigned long long)bytes);
     for (uint32_t i = 0; i < segment->layout.channel_count; i++) {

@@ -1,4 +1,5 @@
-/* handles_internal.h: what the public handles share: an attachment, the segments its handles are on, and the reason of a failure. */
+/* handles_internal.h: what the public handles share: an attachment, the segments its handles are on, and the reason of
+ * a failure. */
 #ifndef SHMGATE_HANDLES_INTERNAL_H
 #define SHMGATE_HANDLES_INTERNAL_H
 
@@ -11,22 +12,23 @@
 /* A mapped segment, shared by the handles of one attachment. */
 struct mapping {
     struct segment segment;
-    unsigned references;               /* guarded by the attachment's lock, like all below */
-    unsigned char *lane_held;          /* a lane: 1 when a writer of this attachment has it; a lock does not tell, it is the same holder */
+    unsigned references;      /* guarded by the attachment's lock, like all below */
+    unsigned char *lane_held; /* a lane: 1 when a writer of this attachment has it; a lock does not tell, it is the same
+                                 holder */
 };
 
 struct shared_memory {
     char name[SEGMENT_NAME_MAX + 8];
-    int look_only;                     /* 1: made by shared_memory_attach_view */
-    unsigned fork_count;               /* platform_fork_count() of the process that attached */
-    atomic_uint references;            /* the caller's, and one a handle */
+    int look_only;          /* 1: made by shared_memory_attach_view */
+    unsigned fork_count;    /* platform_fork_count() of the process that attached */
+    atomic_uint references; /* the caller's, and one a handle */
     pthread_mutex_t lock;
-    struct mapping *current;           /* the segment that has the name, as far as this attachment knows */
-    char *topic;                       /* of the last shared_memory_channel_counters */
+    struct mapping *current; /* the segment that has the name, as far as this attachment knows */
+    char *topic;             /* of the last shared_memory_channel_counters */
 };
 
-/* Keep the reason of a failure for shared_memory_error. Returns rc. handle_fail_plain takes a text that lives for ever and is cheap
- * enough for a control loop. */
+/* Keep the reason of a failure for shared_memory_error. Returns rc. handle_fail_plain takes a text that lives for ever
+ * and is cheap enough for a control loop. */
 int handle_fail(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int handle_fail_plain(int rc, const char *text);
 
@@ -37,7 +39,8 @@ int handle_check_fork(const struct shared_memory *shm);
 void attachment_hold(struct shared_memory *shm);
 void attachment_drop(struct shared_memory *shm);
 
-/* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that cannot be attached. */
+/* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that
+ * cannot be attached. */
 int attachment_live(struct shared_memory *shm, struct mapping **mapping);
 
 /* The same for a call that begins with it: -EPERM after a fork. */
@@ -52,7 +55,8 @@ int attachment_renew(struct shared_memory *shm, const struct mapping *stale, str
 /* Give a reference back. */
 void attachment_release(struct shared_memory *shm, struct mapping *mapping);
 
-/* Take a free lane of the channel, the `first` of it (from 0) if that can be had: its number in the segment, or -EBUSY. */
+/* Take a free lane of the channel, the `first` of it (from 0) if that can be had: its number in the segment, or -EBUSY.
+ */
 int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t channel, uint32_t first);
 void attachment_give_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t lane);
 

@@ -78,7 +78,8 @@ static int name_valid(const char name[LAYOUT_NAME_SIZE])
         return 0;
     for (size_t i = 0; i < length; i++) {
         char c = name[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+              c == '.'))
             return 0;
     }
     return 1;
@@ -93,7 +94,8 @@ static int request_check(const struct layout_request *request, char *error, size
     if (name_size < sizeof(name))
         memcpy(name, request->name ? request->name : "", name_size);
     if (name_size >= sizeof(name) || !name_valid(name))
-        return fail(error, error_size, "channel name: expected 1 to %d characters of A-Z a-z 0-9 _ - .", LAYOUT_NAME_SIZE - 1);
+        return fail(error, error_size, "channel name: expected 1 to %d characters of A-Z a-z 0-9 _ - .",
+                    LAYOUT_NAME_SIZE - 1);
     if (topic_size < 1 || topic_size > LAYOUT_TOPIC_MAX)
         return fail(error, error_size, "channel %s: topic: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
     if (request->direction != LAYOUT_PUBLISH && request->direction != LAYOUT_SUBSCRIBE)
@@ -105,7 +107,8 @@ static int request_check(const struct layout_request *request, char *error, size
     if (request->max_payload < 1 || request->max_payload > LAYOUT_PAYLOAD_MAX)
         return fail(error, error_size, "channel %s: max_payload: expected 1 to %u bytes", name, LAYOUT_PAYLOAD_MAX);
     if (request->slots < LAYOUT_SLOTS_MIN || request->slots > LAYOUT_SLOTS_MAX)
-        return fail(error, error_size, "channel %s: slots: expected %u to %u", name, LAYOUT_SLOTS_MIN, LAYOUT_SLOTS_MAX);
+        return fail(error, error_size, "channel %s: slots: expected %u to %u", name, LAYOUT_SLOTS_MIN,
+                    LAYOUT_SLOTS_MAX);
     if (request->writers < 1 || request->writers > LAYOUT_LANES_MAX)
         return fail(error, error_size, "channel %s: writers: expected 1 to %u", name, LAYOUT_LANES_MAX);
     if (request->direction == LAYOUT_SUBSCRIBE && (request->topic_max < 1 || request->topic_max > LAYOUT_TOPIC_MAX))
@@ -186,7 +189,8 @@ static uint64_t plan_offsets(struct layout *out)
     return round_up(at, PAGE);
 }
 
-int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error, size_t error_size)
+int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error,
+                size_t error_size)
 {
     uint64_t lanes = 0;
     int rc;
@@ -266,7 +270,8 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
     }
 }
 
-/* Whether `count` pieces of `stride` bytes at `offset` lie inside `size` bytes; every product fits: both factors are 32 bits. */
+/* Whether `count` pieces of `stride` bytes at `offset` lie inside `size` bytes; every product fits: both factors are 32
+ * bits. */
 static int inside(uint64_t offset, uint64_t count, uint64_t stride, uint64_t size)
 {
     return offset <= size && count * stride <= size - offset;
@@ -277,13 +282,15 @@ static int channel_check(const struct layout *layout, const struct layout_channe
     return name_valid(channel->name) &&
            (channel->direction == LAYOUT_PUBLISH || channel->direction == LAYOUT_SUBSCRIBE) &&
            (channel->overflow == LAYOUT_DROP_OLDEST || channel->overflow == LAYOUT_REJECT) &&
-           channel->lane_first == lane && channel->lane_count >= 1 && channel->lane_count <= layout->lane_count - lane &&
+           channel->lane_first == lane && channel->lane_count >= 1 &&
+           channel->lane_count <= layout->lane_count - lane &&
            (channel->direction == LAYOUT_PUBLISH ? channel->topic_max == 0
                                                  : channel->lane_count == 1 && channel->topic_max >= 1) &&
-           is_power_of_two(channel->slots) && channel->slots >= LAYOUT_SLOTS_MIN && channel->slots <= LAYOUT_SLOTS_MAX &&
-           channel->max_payload >= 1 && channel->max_payload <= LAYOUT_PAYLOAD_MAX && channel->topic_max <= LAYOUT_TOPIC_MAX &&
-           channel->slot_stride == slot_stride(channel->max_payload, channel->topic_max) && channel->qos <= 2 && channel->retain <= 1 &&
-           channel->topic_size >= 1 && channel->topic_size <= LAYOUT_TOPIC_MAX &&
+           is_power_of_two(channel->slots) && channel->slots >= LAYOUT_SLOTS_MIN &&
+           channel->slots <= LAYOUT_SLOTS_MAX && channel->max_payload >= 1 &&
+           channel->max_payload <= LAYOUT_PAYLOAD_MAX && channel->topic_max <= LAYOUT_TOPIC_MAX &&
+           channel->slot_stride == slot_stride(channel->max_payload, channel->topic_max) && channel->qos <= 2 &&
+           channel->retain <= 1 && channel->topic_size >= 1 && channel->topic_size <= LAYOUT_TOPIC_MAX &&
            inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size);
 }
 
@@ -365,8 +372,7 @@ int layout_load(struct layout *out, const void *memory, uint64_t size, char *err
         header.channel_stride != sizeof(struct layout_channel) || header.lane_stride != sizeof(struct layout_lane) ||
         out->channel_count < 1 || out->channel_count > LAYOUT_CHANNELS_MAX || out->lane_count < 1 ||
         out->lane_count > LAYOUT_LANES_MAX || out->dirty_words != (out->lane_count + 63) / 64 ||
-        out->channel_offset % LAYOUT_ALIGN != 0 || out->lane_offset % LAYOUT_ALIGN != 0 ||
-        out->dirty_offset % 8 != 0 ||
+        out->channel_offset % LAYOUT_ALIGN != 0 || out->lane_offset % LAYOUT_ALIGN != 0 || out->dirty_offset % 8 != 0 ||
         !inside(out->channel_offset, out->channel_count, sizeof(struct layout_channel), size) ||
         !inside(out->lane_offset, out->lane_count, sizeof(struct layout_lane), size) ||
         !inside(out->dirty_offset, out->dirty_words, 8, size)) {
@@ -382,8 +388,9 @@ int layout_load(struct layout *out, const void *memory, uint64_t size, char *err
 
 int layout_same(const struct layout *a, const struct layout *b)
 {
-    return a->segment_size == b->segment_size && a->channel_count == b->channel_count && a->lane_count == b->lane_count &&
-           a->dirty_words == b->dirty_words && a->channel_offset == b->channel_offset && a->lane_offset == b->lane_offset &&
+    return a->segment_size == b->segment_size && a->channel_count == b->channel_count &&
+           a->lane_count == b->lane_count && a->dirty_words == b->dirty_words &&
+           a->channel_offset == b->channel_offset && a->lane_offset == b->lane_offset &&
            a->dirty_offset == b->dirty_offset &&
            memcmp(a->channels, b->channels, a->channel_count * sizeof(a->channels[0])) == 0 &&
            memcmp(a->slots_offset, b->slots_offset, a->lane_count * sizeof(a->slots_offset[0])) == 0;

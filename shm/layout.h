@@ -36,19 +36,19 @@
 #define LAYOUT_ALIGN 128
 
 /* Limits. They bound what a hostile or mistaken header can make a process map, loop over or allocate. */
-#define LAYOUT_NAME_SIZE 64                 /* channel name with its NUL: 63 characters */
-#define LAYOUT_CHANNELS_MAX 4096            /* channels of one segment */
-#define LAYOUT_LANES_MAX 4096               /* lanes of one segment */
-#define LAYOUT_SLOTS_MIN 2                  /* an overwrite needs a slot beside the one being read */
+#define LAYOUT_NAME_SIZE 64      /* channel name with its NUL: 63 characters */
+#define LAYOUT_CHANNELS_MAX 4096 /* channels of one segment */
+#define LAYOUT_LANES_MAX 4096    /* lanes of one segment */
+#define LAYOUT_SLOTS_MIN 2       /* an overwrite needs a slot beside the one being read */
 #define LAYOUT_SLOTS_MAX (UINT32_C(1) << 24)
 #define LAYOUT_PAYLOAD_MAX (UINT32_C(16) << 20) /* bytes of one payload; MQTT itself stops at 256 MiB */
-#define LAYOUT_TOPIC_MAX 65535              /* bytes of one topic: MQTT strings carry a 16-bit length (3.1.1, 1.5.3) */
+#define LAYOUT_TOPIC_MAX 65535 /* bytes of one topic: MQTT strings carry a 16-bit length (3.1.1, 1.5.3) */
 #define LAYOUT_SEGMENT_MAX (UINT64_C(1) << 40)
 
 /* Bytes of the segment's file that a process holds with an open-file-description lock to show it is alive.
  * The kernel lets a lock go when its holder dies and keeps it while the holder is stopped. */
-#define LAYOUT_LOCK_GATEWAY 0               /* held by the gateway that serves the segment */
-#define LAYOUT_LOCK_LANE 1                  /* + lane number: held by the lane's writer */
+#define LAYOUT_LOCK_GATEWAY 0 /* held by the gateway that serves the segment */
+#define LAYOUT_LOCK_LANE 1    /* + lane number: held by the lane's writer */
 
 enum layout_direction { LAYOUT_PUBLISH = 1, LAYOUT_SUBSCRIBE = 2 };
 enum layout_overflow { LAYOUT_DROP_OLDEST = 1, LAYOUT_REJECT = 2 };
@@ -58,128 +58,130 @@ enum layout_spool { LAYOUT_SPOOL_OFF = 0, LAYOUT_SPOOL_OK = 1, LAYOUT_SPOOL_FULL
 
 /* Why a message was not delivered; the index into layout_ledger.dropped. */
 enum layout_drop {
-    LAYOUT_DROP_OVERWRITTEN = 0,            /* the ring was full and its oldest message made way */
-    LAYOUT_DROP_TOO_LARGE = 1,              /* inwards: payload above the channel's max_payload */
-    LAYOUT_DROP_TOPIC_TOO_LONG = 2,         /* inwards: topic above the channel's topic_max */
-    LAYOUT_DROP_REFUSED = 3,                /* the broker refused the publish with a reason code */
-    LAYOUT_DROP_CORRUPT = 4,                /* the slot failed its checks */
-    LAYOUT_DROP_SPOOL_SIZE = 5,             /* spool above its max_size */
-    LAYOUT_DROP_SPOOL_AGE = 6,              /* spooled longer than max_age */
-    LAYOUT_DROP_SPOOL_FAILED = 7,           /* it was in a spool that is damaged or gone */
-    LAYOUT_DROP_EXPIRED = 8,                /* inwards: older than the channel's max_age */
-    LAYOUT_DROP_RATE = 9,                   /* inwards: above the channel's rate limit */
+    LAYOUT_DROP_OVERWRITTEN = 0,    /* the ring was full and its oldest message made way */
+    LAYOUT_DROP_TOO_LARGE = 1,      /* inwards: payload above the channel's max_payload */
+    LAYOUT_DROP_TOPIC_TOO_LONG = 2, /* inwards: topic above the channel's topic_max */
+    LAYOUT_DROP_REFUSED = 3,        /* the broker refused the publish with a reason code */
+    LAYOUT_DROP_CORRUPT = 4,        /* the slot failed its checks */
+    LAYOUT_DROP_SPOOL_SIZE = 5,     /* spool above its max_size */
+    LAYOUT_DROP_SPOOL_AGE = 6,      /* spooled longer than max_age */
+    LAYOUT_DROP_SPOOL_FAILED = 7,   /* it was in a spool that is damaged or gone */
+    LAYOUT_DROP_EXPIRED = 8,        /* inwards: older than the channel's max_age */
+    LAYOUT_DROP_RATE = 9,           /* inwards: above the channel's rate limit */
     LAYOUT_DROP_REASONS = 10,
-    LAYOUT_DROP_SPACE = 16                  /* room in the segment, so that a reason can be added */
+    LAYOUT_DROP_SPACE = 16 /* room in the segment, so that a reason can be added */
 };
-#define LAYOUT_SPOOL_DROPS 4                /* those of them that happen to spooled messages */
+#define LAYOUT_SPOOL_DROPS 4 /* those of them that happen to spooled messages */
 
 /* Offset 0. */
 struct layout_header {
-    _Atomic uint64_t magic;                 /*   0 */
-    uint32_t format;                        /*   8 */
-    uint32_t header_size;                   /*  12 sizeof(struct layout_header) */
-    uint64_t segment_size;                  /*  16 bytes of the whole segment */
-    uint64_t generation;                    /*  24 random; tells this segment from the one before it */
-    uint32_t channel_count;                 /*  32 */
-    uint32_t channel_stride;                /*  36 */
-    uint64_t channel_offset;                /*  40 */
-    uint32_t lane_count;                    /*  48 */
-    uint32_t lane_stride;                   /*  52 */
-    uint64_t lane_offset;                   /*  56 */
-    uint64_t dirty_offset;                  /*  64 */
-    uint32_t dirty_words;                   /*  72 */
-    uint32_t reserved0;                     /*  76 */
-    uint64_t serial;                        /*  80 one more than that of the segment it replaced; from 1 */
-    uint32_t reserved4[10];                 /*  88 */
-    _Atomic uint32_t state;                 /* 128 changes: enum layout_state */
+    _Atomic uint64_t magic;  /*   0 */
+    uint32_t format;         /*   8 */
+    uint32_t header_size;    /*  12 sizeof(struct layout_header) */
+    uint64_t segment_size;   /*  16 bytes of the whole segment */
+    uint64_t generation;     /*  24 random; tells this segment from the one before it */
+    uint32_t channel_count;  /*  32 */
+    uint32_t channel_stride; /*  36 */
+    uint64_t channel_offset; /*  40 */
+    uint32_t lane_count;     /*  48 */
+    uint32_t lane_stride;    /*  52 */
+    uint64_t lane_offset;    /*  56 */
+    uint64_t dirty_offset;   /*  64 */
+    uint32_t dirty_words;    /*  72 */
+    uint32_t reserved0;      /*  76 */
+    uint64_t serial;         /*  80 one more than that of the segment it replaced; from 1 */
+    uint32_t reserved4[10];  /*  88 */
+    _Atomic uint32_t state;  /* 128 changes: enum layout_state */
     uint32_t reserved1[31];
-    _Atomic uint32_t gateway_sleeps;        /* 256 changes: not 0 while the gateway waits on the doorbell: the sleep's number. Whoever leaves
-                                               word for it posts first, and then clears the number if it still stands here */
-    _Atomic uint32_t sleep_count;           /* 260 changes, by the gateway: its last sleep's number */
+    /* 256 changes: not 0 while the gateway waits on the doorbell: the sleep's number. Whoever leaves word for it posts
+     * first, and then clears the number if it still stands here. */
+    _Atomic uint32_t gateway_sleeps;
+    _Atomic uint32_t sleep_count; /* 260 changes, by the gateway: its last sleep's number */
     uint32_t reserved2[30];
-    _Atomic uint32_t gateway_pid;           /* 384 changes: for people only; liveness is the lock */
-    _Atomic uint32_t link;                  /* 388 changes: enum layout_link */
-    _Atomic uint64_t gateway_start_ns;      /* 392 changes: Unix time of the gateway's start */
-    _Atomic uint64_t link_change_ns;        /* 400 changes: Unix time of the link's last change */
-    _Atomic uint32_t spool_state;           /* 408 changes: enum layout_spool */
-    uint32_t reserved5;                     /* 412 */
-    _Atomic uint64_t spool_bytes;           /* 416 changes: of the spool's file that are in use */
-    uint32_t reserved3[22];                 /* 424 */
+    _Atomic uint32_t gateway_pid;      /* 384 changes: for people only; liveness is the lock */
+    _Atomic uint32_t link;             /* 388 changes: enum layout_link */
+    _Atomic uint64_t gateway_start_ns; /* 392 changes: Unix time of the gateway's start */
+    _Atomic uint64_t link_change_ns;   /* 400 changes: Unix time of the link's last change */
+    _Atomic uint32_t spool_state;      /* 408 changes: enum layout_spool */
+    uint32_t reserved5;                /* 412 */
+    _Atomic uint64_t spool_bytes;      /* 416 changes: of the spool's file that are in use */
+    uint32_t reserved3[22];            /* 424 */
 };
 
 #define LAYOUT_LATENCIES 8
 
 /* At channel_offset + n * channel_stride. */
 struct layout_channel {
-    char name[LAYOUT_NAME_SIZE];            /*   0 padded with NUL */
-    uint32_t direction;                     /*  64 enum layout_direction */
-    uint32_t overflow;                      /*  68 enum layout_overflow */
-    uint32_t lane_first;                    /*  72 index of its first lane */
-    uint32_t lane_count;                    /*  76 publish: writers; subscribe: 1, written by the gateway */
-    uint32_t slots;                         /*  80 a lane; a power of two */
-    uint32_t slot_stride;                   /*  84 bytes; a multiple of 64 */
-    uint32_t max_payload;                   /*  88 bytes */
-    uint32_t topic_max;                     /*  92 bytes of topic a slot can hold; 0 in publish channels */
-    uint64_t topic_offset;                  /*  96 of topic_size bytes: the topic, or the filter */
-    uint32_t topic_size;                    /* 104 */
-    uint32_t qos;                           /* 108 0, 1 or 2 */
-    uint32_t retain;                        /* 112 publish: 1 when published as retained messages */
-    uint32_t reserved0[3];                  /* 116 */
-    _Atomic uint32_t wake_word;             /* 128 changes: grows at each wake-up; sleeping readers wait on it */
-    _Atomic uint32_t reader_sleeps;         /* 132 changes: 1 when a reader has asked to be woken */
+    char name[LAYOUT_NAME_SIZE];    /*   0 padded with NUL */
+    uint32_t direction;             /*  64 enum layout_direction */
+    uint32_t overflow;              /*  68 enum layout_overflow */
+    uint32_t lane_first;            /*  72 index of its first lane */
+    uint32_t lane_count;            /*  76 publish: writers; subscribe: 1, written by the gateway */
+    uint32_t slots;                 /*  80 a lane; a power of two */
+    uint32_t slot_stride;           /*  84 bytes; a multiple of 64 */
+    uint32_t max_payload;           /*  88 bytes */
+    uint32_t topic_max;             /*  92 bytes of topic a slot can hold; 0 in publish channels */
+    uint64_t topic_offset;          /*  96 of topic_size bytes: the topic, or the filter */
+    uint32_t topic_size;            /* 104 */
+    uint32_t qos;                   /* 108 0, 1 or 2 */
+    uint32_t retain;                /* 112 publish: 1 when published as retained messages */
+    uint32_t reserved0[3];          /* 116 */
+    _Atomic uint32_t wake_word;     /* 128 changes: grows at each wake-up; sleeping readers wait on it */
+    _Atomic uint32_t reader_sleeps; /* 132 changes: 1 when a reader has asked to be woken */
     uint32_t reserved1[30];
     /* 256 changes, by the gateway: what happened to the channel's messages in the segments before this one. */
-    _Atomic uint64_t carried_written;       /* 256 */
-    _Atomic uint64_t carried_delivered;     /* 264 */
-    _Atomic uint64_t carried_rejected;      /* 272 */
-    _Atomic uint64_t carried_taken;         /* 280 moved to the spool */
+    _Atomic uint64_t carried_written;                    /* 256 */
+    _Atomic uint64_t carried_delivered;                  /* 264 */
+    _Atomic uint64_t carried_rejected;                   /* 272 */
+    _Atomic uint64_t carried_taken;                      /* 280 moved to the spool */
     _Atomic uint64_t carried_dropped[LAYOUT_DROP_SPACE]; /* 288 by enum layout_drop */
     /* What is in the spool of the segments before this one, and what became of it. */
-    _Atomic uint64_t spool_held;            /* 416 */
-    _Atomic uint64_t spool_delivered;       /* 424 */
+    _Atomic uint64_t spool_held;                        /* 416 */
+    _Atomic uint64_t spool_delivered;                   /* 424 */
     _Atomic uint64_t spool_dropped[LAYOUT_SPOOL_DROPS]; /* 432 size, age, refused, failed */
-    _Atomic uint32_t latency_us[LAYOUT_LATENCIES]; /* 464 write to send: p50, p99, p99.9, max; send to acknowledgement: the same */
-    uint64_t reserved3[2];                  /* 496 */
+    /* 464 write to send: p50, p99, p99.9, max; send to acknowledgement: the same */
+    _Atomic uint32_t latency_us[LAYOUT_LATENCIES];
+    uint64_t reserved3[2]; /* 496 */
 };
 
 /* What has become of a lane's messages, as one record: written whole, then made current by ledger_turn. */
 struct layout_ledger {
-    _Atomic uint64_t tail;                  /*   0 all messages below this sequence number are accounted for */
-    _Atomic uint64_t delivered;             /*   8 acknowledged by the broker, or handed to the socket (QoS 0) */
-    _Atomic uint64_t spooled;               /*  16 in the spool now */
-    _Atomic uint64_t taken;                 /*  24 moved to the spool, ever */
+    _Atomic uint64_t tail;                       /*   0 all messages below this sequence number are accounted for */
+    _Atomic uint64_t delivered;                  /*   8 acknowledged by the broker, or handed to the socket (QoS 0) */
+    _Atomic uint64_t spooled;                    /*  16 in the spool now */
+    _Atomic uint64_t taken;                      /*  24 moved to the spool, ever */
     _Atomic uint64_t dropped[LAYOUT_DROP_SPACE]; /*  32 by enum layout_drop */
-    _Atomic uint64_t spool_delivered;       /* 160 of delivered: from the spool */
-    _Atomic uint64_t spool_refused;         /* 168 of dropped: refused when sent from the spool */
-    uint64_t padding[10];                   /* 176 */
+    _Atomic uint64_t spool_delivered;            /* 160 of delivered: from the spool */
+    _Atomic uint64_t spool_refused;              /* 168 of dropped: refused when sent from the spool */
+    uint64_t padding[10];                        /* 176 */
 };
 
 /* At lane_offset + n * lane_stride. */
 struct layout_lane {
-    uint32_t channel;                       /*   0 index of its channel */
-    uint32_t reserved0;                     /*   4 */
-    uint64_t slots_offset;                  /*   8 */
+    uint32_t channel;      /*   0 index of its channel */
+    uint32_t reserved0;    /*   4 */
+    uint64_t slots_offset; /*   8 */
     uint64_t reserved1[14];
-    _Atomic uint64_t head;                  /* 128 changes, by the writer: sequence number of the next message */
-    _Atomic uint64_t rejected;              /* 136 changes, by the writer: writes refused because the ring was full */
+    _Atomic uint64_t head;     /* 128 changes, by the writer: sequence number of the next message */
+    _Atomic uint64_t rejected; /* 136 changes, by the writer: writes refused because the ring was full */
     uint64_t reserved2[14];
-    _Atomic uint64_t tail;                  /* 256 changes, by the gateway: slots below it may be written again */
-    _Atomic uint64_t ledger_turn;           /* 264 changes, by the gateway: ledger[turn % 2] is current */
+    _Atomic uint64_t tail;        /* 256 changes, by the gateway: slots below it may be written again */
+    _Atomic uint64_t ledger_turn; /* 264 changes, by the gateway: ledger[turn % 2] is current */
     uint64_t reserved3[14];
-    struct layout_ledger ledger[2];         /* 384 */
+    struct layout_ledger ledger[2]; /* 384 */
 };
 
 /* At slots_offset + (sequence % slots) * slot_stride. The payload follows at +32; in subscribe channels the
  * topic follows at +32 + max_payload rounded up to 8. */
 struct layout_slot {
-    _Atomic uint64_t state;                 /*   0 changes: 2 * (sequence + 1) committed, one less while it is written */
-    _Atomic uint64_t time_ns;               /*   8 changes: Unix time of the write */
-    _Atomic uint32_t size;                  /*  16 changes: bytes of payload */
-    _Atomic uint16_t topic_size;            /*  20 changes: bytes of topic */
-    _Atomic uint16_t flags;                 /*  22 changes: LAYOUT_FLAG_* */
-    _Atomic uint64_t expires_ns;            /*  24 changes: Unix time from which no reader takes it any more; 0: never */
+    _Atomic uint64_t state;      /*   0 changes: 2 * (sequence + 1) committed, one less while it is written */
+    _Atomic uint64_t time_ns;    /*   8 changes: Unix time of the write */
+    _Atomic uint32_t size;       /*  16 changes: bytes of payload */
+    _Atomic uint16_t topic_size; /*  20 changes: bytes of topic */
+    _Atomic uint16_t flags;      /*  22 changes: LAYOUT_FLAG_* */
+    _Atomic uint64_t expires_ns; /*  24 changes: Unix time from which no reader takes it any more; 0: never */
 };
-#define LAYOUT_FLAG_RETAINED 1              /* inwards: the broker sent it as a retained message */
+#define LAYOUT_FLAG_RETAINED 1 /* inwards: the broker sent it as a retained message */
 
 _Static_assert(sizeof(struct layout_header) == 512, "header");
 _Static_assert(offsetof(struct layout_header, state) == 128, "header state");
@@ -198,16 +200,16 @@ _Static_assert(sizeof(struct layout_slot) == 32, "slot");
 
 /* One channel as the configuration asks for it. Strings are borrowed. */
 struct layout_request {
-    const char *name;                       /* 1 to 63 characters of A-Z a-z 0-9 _ - . */
-    const char *topic;                      /* topic or filter, 1 to 65535 bytes */
+    const char *name;  /* 1 to 63 characters of A-Z a-z 0-9 _ - . */
+    const char *topic; /* topic or filter, 1 to 65535 bytes */
     enum layout_direction direction;
     enum layout_overflow overflow;
     uint32_t qos;
-    int retain;                             /* publish only: 1 or 0 */
-    uint32_t max_payload;                   /* bytes */
-    uint32_t topic_max;                     /* bytes of topic a subscribe channel keeps with each message */
-    uint32_t slots;                         /* at least; rounded up to a power of two */
-    uint32_t writers;                       /* lanes */
+    int retain;           /* publish only: 1 or 0 */
+    uint32_t max_payload; /* bytes */
+    uint32_t topic_max;   /* bytes of topic a subscribe channel keeps with each message */
+    uint32_t slots;       /* at least; rounded up to a power of two */
+    uint32_t writers;     /* lanes */
 };
 
 /* A checked, private copy of a channel's geometry. */
@@ -224,14 +226,15 @@ struct layout {
     uint64_t segment_size, generation, serial;
     uint32_t channel_count, lane_count, dirty_words;
     uint64_t channel_offset, lane_offset, dirty_offset;
-    struct layout_channel_info *channels;   /* channel_count of them, owned */
-    uint64_t *slots_offset;                 /* lane_count of them, owned */
-    uint32_t *lane_channel;                 /* lane_count of them, owned */
+    struct layout_channel_info *channels; /* channel_count of them, owned */
+    uint64_t *slots_offset;               /* lane_count of them, owned */
+    uint32_t *lane_channel;               /* lane_count of them, owned */
 };
 
 /* Plan the geometry for `count` channels. On success `out` must be freed with layout_free.
  * Returns 0; -EINVAL with the reason in `error` when a value is out of range or a name stands twice; -ENOMEM. */
-int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error, size_t error_size);
+int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error,
+                size_t error_size);
 
 /* Write the planned geometry into zeroed memory of `out->segment_size` bytes; the magic is left to the caller
  * (segment_create stores it last). `topics[n]` is channel n's topic of channels[n].topic_size bytes. */

@@ -1,5 +1,5 @@
-/* platform.h: what the library needs of the operating system. One implementation a system: platform_linux.c here; a Windows one
- * (file mappings, LockFileEx, named semaphores, named events) belongs beside it as platform_windows.c.
+/* platform.h: what the library needs of the operating system. One implementation a system: platform_linux.c here; a
+ * Windows one (file mappings, LockFileEx, named semaphores, named events) belongs beside it as platform_windows.c.
  *
  * All functions return 0 or -errno unless said otherwise. None allocates but platform_doorbell_*.
  */
@@ -17,8 +17,9 @@ int platform_object_open(const char *name, int *fd);
 /* The same for reading only. */
 int platform_object_open_to_look(const char *name, int *fd);
 
-/* Make an object without a name: it vanishes with its last descriptor until platform_object_publish names it, so that a crash in
- * between leaves nothing. All `size` bytes are allocated now: -ENOSPC here rather than SIGBUS later. `gid` of -1 leaves the group. */
+/* Make an object without a name: it vanishes with its last descriptor until platform_object_publish names it, so that a
+ * crash in between leaves nothing. All `size` bytes are allocated now: -ENOSPC here rather than SIGBUS later. `gid` of
+ * -1 leaves the group. */
 int platform_object_create(uint64_t size, unsigned mode, long gid, int *fd);
 
 /* Give the object its name. -EEXIST when something has it. */
@@ -65,8 +66,9 @@ uint64_t platform_object_space(void);
 
 struct platform_doorbell;
 
-/* Open the semaphore of that name, or make it with mode and group when `create`; then it is also reset: a former waiter that was killed
- * inside sem_wait leaves the semaphore's own count of waiters too high, which makes every post a system call. */
+/* Open the semaphore of that name, or make it with mode and group when `create`; then it is also reset: a former waiter
+ * that was killed inside sem_wait leaves the semaphore's own count of waiters too high, which makes every post a system
+ * call. */
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell);
 void platform_doorbell_close(struct platform_doorbell *doorbell);
 int platform_doorbell_remove(const char *name);
@@ -74,14 +76,14 @@ int platform_doorbell_remove(const char *name);
 /* Post. Safe in a signal handler. A full semaphore is no error: the waiter has enough to wake up for. */
 void platform_doorbell_post(struct platform_doorbell *doorbell);
 
-/* Wait for a post, at most until the monotonic clock reads deadline_ns (UINT64_MAX: no limit). Returns 0 also when a signal or the
- * deadline ended the wait: the caller looks at everything anyway. */
+/* Wait for a post, at most until the monotonic clock reads deadline_ns (UINT64_MAX: no limit). Returns 0 also when a
+ * signal or the deadline ended the wait: the caller looks at everything anyway. */
 void platform_doorbell_wait(struct platform_doorbell *doorbell, uint64_t deadline_ns);
 
 /* ---- Waiting for a word in the segment to change ---- */
 
-/* Sleep while *word == expected, at most until the monotonic clock reads deadline_ns (UINT64_MAX: no limit). Returns 0 when woken
- * or changed; -ETIMEDOUT; -EINTR. Works across processes. */
+/* Sleep while *word == expected, at most until the monotonic clock reads deadline_ns (UINT64_MAX: no limit). Returns 0
+ * when woken or changed; -ETIMEDOUT; -EINTR. Works across processes. */
 int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 
 /* Wake all who sleep on *word. */
@@ -89,10 +91,10 @@ void platform_word_wake(_Atomic uint32_t *word);
 
 /* ---- Time, identity, forks ---- */
 
-uint64_t platform_time_ns(void);       /* Unix time */
+uint64_t platform_time_ns(void); /* Unix time */
 uint64_t platform_monotonic_ns(void);
-void platform_yield(void);             /* lets whoever else wants this CPU have it first */
-void platform_sleep_ms(unsigned ms);   /* returns early on a signal */
+void platform_yield(void);           /* lets whoever else wants this CPU have it first */
+void platform_sleep_ms(unsigned ms); /* returns early on a signal */
 uint64_t platform_random(void);
 uint32_t platform_pid(void);
 
@@ -100,6 +102,6 @@ uint32_t platform_pid(void);
 #define PLATFORM_BOOT_ID_SIZE 40
 void platform_boot_id(char *id);
 
-unsigned platform_fork_count(void);    /* grows in the child at each fork; no system call */
+unsigned platform_fork_count(void); /* grows in the child at each fork; no system call */
 
 #endif

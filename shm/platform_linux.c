@@ -1,5 +1,5 @@
-/* platform_linux.c: platform.h on Linux. POSIX shared memory objects are files in /dev/shm (shm_overview(7)), which is what makes
- * unnamed creation, exchange and locks possible. */
+/* platform_linux.c: platform.h on Linux. POSIX shared memory objects are files in /dev/shm (shm_overview(7)), which is
+ * what makes unnamed creation, exchange and locks possible. */
 #include "platform.h"
 
 #include <errno.h>
@@ -23,8 +23,8 @@
 #define SHM_DIRECTORY "/dev/shm"
 #define NANOSECONDS UINT64_C(1000000000)
 
-/* Move a descriptor out of the way of the standard streams: in a program that was started without them, its next line of output would go into
- * the segment. Returns the descriptor, or -errno with none left open. */
+/* Move a descriptor out of the way of the standard streams: in a program that was started without them, its next line
+ * of output would go into the segment. Returns the descriptor, or -errno with none left open. */
 static int above_streams(int fd)
 {
     int moved;
@@ -238,8 +238,9 @@ static int doorbell_own(const char *name, sem_t *semaphore, unsigned mode, long 
     return rc;
 }
 
-/* Make the semaphore, if it is not there. Returns 1: made, 0: it was there, or -errno. sem_open(O_CREAT) would do, but leaves a temporary file behind when it is killed in the middle; so the
- * file is made like a segment: without a name until it is complete. Its content is a sem_t (sem_open(3), glibc). */
+/* Make the semaphore, if it is not there. Returns 1: made, 0: it was there, or -errno. sem_open(O_CREAT) would do, but
+ * leaves a temporary file behind when it is killed in the middle; so the file is made like a segment: without a name
+ * until it is complete. Its content is a sem_t (sem_open(3), glibc). */
 static int doorbell_make(const char *name, unsigned mode, long gid)
 {
     char object[NAME_MAX + 1];
@@ -265,7 +266,8 @@ uint64_t platform_object_space(void)
     struct statvfs status;
 
     /* Where shm_open(3) of both C libraries has its objects. */
-    return statvfs("/dev/shm", &status) == 0 && status.f_blocks > 0 ? (uint64_t)status.f_blocks * status.f_frsize : UINT64_MAX;
+    return statvfs("/dev/shm", &status) == 0 && status.f_blocks > 0 ? (uint64_t)status.f_blocks * status.f_frsize
+                                                                    : UINT64_MAX;
 }
 
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
@@ -326,7 +328,8 @@ int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadl
 {
     struct timespec deadline = to_timespec(deadline_ns);
 
-    /* futex(2): FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock; without FUTEX_PRIVATE_FLAG it works across processes. */
+    /* futex(2): FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock; without FUTEX_PRIVATE_FLAG it works
+     * across processes. */
     if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline_ns == UINT64_MAX ? NULL : &deadline, NULL,
                 FUTEX_BITSET_MATCH_ANY) < 0 &&
         errno != EAGAIN)

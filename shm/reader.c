@@ -6,13 +6,15 @@
 #include "handles_internal.h"
 #include "platform.h"
 
-/* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish channel whose
- * gateway has gone (writers do not wake readers), and for a gateway that was killed on the point of waking us. */
+/* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish
+ * channel whose gateway has gone (writers do not wake readers), and for a gateway that was killed on the point of
+ * waking us. */
 #define RECHECK_MS 1000
 #define RECHECK_ALONE_MS 50
 
-/* When a wait was shorter than this, more is probably on its way: before it asks to be woken again, which costs whoever writes a system call, a reader lets
- * others run. A gateway that gets messages as fast as it can was slowed down to two thirds by the wake-ups. */
+/* When a wait was shorter than this, more is probably on its way: before it asks to be woken again, which costs whoever
+ * writes a system call, a reader lets others run. A gateway that gets messages as fast as it can was slowed down to two
+ * thirds by the wake-ups. */
 #define BURST_NS 200000
 
 /* Looks at an empty slot. */
@@ -22,20 +24,20 @@
 struct cursor {
     struct ring ring;
     uint64_t next;
-    uint32_t polls;                /* looks that found nothing */
+    uint32_t polls; /* looks that found nothing */
 };
 
 struct shared_memory_reader {
     struct shared_memory *shm;
     struct mapping *mapping;
-    uint32_t channel;              /* index in the segment */
+    uint32_t channel; /* index in the segment */
     uint32_t lanes;
-    struct cursor *cursors;          /* one a lane */
-    uint32_t turn;                 /* lane to look at first, so that none waits for another for ever */
-    int in_burst;                  /* the last wait was short */
-    int peeked;                    /* lane of the peek that waits for its advance, or -1 */
-    uint64_t missed, expired;      /* since the last message given out */
-    char *topic;                   /* of the last message, terminated */
+    struct cursor *cursors;   /* one a lane */
+    uint32_t turn;            /* lane to look at first, so that none waits for another for ever */
+    int in_burst;             /* the last wait was short */
+    int peeked;               /* lane of the peek that waits for its advance, or -1 */
+    uint64_t missed, expired; /* since the last message given out */
+    char *topic;              /* of the last message, terminated */
     size_t channel_topic_size;
     char name[LAYOUT_NAME_SIZE];
 };
@@ -49,8 +51,8 @@ static int reader_enter(struct shared_memory_reader *reader, struct mapping *map
     char *topic;
 
     if (channel < 0)
-        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", reader->name, reader->shm->name,
-                           reader->name);
+        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", reader->name,
+                           reader->shm->name, reader->name);
     info = &mapping->segment.layout.channels[channel];
     cursors = calloc(info->lane_count, sizeof(*cursors));
     topic = malloc((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
@@ -91,7 +93,8 @@ int shared_memory_reader_open(struct shared_memory *shm, const char *channel, en
     if (start != SHARED_MEMORY_FROM_OLDEST && start != SHARED_MEMORY_FROM_NOW)
         return handle_fail(-EINVAL, "unknown start %d", (int)start);
     if (strlen(channel) >= LAYOUT_NAME_SIZE)
-        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel, LAYOUT_NAME_SIZE - 1);
+        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel,
+                           LAYOUT_NAME_SIZE - 1);
     reader = calloc(1, sizeof(*reader));
     if (!reader)
         return handle_fail_plain(-ENOMEM, "out of memory");
@@ -151,7 +154,8 @@ static int is_expired(const struct ring_message *message)
     return message->expires_ns != 0 && platform_time_ns() >= message->expires_ns;
 }
 
-/* Step over a message that is too old. -ETIME; -ESTALE when it was being overwritten, so that what was seen of it may not have been its own. */
+/* Step over a message that is too old. -ETIME; -ESTALE when it was being overwritten, so that what was seen of it may
+ * not have been its own. */
 static int cursor_expire(struct shared_memory_reader *reader, struct cursor *cursor)
 {
     if (!ring_validate(&cursor->ring, cursor->next))
@@ -162,7 +166,8 @@ static int cursor_expire(struct shared_memory_reader *reader, struct cursor *cur
 }
 
 /* Fill the caller's view of a message. */
-static void deliver(struct shared_memory_reader *reader, uint32_t lane, const struct ring_message *from, struct shared_memory_message *to)
+static void deliver(struct shared_memory_reader *reader, uint32_t lane, const struct ring_message *from,
+                    struct shared_memory_message *to)
 {
     const struct cursor *cursor = &reader->cursors[lane];
 
@@ -182,7 +187,8 @@ static void deliver(struct shared_memory_reader *reader, uint32_t lane, const st
     };
 }
 
-/* Look where nothing is for what only a damaged segment shows. -EAGAIN: nothing is wrong; -ESTALE: the cursor has moved. */
+/* Look where nothing is for what only a damaged segment shows. -EAGAIN: nothing is wrong; -ESTALE: the cursor has
+ * moved. */
 static int cursor_mend(struct shared_memory_reader *reader, struct cursor *cursor)
 {
     switch (ring_check_damage(&cursor->ring, cursor->next)) {
@@ -198,20 +204,24 @@ static int cursor_mend(struct shared_memory_reader *reader, struct cursor *curso
     }
 }
 
-/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none. `polling`: a program that spins asks millions
- * of times; only one look of POLLS_THOROUGH at an empty slot looks for damage, as that takes from the writer a cache line that it needs for itself. */
-static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size, struct shared_memory_message *message, int polling)
+/* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none.
+ * `polling`: a program that spins asks millions of times; only one look of POLLS_THOROUGH at an empty slot looks for
+ * damage, as that takes from the writer a cache line that it needs for itself. */
+static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size,
+                       struct shared_memory_message *message, int polling)
 {
     struct cursor *cursor = &reader->cursors[lane];
     struct ring_message found;
-    /* Each turn steps over one message at least; a writer that laps us more often than this while we look gets its way. */
+    /* Each turn steps over one message at least; a writer that laps us more often than this while we look gets its way.
+     */
     uint64_t tries = 2 * (cursor->ring.mask + 1);
     int rc;
 
     do {
         char *topic = cursor->ring.topic_max > 0 ? reader->topic : NULL;
 
-        rc = buffer ? ring_read(&cursor->ring, cursor->next, &found, buffer, size, topic) : ring_peek(&cursor->ring, cursor->next, &found);
+        rc = buffer ? ring_read(&cursor->ring, cursor->next, &found, buffer, size, topic)
+                    : ring_peek(&cursor->ring, cursor->next, &found);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             rc = cursor_expire(reader, cursor);
         if (rc == -ESTALE)
@@ -225,7 +235,8 @@ static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void 
     } while ((rc == -ESTALE || rc == -EBADMSG || rc == -ETIME) && --tries > 0);
     if (rc == -EMSGSIZE) {
         message->size = found.size;
-        return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name, found.size, size);
+        return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name,
+                           found.size, size);
     }
     if (rc < 0)
         return -EAGAIN;
@@ -243,7 +254,8 @@ static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void 
 }
 
 /* Get the next message of any lane, without waiting. */
-static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int polling)
+static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message,
+                int polling)
 {
     uint32_t lane = reader->turn;
     int rc = -EAGAIN;
@@ -261,13 +273,15 @@ static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_
     const struct segment *segment = &reader->mapping->segment;
     unsigned recheck_ms = segment_served(segment) == 1 ? RECHECK_MS : RECHECK_ALONE_MS;
     uint64_t look = platform_monotonic_ns() + recheck_ms * UINT64_C(1000000);
-    int rc = platform_word_wait(&segment_channel(segment, reader->channel)->wake_word, word, look < deadline ? look : deadline);
+    int rc = platform_word_wait(&segment_channel(segment, reader->channel)->wake_word, word,
+                                look < deadline ? look : deadline);
 
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
 /* Get the next message if there is one. */
-static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
+static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size,
+                        struct shared_memory_message *message)
 {
     for (;;) {
         int retired = ring_retired(reader->mapping->segment.header);
@@ -283,7 +297,8 @@ static int take_polling(struct shared_memory_reader *reader, void *buffer, size_
 }
 
 /* Get the next message, waiting for one. `buffer` NULL: peek. */
-static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message, int timeout_ms)
+static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_t size,
+                        struct shared_memory_message *message, int timeout_ms)
 {
     uint64_t begin_ns, deadline = UINT64_MAX;
     int rc = handle_check_fork(reader->shm);
@@ -322,8 +337,8 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
     }
 }
 
-int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message,
-                              int timeout_ms)
+int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer, size_t size,
+                              struct shared_memory_message *message, int timeout_ms)
 {
     unsigned char none;
 
@@ -332,7 +347,8 @@ int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer,
     return take_waiting(reader, buffer ? buffer : &none, buffer ? size : 0, message, timeout_ms);
 }
 
-int shared_memory_reader_peek(struct shared_memory_reader *reader, struct shared_memory_message *message, int timeout_ms)
+int shared_memory_reader_peek(struct shared_memory_reader *reader, struct shared_memory_message *message,
+                              int timeout_ms)
 {
     reader->peeked = -1;
     return take_waiting(reader, NULL, 0, message, timeout_ms);
@@ -351,11 +367,13 @@ int shared_memory_reader_advance(struct shared_memory_reader *reader)
     cursor->next++;
     reader->missed = whole ? 0 : reader->missed + 1;
     reader->expired = whole ? 0 : reader->expired;
-    return whole ? 0 : handle_fail_plain(-ESTALE, "the message was overwritten while it was looked at: discard what was seen");
+    return whole ? 0
+                 : handle_fail_plain(-ESTALE,
+                                     "the message was overwritten while it was looked at: discard what was seen");
 }
 
-/* The lane whose newest message is the latest, with that message's number. -ENOENT when no lane ever had one; -EAGAIN when all that were
- * looked at were being overwritten. */
+/* The lane whose newest message is the latest, with that message's number. -ENOENT when no lane ever had one; -EAGAIN
+ * when all that were looked at were being overwritten. */
 static int newest(const struct shared_memory_reader *reader, uint32_t *lane, uint64_t *sequence)
 {
     uint64_t latest_ns = 0;
@@ -366,7 +384,8 @@ static int newest(const struct shared_memory_reader *reader, uint32_t *lane, uin
         uint64_t head = ring_head(&reader->cursors[i].ring);
 
         written |= head > 0;
-        if (head == 0 || ring_peek(&reader->cursors[i].ring, head - 1, &message) < 0 || (found && message.time_ns <= latest_ns))
+        if (head == 0 || ring_peek(&reader->cursors[i].ring, head - 1, &message) < 0 ||
+            (found && message.time_ns <= latest_ns))
             continue;
         latest_ns = message.time_ns;
         *lane = i;
@@ -392,7 +411,8 @@ static int latest_move(struct shared_memory_reader *reader)
     return rc;
 }
 
-int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message)
+int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffer, size_t size,
+                                struct shared_memory_message *message)
 {
     struct ring_message found;
     uint64_t sequence = 0;
@@ -415,12 +435,14 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
         if (rc < 0)
             continue;
         cursor = &reader->cursors[lane];
-        rc = ring_read(&cursor->ring, sequence, &found, buffer, size, cursor->ring.topic_max > 0 ? reader->topic : NULL);
+        rc = ring_read(&cursor->ring, sequence, &found, buffer, size,
+                       cursor->ring.topic_max > 0 ? reader->topic : NULL);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             break;
         if (rc == -EMSGSIZE) {
             message->size = found.size;
-            return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name, found.size, size);
+            return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name,
+                               found.size, size);
         }
         if (rc < 0)
             continue;

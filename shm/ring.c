@@ -11,7 +11,8 @@
 
 #define CACHE_LINE 64
 #define CLAIM_BYTES (2 * CACHE_LINE) /* the head of a slot with 64 bytes of payload behind it */
-#define CLAIM_AHEAD 2                /* slots: one is what a spinning reader looks at; with 4 the writer of bench/ours_flow got half as far */
+#define CLAIM_AHEAD \
+    2 /* slots: one is what a spinning reader looks at; with 4 the writer of bench/ours_flow got half as far */
 
 static struct layout_slot *slot_at(const struct ring *ring, uint64_t sequence)
 {
@@ -38,8 +39,8 @@ static _Atomic uint64_t *topic_of(const struct ring *ring, struct layout_slot *s
     return (_Atomic uint64_t *)((unsigned char *)slot + layout_topic_offset(ring->max_payload));
 }
 
-/* Copy into the segment by relaxed words: a reader may be reading them, which for plain stores would be undefined (C11 5.1.2.4).
- * The last word is padded with zeros; slots are sized for it. */
+/* Copy into the segment by relaxed words: a reader may be reading them, which for plain stores would be undefined
+ * (C11 5.1.2.4). The last word is padded with zeros; slots are sized for it. */
 static void copy_in(_Atomic uint64_t *to, const void *from, size_t size)
 {
     const unsigned char *bytes = from;
@@ -71,7 +72,8 @@ static void copy_out(void *to, _Atomic uint64_t *from, size_t size)
     }
 }
 
-/* Call for the first lines of a slot, to be written to. A reader on another core has them, and without this each store would wait its turn for them. */
+/* Call for the first lines of a slot, to be written to. A reader on another core has them, and without this each store
+ * would wait its turn for them. */
 static void claim_slot(const struct ring *ring, uint64_t sequence)
 {
     const char *slot = (const char *)slot_at(ring, sequence);
@@ -82,7 +84,8 @@ static void claim_slot(const struct ring *ring, uint64_t sequence)
 
 void ring_writer_start(struct ring_writer *writer, const struct ring *ring, int reject)
 {
-    /* Acquire: pairs with the release of head in ring_write. The lane's lock has already ordered us behind a writer that closed. */
+    /* Acquire: pairs with the release of head in ring_write. The lane's lock has already ordered us behind a writer
+     * that closed. */
     uint64_t head = atomic_load_explicit(&ring->lane->head, ACQUIRE);
 
     /* The last writer may have been killed between the commit and the head. */
@@ -103,7 +106,8 @@ static int ring_full(struct ring_writer *writer)
 
     if (writer->next - writer->tail_seen < slots)
         return 0;
-    /* Acquire: pairs with the release of tail in ring_ledger_store; the gateway has done with the slot before we write into it. */
+    /* Acquire: pairs with the release of tail in ring_ledger_store; the gateway has done with the slot before we write
+     * into it. */
     writer->tail_seen = atomic_load_explicit(&writer->ring.lane->tail, ACQUIRE);
     return writer->next - writer->tail_seen >= slots;
 }
@@ -126,9 +130,9 @@ int ring_write(struct ring_writer *writer, const struct ring_message *message)
         atomic_store_explicit(&ring->lane->rejected, rejected + 1, RELAXED);
         return -EAGAIN;
     }
-    /* Release: whoever sees the announcement also sees the head it implies (pairs with the acquire of state in ring_peek).
-     * The fence keeps the stores below behind it: a reader that sees one of them sees the announcement when it looks
-     * again (pairs with the fence in ring_validate). */
+    /* Release: whoever sees the announcement also sees the head it implies (pairs with the acquire of state in
+     * ring_peek). The fence keeps the stores below behind it: a reader that sees one of them sees the announcement when
+     * it looks again (pairs with the fence in ring_validate). */
     atomic_store_explicit(&slot->state, announced(sequence), RELEASE);
     atomic_thread_fence(RELEASE);
     atomic_store_explicit(&slot->time_ns, message->time_ns, RELAXED);
@@ -172,13 +176,14 @@ int ring_peek(const struct ring *ring, uint64_t sequence, struct ring_message *m
 
 int ring_validate(const struct ring *ring, uint64_t sequence)
 {
-    /* The fence keeps the loads before it in front of the load below: if one of them saw a later message's bytes, this one sees
-     * that message's announcement (pairs with the fence in ring_write). */
+    /* The fence keeps the loads before it in front of the load below: if one of them saw a later message's bytes, this
+     * one sees that message's announcement (pairs with the fence in ring_write). */
     atomic_thread_fence(ACQUIRE);
     return atomic_load_explicit(&slot_at(ring, sequence)->state, RELAXED) == committed(sequence);
 }
 
-int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, void *buffer, size_t size, char *topic)
+int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, void *buffer, size_t size,
+              char *topic)
 {
     struct layout_slot *slot = slot_at(ring, sequence);
     int rc = ring_peek(ring, sequence, message);
@@ -210,7 +215,8 @@ uint64_t ring_resync(const struct ring *ring, uint64_t sequence)
     uint64_t slots = ring->mask + 1;
 
     /* A head is believed for a jump only when the slot before it agrees; a damaged one costs one step at a time. */
-    if (head > sequence + slots && atomic_load_explicit(&slot_at(ring, head - 1)->state, ACQUIRE) >= committed(head - 1))
+    if (head > sequence + slots &&
+        atomic_load_explicit(&slot_at(ring, head - 1)->state, ACQUIRE) >= committed(head - 1))
         return head - slots;
     return sequence + 1;
 }
@@ -277,8 +283,8 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
     uint64_t turn = atomic_load_explicit(&lane->ledger_turn, RELAXED) + 1;
     struct layout_ledger *cell = &lane->ledger[turn % 2];
 
-    /* The fence keeps the stores to this cell behind the turn that made it the idle one: a reader that sees one of them also sees that
-     * turn when it looks again (pairs with the fence in ring_ledger_load). */
+    /* The fence keeps the stores to this cell behind the turn that made it the idle one: a reader that sees one of them
+     * also sees that turn when it looks again (pairs with the fence in ring_ledger_load). */
     atomic_thread_fence(RELEASE);
     atomic_store_explicit(&cell->tail, ledger->tail, RELAXED);
     atomic_store_explicit(&cell->delivered, ledger->delivered, RELAXED);
@@ -290,7 +296,8 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
         atomic_store_explicit(&cell->dropped[reason], ledger->dropped[reason], RELAXED);
     /* Release: the record becomes current as a whole (pairs with the acquire in ring_ledger_load). */
     atomic_store_explicit(&lane->ledger_turn, turn, RELEASE);
-    /* Release: the gateway's reads of the slots below tail are done before the writer may use them (pairs with ring_full). */
+    /* Release: the gateway's reads of the slots below tail are done before the writer may use them (pairs with
+     * ring_full). */
     atomic_store_explicit(&lane->tail, ledger->tail, RELEASE);
 }
 
@@ -335,19 +342,20 @@ uint32_t ring_notify(struct layout_header *header, _Atomic uint64_t *dirty, uint
     _Atomic uint64_t *word = &dirty[lane / 64];
     uint64_t bit = UINT64_C(1) << (lane % 64);
 
-    /* The fence orders the commit before the look at the word; with the fence in ring_take_dirty, either the gateway's scan sees the
-     * commit or we see the bit it has taken away and set it again. */
+    /* The fence orders the commit before the look at the word; with the fence in ring_take_dirty, either the gateway's
+     * scan sees the commit or we see the bit it has taken away and set it again. */
     atomic_thread_fence(SEQ_CST);
     if (!(atomic_load_explicit(word, SEQ_CST) & bit))
         atomic_fetch_or_explicit(word, bit, SEQ_CST);
-    /* Sequentially consistent with the store in ring_sleep and the loads in ring_any_dirty: either the gateway sees the news before it waits,
-     * or we see that it sleeps. */
+    /* Sequentially consistent with the store in ring_sleep and the loads in ring_any_dirty: either the gateway sees the
+     * news before it waits, or we see that it sleeps. */
     return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST);
 }
 
 uint32_t ring_notify_event(struct layout_header *header)
 {
-    /* The fence orders whatever the caller has left for the loop before the look at the flag (pairs with the fence in ring_sleep). */
+    /* The fence orders whatever the caller has left for the loop before the look at the flag (pairs with the fence in
+     * ring_sleep). */
     atomic_thread_fence(SEQ_CST);
     return atomic_load_explicit(&header->gateway_sleeps, SEQ_CST);
 }
@@ -394,8 +402,8 @@ void ring_wake(struct layout_header *header)
 
 uint32_t ring_reader_sleep(struct layout_channel *channel)
 {
-    /* The word is read before the flag is raised: a wake-up that misses the flag has already changed the word, or comes after a message
-     * that the reader's second look finds. */
+    /* The word is read before the flag is raised: a wake-up that misses the flag has already changed the word, or comes
+     * after a message that the reader's second look finds. */
     uint32_t word = atomic_load_explicit(&channel->wake_word, SEQ_CST);
 
     atomic_store_explicit(&channel->reader_sleeps, 1, SEQ_CST);

@@ -9,7 +9,6 @@
 #include "platform.h"
 #include "segment_internal.h"
 
-
 int segment_fail(int rc, char *error, size_t error_size, const char *format, ...)
 {
     va_list arguments;
@@ -38,8 +37,9 @@ int segment_name_check(const char *name, char *error, size_t error_size)
         is_next_name(name, length) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
         return segment_fail(-EINVAL, error, error_size,
-                    "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
-                    SEGMENT_NAME_MAX - 1);
+                            "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
+                            "NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
+                            SEGMENT_NAME_MAX - 1);
     return 0;
 }
 
@@ -72,7 +72,8 @@ int segment_explain_open(int rc, const char *name, char *error, size_t error_siz
     case -ENOENT:
         return segment_fail(rc, error, error_size, "no segment %s: start shmgated, or check the segment's name", name);
     case -EACCES:
-        return segment_fail(rc, error, error_size, "no permission on segment %s: run as its user, or as a member of its group", name);
+        return segment_fail(rc, error, error_size,
+                            "no permission on segment %s: run as its user, or as a member of its group", name);
     default:
         return segment_fail(rc, error, error_size, "open segment %s: %s", name, strerror(-rc));
     }
@@ -88,9 +89,11 @@ int segment_load(struct segment *segment, char *error, size_t error_size)
     if (rc < 0)
         return segment_fail(rc, error, error_size, "segment %s: %s", segment->name, strerror(-rc));
     if (segment->size < sizeof(struct layout_header) || segment->size > LAYOUT_SEGMENT_MAX)
-        return segment_fail(-EPROTO, error, error_size, "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
-                    segment->name, segment->name);
-    rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base) : platform_map(segment->fd, segment->size, &base);
+        return segment_fail(-EPROTO, error, error_size,
+                            "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
+                            segment->name, segment->name);
+    rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base)
+                            : platform_map(segment->fd, segment->size, &base);
     if (rc < 0)
         return segment_fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
     segment->base = base;
@@ -98,7 +101,8 @@ int segment_load(struct segment *segment, char *error, size_t error_size)
     if (rc == -ENOMEM)
         return segment_fail(rc, error, error_size, "segment %s: out of memory", segment->name);
     if (rc < 0)
-        return segment_fail(-EPROTO, error, error_size, "segment %s: %s", segment->name, reason[0] ? reason : "it is not ready");
+        return segment_fail(-EPROTO, error, error_size, "segment %s: %s", segment->name,
+                            reason[0] ? reason : "it is not ready");
     segment_set_pointers(segment);
     return 0;
 }
@@ -126,11 +130,13 @@ int segment_attach(struct segment *out, const char *name, char *error, size_t er
     int rc;
 
     segment_clear(out);
-    if ((rc = segment_name_check(name, error, error_size)) < 0 || (rc = open_object(out, name, 0, error, error_size)) < 0)
+    if ((rc = segment_name_check(name, error, error_size)) < 0 ||
+        (rc = open_object(out, name, 0, error, error_size)) < 0)
         return rc;
     if ((rc = platform_doorbell_open(name, 0, 0, -1, &out->doorbell)) < 0) {
         segment_close(out);
-        return rc == -ENOENT ? segment_fail(rc, error, error_size, "segment %s has no semaphore: restart shmgated, which makes it anew", name)
+        return rc == -ENOENT ? segment_fail(rc, error, error_size,
+                                            "segment %s has no semaphore: restart shmgated, which makes it anew", name)
                              : segment_fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
     }
     return 0;

@@ -1,10 +1,12 @@
-/* segment.h: a segment as one process holds it: its file, its mapping, its checked geometry, its locks and its doorbell.
+/* segment.h: a segment as one process holds it: its file, its mapping, its checked geometry, its locks and its
+ * doorbell.
  *
- * An object under a segment's name is always complete: it is made without a name and named when it is ready. When the geometry
- * changes, the new object is first put beside the old one under the name with ".next" appended (or ".next1", ".next2", ... while
- * earlier ones are still being drained), then the two names are exchanged and the old object is marked retired: at every
- * instant the name has a complete segment, and what is behind ".next" is an old one to be drained, or, after a crash
- * before the exchange, a new one that nobody uses. Serial numbers in the headers tell them apart.
+ * An object under a segment's name is always complete: it is made without a name and named when it is ready. When the
+ * geometry changes, the new object is first put beside the old one under the name with ".next" appended (or ".next1",
+ * ".next2", ... while earlier ones are still being drained), then the two names are exchanged and the old object is
+ * marked retired: at every instant the name has a complete segment, and what is behind ".next" is an old one to be
+ * drained, or, after a crash before the exchange, a new one that nobody uses. Serial numbers in the headers tell them
+ * apart.
  *
  * Not thread-safe by itself, but for what segment_ring and segment_channel give access to.
  */
@@ -14,8 +16,10 @@
 #include "layout.h"
 #include "ring.h"
 
-#define SEGMENT_NAME_MAX 200  /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
-#define SEGMENT_OLD_MAX 8      /* former segments that wait for an idle writer to move on; each change of geometry adds one */
+#define SEGMENT_NAME_MAX \
+    200 /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
+#define SEGMENT_OLD_MAX \
+    8 /* former segments that wait for an idle writer to move on; each change of geometry adds one */
 #define SEGMENT_ERROR_SIZE 320 /* bytes that hold every reason this module gives */
 
 struct platform_doorbell;
@@ -23,8 +27,8 @@ struct platform_doorbell;
 struct segment {
     char name[SEGMENT_NAME_MAX + 8];
     int fd;
-    int serving;                   /* 1: this process is its gateway; its own lock does not show in segment_served */
-    int look_only;                 /* 1: mapped without the permission to write; there is no doorbell */
+    int serving;   /* 1: this process is its gateway; its own lock does not show in segment_served */
+    int look_only; /* 1: mapped without the permission to write; there is no doorbell */
     unsigned char *base;
     uint64_t size;
     struct layout layout;
@@ -36,10 +40,10 @@ struct segment {
 /* How the gateway wants its segment. Strings are borrowed. */
 struct segment_options {
     const char *name;
-    unsigned mode;                 /* permission bits */
-    long gid;                      /* group, or -1 to leave the process's */
+    unsigned mode; /* permission bits */
+    long gid;      /* group, or -1 to leave the process's */
     const struct layout *plan;
-    const char *const *topics;     /* one a channel of the plan */
+    const char *const *topics; /* one a channel of the plan */
 };
 
 /* How segment_serve came by its segment. */
@@ -48,13 +52,14 @@ enum segment_origin { SEGMENT_CREATED, SEGMENT_ADOPTED, SEGMENT_REPLACED };
 /* Check a segment's name: a slash and 1 to 199 of A-Z a-z 0-9 _ - . Returns 0; -EINVAL with the reason. */
 int segment_name_check(const char *name, char *error, size_t error_size);
 
-/* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its geometry and topics are
- * those of the plan, or replaces it; then `olds` (SEGMENT_OLD_MAX of them) holds the former one. It also holds those that a former gateway had not
- * drained; the oldest first, and the rest with base NULL. The caller drains them in that order and gives each to segment_finish_old.
- * On success *out must be given to segment_close. Returns an enum segment_origin, or -errno with the reason:
- * -EBUSY another gateway serves it, -EACCES, -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing
- * behind when it fails. */
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size);
+/* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its
+ * geometry and topics are those of the plan, or replaces it; then `olds` (SEGMENT_OLD_MAX of them) holds the former
+ * one. It also holds those that a former gateway had not drained; the oldest first, and the rest with base NULL. The
+ * caller drains them in that order and gives each to segment_finish_old. On success *out must be given to
+ * segment_close. Returns an enum segment_origin, or -errno with the reason: -EBUSY another gateway serves it, -EACCES,
+ * -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing behind when it fails. */
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
+                  size_t error_size);
 
 /* Gateway: take the drained old segment's name away and close it. */
 void segment_finish_old(struct segment *old);
@@ -63,8 +68,8 @@ void segment_finish_old(struct segment *old);
  * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `error`. */
 int segment_attach(struct segment *out, const char *name, char *error, size_t error_size);
 
-/* The same to look only: the mapping cannot be written to, and read permission is enough. Only functions that take a const segment and neither
- * lock nor wake anybody may be called on it. */
+/* The same to look only: the mapping cannot be written to, and read permission is enough. Only functions that take a
+ * const segment and neither lock nor wake anybody may be called on it. */
 int segment_attach_view(struct segment *out, const char *name, char *error, size_t error_size);
 
 /* Unmap, close, let all locks go. What was never opened (base NULL) is left alone. */

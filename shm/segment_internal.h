@@ -1,4 +1,5 @@
-/* segment_internal.h: what segment.c and segment_serve.c share, and nobody else calls: opening an object and saying what is wrong with it. */
+/* segment_internal.h: what segment.c and segment_serve.c share, and nobody else calls: opening an object and saying
+ * what is wrong with it. */
 #ifndef SHMGATE_SEGMENT_INTERNAL_H
 #define SHMGATE_SEGMENT_INTERNAL_H
 
@@ -18,7 +19,8 @@ void segment_set_pointers(struct segment *segment);
 /* The reason for a failed open of the object `name`. Returns `rc`. */
 int segment_explain_open(int rc, const char *name, char *error, size_t error_size);
 
-/* Map what segment->fd is open on and check it. -EPROTO, -ENOMEM or -errno with the reason; segment_close takes back what was done. */
+/* Map what segment->fd is open on and check it. -EPROTO, -ENOMEM or -errno with the reason; segment_close takes back
+ * what was done. */
 int segment_load(struct segment *segment, char *error, size_t error_size);
 
 #endif

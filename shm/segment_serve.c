@@ -1,4 +1,5 @@
-/* segment_serve.c: make, adopt, replace and remove segments: the gateway's side. See segment.h for what is under which name when. */
+/* segment_serve.c: make, adopt, replace and remove segments: the gateway's side. See segment.h for what is under which
+ * name when. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static void next_name(char *next, size_t size, const char *name, unsigned place)
 }
 
 /* Make a complete, served segment that has no name yet. */
-static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial, char *error, size_t error_size)
+static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial, char *error,
+                         size_t error_size)
 {
     struct layout plan = *options->plan;
     void *base;
@@ -28,11 +30,13 @@ static int create_object(struct segment *segment, const struct segment_options *
     snprintf(segment->name, sizeof(segment->name), "%s", options->name);
     rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
     if (rc == -ENOSPC)
-        return segment_fail(rc, error, error_size, "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
-                    options->name, (unsigned long long)(plan.segment_size / 1024));
+        return segment_fail(
+            rc, error, error_size,
+            "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
+            options->name, (unsigned long long)(plan.segment_size / 1024));
     if (rc < 0)
         return segment_fail(rc, error, error_size, "create segment %s: %s%s", options->name, strerror(-rc),
-                    rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
+                            rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
     segment->size = plan.segment_size;
     rc = platform_map(segment->fd, segment->size, &base);
     if (rc == 0) {
@@ -68,12 +72,16 @@ static int take_over(struct segment *segment, const char *name, char *error, siz
     }
     if ((rc = platform_object_owned(segment->fd)) < 0) {
         segment_close(segment);
-        return segment_fail(rc, error, error_size, "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
-                    name, name);
+        return segment_fail(
+            rc, error, error_size,
+            "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
+            name, name);
     }
     if ((rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY)) < 0) {
         rc = rc == -EAGAIN ? segment_fail(-EBUSY, error, error_size,
-                                  "segment %s is served by another running gateway: stop that one, or give this one another segment", name)
+                                          "segment %s is served by another running gateway: stop that one, or give "
+                                          "this one another segment",
+                                          name)
                            : segment_fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
         segment_close(segment);
         return rc;
@@ -124,15 +132,17 @@ static int free_place(const char *name, char *next, size_t size)
 }
 
 /* Put a new segment in the place of `old`, which moves to a name beside it. */
-static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error, size_t error_size)
+static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error,
+                   size_t error_size)
 {
     char next[SEGMENT_NAME_MAX + 8];
     int rc;
 
     if (free_place(options->name, next, sizeof(next)) < 0)
         return segment_fail(-EBUSY, error, error_size,
-                    "segment %s: %d former ones still have writers that have not written since: restart those, or go back to the former geometry",
-                    options->name, SEGMENT_OLD_MAX);
+                            "segment %s: %d former ones still have writers that have not written since: restart those, "
+                            "or go back to the former geometry",
+                            options->name, SEGMENT_OLD_MAX);
     if ((rc = create_object(out, options, old->layout.serial + 1, error, error_size)) < 0)
         return rc;
     if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
@@ -160,7 +170,8 @@ static void insert_old(struct segment *olds, const struct segment *old)
 }
 
 /* Find what former gateways have left beside the segment `present`. */
-static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, char *error, size_t error_size)
+static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, char *error,
+                          size_t error_size)
 {
     for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
         char next[SEGMENT_NAME_MAX + 8];
@@ -192,7 +203,8 @@ static void close_olds(struct segment *olds)
 }
 
 /* One try to get hold of the name. */
-static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
+static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
+                      size_t error_size)
 {
     struct segment former;
     int rc = take_over(out, options->name, error, error_size);
@@ -202,7 +214,9 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
             return rc;
         if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
             segment_close(out);
-            return rc == -EEXIST ? -EAGAIN : segment_fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
+            return rc == -EEXIST
+                       ? -EAGAIN
+                       : segment_fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
         }
         return SEGMENT_CREATED;
     }
@@ -227,7 +241,8 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
     return SEGMENT_REPLACED;
 }
 
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error, size_t error_size)
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
+                  size_t error_size)
 {
     int origin = -EAGAIN, rc;
 
@@ -241,7 +256,9 @@ int segment_serve(struct segment *out, struct segment *olds, const struct segmen
         origin = serve_once(out, olds, options, error, error_size);
     }
     if (origin == -EAGAIN)
-        origin = segment_fail(-EBUSY, error, error_size, "segment %s keeps changing hands: is another gateway starting and stopping?", options->name);
+        origin = segment_fail(-EBUSY, error, error_size,
+                              "segment %s keeps changing hands: is another gateway starting and stopping?",
+                              options->name);
     if (origin < 0) {
         close_olds(olds);
         return origin;
@@ -251,8 +268,9 @@ int segment_serve(struct segment *out, struct segment *olds, const struct segmen
             platform_object_remove(options->name);
         segment_close(out);
         close_olds(olds);
-        return segment_fail(rc, error, error_size, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
-                    options->name, strerror(-rc), options->name + 1);
+        return segment_fail(rc, error, error_size,
+                            "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
+                            options->name, strerror(-rc), options->name + 1);
     }
     out->serving = 1;
     ring_set_gateway(out->header, platform_pid(), platform_time_ns());
@@ -282,8 +300,8 @@ static void retire_removed(int fd, const char *name)
     segment_close(&segment);
 }
 
-/* Remove one name, if no gateway holds the object behind it, and the semaphore of that name (NULL: none) before it: while the name stands and we hold
- * the gateway's lock, no gateway can start in between. */
+/* Remove one name, if no gateway holds the object behind it, and the semaphore of that name (NULL: none) before it:
+ * while the name stands and we hold the gateway's lock, no gateway can start in between. */
 static int remove_object(const char *name, const char *semaphore, char *error, size_t error_size)
 {
     int fd, rc = platform_object_open(name, &fd);
@@ -292,13 +310,15 @@ static int remove_object(const char *name, const char *semaphore, char *error, s
         return segment_explain_open(rc, name, error, error_size);
     if ((rc = platform_lock(fd, LAYOUT_LOCK_GATEWAY)) < 0) {
         platform_close(fd);
-        return rc == -EAGAIN ? segment_fail(-EBUSY, error, error_size, "segment %s is in use by a running gateway: stop shmgated first", name)
+        return rc == -EAGAIN ? segment_fail(-EBUSY, error, error_size,
+                                            "segment %s is in use by a running gateway: stop shmgated first", name)
                              : segment_fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
     }
     /* Between the open and the lock the name may have come to mean another object. */
     if (!platform_object_is(fd, name)) {
         platform_close(fd);
-        return segment_fail(-EBUSY, error, error_size, "segment %s was replaced meanwhile: another gateway has started", name);
+        return segment_fail(-EBUSY, error, error_size, "segment %s was replaced meanwhile: another gateway has started",
+                            name);
     }
     rc = semaphore ? platform_doorbell_remove(semaphore) : 0;
     if (rc == 0 || rc == -ENOENT)
@@ -307,7 +327,7 @@ static int remove_object(const char *name, const char *semaphore, char *error, s
         retire_removed(fd, name);
     platform_close(fd);
     return rc < 0 ? segment_fail(rc, error, error_size, "remove segment %s: %s%s", name, strerror(-rc),
-                         rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
+                                 rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
                   : 0;
 }
 

@@ -1,4 +1,5 @@
-/* shared_memory.c: the four everyday calls, on top of the handles: one attachment, and a writer or reader a channel name. */
+/* shared_memory.c: the four everyday calls, on top of the handles: one attachment, and a writer or reader a channel
+ * name. */
 #include "shared_memory.h"
 
 #include <errno.h>
@@ -8,11 +9,11 @@
 
 #include "handles_internal.h"
 
-/* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. A release beside a waiting
- * read takes the entry out of the list; the read, when it is done, frees it. */
+/* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. A
+ * release beside a waiting read takes the entry out of the list; the read, when it is done, frees it. */
 struct entry {
     struct entry *next;
-    unsigned users;                /* calls under way, and one while it is in the list; guarded by the list's lock */
+    unsigned users; /* calls under way, and one while it is in the list; guarded by the list's lock */
     pthread_mutex_t lock;
     struct shared_memory_writer *writer;
     struct shared_memory_reader *reader;
@@ -51,7 +52,8 @@ static int entry_find(struct entry **list, const char *channel, struct entry **f
             return 0;
         }
     if (strlen(channel) >= LAYOUT_NAME_SIZE)
-        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel, LAYOUT_NAME_SIZE - 1);
+        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel,
+                           LAYOUT_NAME_SIZE - 1);
     entry = calloc(1, sizeof(*entry));
     if (!entry)
         return handle_fail_plain(-ENOMEM, "out of memory");
@@ -83,7 +85,8 @@ static int entry_enter(struct entry **list, const char *channel, struct entry **
     int rc;
 
     pthread_mutex_lock(&list_lock);
-    rc = attachment ? entry_find(list, channel, entry) : handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
+    rc = attachment ? entry_find(list, channel, entry)
+                    : handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
     if (rc == 0)
         (*entry)->users++;
     pthread_mutex_unlock(&list_lock);

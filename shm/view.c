@@ -11,7 +11,9 @@ _Static_assert(LAYOUT_LATENCIES == 8, "two rows of the public struct");
 
 int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_status *status)
 {
-    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off", [LAYOUT_SPOOL_OK] = "ok", [LAYOUT_SPOOL_FULL] = "full",
+    static const char *const states[] = {[LAYOUT_SPOOL_OFF] = "off",
+                                         [LAYOUT_SPOOL_OK] = "ok",
+                                         [LAYOUT_SPOOL_FULL] = "full",
                                          [LAYOUT_SPOOL_FAILED] = "failed"};
     const struct layout_header *header;
     struct mapping *mapping;
@@ -34,7 +36,8 @@ int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_st
 }
 
 /* Follow the gateway, and find a channel of its present segment. On success *mapping must be released. */
-static int follow_to_channel(struct shared_memory *shm, int index, struct mapping **mapping, const struct layout_channel_info **info)
+static int follow_to_channel(struct shared_memory *shm, int index, struct mapping **mapping,
+                             const struct layout_channel_info **info)
 {
     int rc = attachment_follow(shm, mapping);
 
@@ -57,7 +60,10 @@ int shared_memory_channel_gauges(struct shared_memory *shm, int index, struct sh
 
     if (rc < 0)
         return rc;
-    *gauges = (struct shared_memory_gauges){.qos = info->qos, .retain = info->retain, .lanes = info->lane_count, .slots = info->slots,
+    *gauges = (struct shared_memory_gauges){.qos = info->qos,
+                                            .retain = info->retain,
+                                            .lanes = info->lane_count,
+                                            .slots = info->slots,
                                             .max_payload = info->max_payload};
     ring_latency(segment_channel(&mapping->segment, (uint32_t)index), us);
     memcpy(gauges->write_to_send_us, us, sizeof(gauges->write_to_send_us));
@@ -66,8 +72,8 @@ int shared_memory_channel_gauges(struct shared_memory *shm, int index, struct sh
     return 0;
 }
 
-int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t lane, struct shared_memory_counters *counters,
-                                int *has_writer)
+int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t lane,
+                                struct shared_memory_counters *counters, int *has_writer)
 {
     const struct layout_channel_info *info;
     struct mapping *mapping;
@@ -86,7 +92,8 @@ int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t l
 }
 
 /* The lane whose newest message is the latest, with that message's number. -EAGAIN when there is none to be had. */
-static int find_newest(const struct segment *segment, const struct layout_channel_info *info, uint32_t *lane, uint64_t *sequence)
+static int find_newest(const struct segment *segment, const struct layout_channel_info *info, uint32_t *lane,
+                       uint64_t *sequence)
 {
     uint64_t latest_ns = 0;
     int rc = -EAGAIN;
@@ -135,16 +142,22 @@ static int read_newest(const struct segment *segment, uint32_t channel, void *bu
             continue;
         if (found.expires_ns != 0 && platform_time_ns() >= found.expires_ns)
             break;
-        *message = (struct shared_memory_message){.payload = buffer, .size = found.size, .topic = topic,
-                                                  .topic_size = info->topic_max > 0 ? found.topic_size : info->topic_size,
-                                                  .sequence = sequence, .time_ns = found.time_ns, .lane = lane,
+        *message = (struct shared_memory_message){.payload = buffer,
+                                                  .size = found.size,
+                                                  .topic = topic,
+                                                  .topic_size = info->topic_max > 0 ? found.topic_size
+                                                                                    : info->topic_size,
+                                                  .sequence = sequence,
+                                                  .time_ns = found.time_ns,
+                                                  .lane = lane,
                                                   .retained = (found.flags & LAYOUT_FLAG_RETAINED) != 0};
         return 0;
     }
     return handle_fail_plain(-EAGAIN, "no message");
 }
 
-int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size, struct shared_memory_message *message)
+int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size,
+                                 struct shared_memory_message *message)
 {
     const struct layout_channel_info *info;
     struct mapping *mapping;

@@ -9,8 +9,8 @@
 struct shared_memory_writer {
     struct shared_memory *shm;
     struct mapping *mapping;
-    uint32_t lane;                 /* of the segment */
-    uint32_t place;                /* the same, of the channel: kept in a new segment if nobody was faster, as topics may hang on it */
+    uint32_t lane;  /* of the segment */
+    uint32_t place; /* the same, of the channel: kept in a new segment if nobody was faster, as topics may hang on it */
     struct ring_writer ring;
     char channel[LAYOUT_NAME_SIZE];
 };
@@ -22,8 +22,8 @@ static int writer_enter(struct shared_memory_writer *writer, struct mapping *map
     struct ring ring;
 
     if (channel < 0)
-        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", writer->channel, writer->shm->name,
-                           writer->channel);
+        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", writer->channel,
+                           writer->shm->name, writer->channel);
     if (mapping->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
         return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
     lane = attachment_take_lane(writer->shm, mapping, (uint32_t)channel, writer->place);
@@ -53,7 +53,8 @@ int shared_memory_writer_open(struct shared_memory *shm, const char *channel, st
     if ((rc = handle_check_fork(shm)) < 0 || (rc = handle_check_writable(shm)) < 0)
         return rc;
     if (strlen(channel) >= LAYOUT_NAME_SIZE)
-        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel, LAYOUT_NAME_SIZE - 1);
+        return handle_fail(-ENOENT, "no channel %.63s...: names have at most %d characters", channel,
+                           LAYOUT_NAME_SIZE - 1);
     writer = calloc(1, sizeof(*writer));
     if (!writer)
         return handle_fail_plain(-ENOMEM, "out of memory");
@@ -116,11 +117,14 @@ int shared_memory_writer_write(struct shared_memory_writer *writer, const void *
     if (ring_retired(writer->mapping->segment.header) && (rc = writer_move(writer)) < 0)
         return rc;
     if (size > writer->ring.ring.max_payload)
-        return handle_fail(-EMSGSIZE, "channel %s: payload of %zu bytes, max_payload is %u: shorten it or raise max_payload in gateway.ini",
-                           writer->channel, size, writer->ring.ring.max_payload);
+        return handle_fail(
+            -EMSGSIZE,
+            "channel %s: payload of %zu bytes, max_payload is %u: shorten it or raise max_payload in gateway.ini",
+            writer->channel, size, writer->ring.ring.max_payload);
     message.size = (uint32_t)size;
     if ((rc = ring_write(&writer->ring, &message)) < 0)
-        return handle_fail_plain(rc, "the channel's ring is full (overflow = reject): try again when the gateway has published some");
+        return handle_fail_plain(
+            rc, "the channel's ring is full (overflow = reject): try again when the gateway has published some");
     segment = &writer->mapping->segment;
     sleep = ring_notify(segment->header, segment->dirty, writer->lane);
     if (sleep != 0) {

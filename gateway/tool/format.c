@@ -57,7 +57,8 @@ static void print_letter(char letter, const struct shared_memory_message *messag
         printf("%u", message->retained);
         break;
     case 'U':
-        printf("%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000), (unsigned long long)(message->time_ns % 1000000000));
+        printf("%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000),
+               (unsigned long long)(message->time_ns % 1000000000));
         break;
     default:
         putchar('%');

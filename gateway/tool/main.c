@@ -13,7 +13,8 @@ int tool_fail(const struct tool_options *options, const char *format, ...)
 {
     va_list arguments;
 
-    fprintf(stderr, "shmgate: %s%s%s: ", options->command, options->channel ? " " : "", options->channel ? options->channel : "");
+    fprintf(stderr, "shmgate: %s%s%s: ", options->command, options->channel ? " " : "",
+            options->channel ? options->channel : "");
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
@@ -43,8 +44,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct tool_options *options);
-    } commands[] = {{"write", write_run}, {"read", read_run}, {"stats", stats_run}, {"top", top_run},
-                  {"release", release_run}, {"spool", spool_run}};
+    } commands[] = {{"write", write_run}, {"read", read_run},       {"stats", stats_run},
+                    {"top", top_run},     {"release", release_run}, {"spool", spool_run}};
     struct tool_options options;
     int rc;
 

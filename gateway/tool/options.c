@@ -1,4 +1,5 @@
-/* options.c: the command line of shmgate. The letters are those of mosquitto_pub and mosquitto_sub where these have them. */
+/* options.c: the command line of shmgate. The letters are those of mosquitto_pub and mosquitto_sub where these have
+ * them. */
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -46,24 +47,24 @@ static const char read_usage[] =
     "  -R          only what is written from now on\n"
     "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
-static const char stats_usage[] =
-    "Usage: shmgate stats [--json] [--watch[=SECONDS]] [-S SEGMENT]\n"
-    "\n"
-    "For each channel: written = delivered + queued + spooled + dropped.\n"
-    "\n"
-    "  --json      one JSON object\n"
-    "  --watch     again and again, each SECONDS (default 1), with rates, until Ctrl-C; with --json one object a line,\n"
-    "              with its Unix time\n"
-    "  -S SEGMENT  the segment's name (default /shmgate)\n";
+static const char stats_usage[] = "Usage: shmgate stats [--json] [--watch[=SECONDS]] [-S SEGMENT]\n"
+                                  "\n"
+                                  "For each channel: written = delivered + queued + spooled + dropped.\n"
+                                  "\n"
+                                  "  --json      one JSON object\n"
+                                  "  --watch     again and again, each SECONDS (default 1), with rates, until Ctrl-C; "
+                                  "with --json one object a line,\n"
+                                  "              with its Unix time\n"
+                                  "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
-static const char top_usage[] =
-    "Usage: shmgate top [-d SECONDS] [-S SEGMENT]\n"
-    "\n"
-    "Shows gateway, link, spool and channels on the whole screen of a terminal; press ? there for the keys. It only looks: the\n"
-    "segment is mapped read-only.\n"
-    "\n"
-    "  -d SECONDS  between two looks (default 1; 0.1 to 3600)\n"
-    "  -S SEGMENT  the segment's name (default /shmgate)\n";
+static const char top_usage[] = "Usage: shmgate top [-d SECONDS] [-S SEGMENT]\n"
+                                "\n"
+                                "Shows gateway, link, spool and channels on the whole screen of a terminal; press ? "
+                                "there for the keys. It only looks: the\n"
+                                "segment is mapped read-only.\n"
+                                "\n"
+                                "  -d SECONDS  between two looks (default 1; 0.1 to 3600)\n"
+                                "  -S SEGMENT  the segment's name (default /shmgate)\n";
 
 static const char release_usage[] =
     "Usage: shmgate release [-S SEGMENT]\n"
@@ -97,12 +98,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"write", write_usage, "m:nf:lsW:S:", 1},
-    {"read", read_usage, "C:W:F:RS:", 1},
-    {"stats", stats_usage, "S:", 0},
-    {"top", top_usage, "d:S:", 0},
-    {"release", release_usage, "S:", 0},
-    {"spool", spool_usage, "C:F:f:", 0},
+    {"write", write_usage, "m:nf:lsW:S:", 1}, {"read", read_usage, "C:W:F:RS:", 1},
+    {"stats", stats_usage, "S:", 0},          {"top", top_usage, "d:S:", 0},
+    {"release", release_usage, "S:", 0},      {"spool", spool_usage, "C:F:f:", 0},
 };
 
 static int usage_error(const char *command, const char *what, const char *value)
@@ -182,16 +180,23 @@ static int take(struct tool_options *options, const struct command *command, int
         options->watch = 1;
         if (strcmp(command->name, "stats") != 0)
             return usage_error(command->name, "--watch is for stats", "");
-        return !value || parse_interval(value, &options->interval_s) ? 0 : usage_error(command->name, "--watch: " INTERVAL_WANTED, value);
+        return !value || parse_interval(value, &options->interval_s)
+                   ? 0
+                   : usage_error(command->name, "--watch: " INTERVAL_WANTED, value);
     case 'd':
-        return parse_interval(value, &options->interval_s) ? 0 : usage_error(command->name, "-d: " INTERVAL_WANTED, value);
+        return parse_interval(value, &options->interval_s) ? 0
+                                                           : usage_error(command->name, "-d: " INTERVAL_WANTED, value);
     case 'S':
         options->segment = value;
         return 0;
     case 'C':
-        return parse_count(value, &options->count) ? 0 : usage_error(command->name, "-C: expected a number above 0, not ", value);
+        return parse_count(value, &options->count)
+                   ? 0
+                   : usage_error(command->name, "-C: expected a number above 0, not ", value);
     case 'W':
-        return parse_seconds(value, &options->seconds) ? 0 : usage_error(command->name, "-W: expected seconds, not ", value);
+        return parse_seconds(value, &options->seconds)
+                   ? 0
+                   : usage_error(command->name, "-W: expected seconds, not ", value);
     case 'F':
         options->format = value;
         wrong[0] = format_check(value);
@@ -220,27 +225,35 @@ static int take_action(struct tool_options *options, const char *name, int count
         return usage_error(name, "expected list, show, export or check, not ", words[0]);
     if (count > 1)
         options->channel = words[1];
-    return count > 2 || (count > 1 && strcmp(options->action, "check") == 0) ? usage_error(name, "too many arguments", "") : 0;
+    return count > 2 || (count > 1 && strcmp(options->action, "check") == 0)
+               ? usage_error(name, "too many arguments", "")
+               : 0;
 }
 
 /* What only all options together can get wrong. */
 static int check(const struct tool_options *options, const struct command *command, int rest)
 {
-    int sources = (options->message != NULL) + (options->file != NULL) + options->lines + options->whole + options->empty;
+    int sources = (options->message != NULL) + (options->file != NULL) + options->lines + options->whole +
+                  options->empty;
 
     if (command->has_channel && !options->channel)
         return usage_error(command->name, "which channel?", "");
     if (rest > 0)
         return usage_error(command->name, "too many arguments", "");
     if (strcmp(command->name, "write") == 0 && sources != 1)
-        return usage_error(command->name, sources == 0 ? "write what? Give one of -m, -n, -f, -l, -s" : "give only one of -m, -n, -f, -l, -s", "");
+        return usage_error(
+            command->name,
+            sources == 0 ? "write what? Give one of -m, -n, -f, -l, -s" : "give only one of -m, -n, -f, -l, -s", "");
     return 0;
 }
 
 int options_parse(struct tool_options *options, int argc, char **argv)
 {
-    static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'},
-                                           {"watch", optional_argument, NULL, 'w'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+    static const struct option words[] = {{"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"watch", optional_argument, NULL, 'w'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {NULL, 0, NULL, 0}};
     const struct command *command;
     int letter, rc;
 

@@ -9,9 +9,9 @@
 #include "shm/shared_memory.h"
 #include "tool/tool.h"
 
-#define SLICE_MS 1000 /* longest single wait: a signal that comes just before a wait does not end it */
+#define SLICE_MS 1000       /* longest single wait: a signal that comes just before a wait does not end it */
 #define ATTACH_SLICE_MS 200 /* the same for the segment: such a wait is not ended by any signal */
-#define REPORT_S 1.0 /* between two lines about missed messages */
+#define REPORT_S 1.0        /* between two lines about missed messages */
 
 static volatile sig_atomic_t interrupted;
 
@@ -21,10 +21,10 @@ struct reading {
     struct shared_memory *shm;
     struct shared_memory_reader *reader;
     void *buffer;
-    size_t size;                   /* bytes of buffer */
-    double end_s;                  /* monotonic time at which -W runs out; below 0: never */
-    unsigned long long missed;     /* messages overwritten before they were read, not yet reported */
-    double reported_s;             /* monotonic time of the last report */
+    size_t size;               /* bytes of buffer */
+    double end_s;              /* monotonic time at which -W runs out; below 0: never */
+    unsigned long long missed; /* messages overwritten before they were read, not yet reported */
+    double reported_s;         /* monotonic time of the last report */
 };
 
 static void on_signal(int number)
@@ -80,12 +80,14 @@ static int enlarge(struct reading *reading, size_t size)
     return 0;
 }
 
-/* Read once. A message that is too large for the buffer comes of a gateway that was given a larger max_payload meanwhile. */
+/* Read once. A message that is too large for the buffer comes of a gateway that was given a larger max_payload
+ * meanwhile. */
 static int read_once(struct reading *reading, struct shared_memory_message *message, int timeout_ms)
 {
     int rc;
 
-    while ((rc = shared_memory_reader_read(reading->reader, reading->buffer, reading->size, message, timeout_ms)) == -EMSGSIZE)
+    while ((rc = shared_memory_reader_read(reading->reader, reading->buffer, reading->size, message, timeout_ms)) ==
+           -EMSGSIZE)
         if (enlarge(reading, message->size) < 0)
             return -ENOMEM;
     return rc;
@@ -164,7 +166,8 @@ static int print_all(struct reading *reading)
     report_missed(reading);
     /* A pipe that nobody reads any more ends it quietly; a full disk does not. */
     if (output_error)
-        return output_error == EPIPE ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(output_error));
+        return output_error == EPIPE ? TOOL_DONE
+                                     : tool_fail(options, "write standard output: %s", strerror(output_error));
     if (rc == -ETIMEDOUT || rc == -EAGAIN)
         return TOOL_TIMEOUT;
     if (rc == -ENOMEM)

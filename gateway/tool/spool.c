@@ -12,12 +12,16 @@
 
 #define LOOK_EVERY 64 /* messages between two looks at the clock */
 
-/* All messages, with their streams' columns; from the oldest, or the newest, that is behind ?2. ?1: the channel or NULL. */
+/* All messages, with their streams' columns; from the oldest, or the newest, that is behind ?2. ?1: the channel or
+ * NULL. */
 #define COLUMNS "m.id, m.sequence, m.time_ns, m.payload, s.topic, s.lane, s.retain"
-#define JSON \
+#define JSON                                                                                                          \
     "json_object('channel', s.channel, 'topic', s.topic, 'qos', s.qos, 'retain', s.retain, 'boot', s.boot, 'stream'," \
-    " printf('%016x', s.generation), 'lane', s.lane, 'sequence', m.sequence, 'time_ns', m.time_ns, 'payload_hex', hex(m.payload))"
-#define FROM " FROM message m JOIN stream s ON s.id = m.stream WHERE (?1 IS NULL OR s.channel = ?1) AND m.id > ?2 ORDER BY m.id"
+    " printf('%016x', s.generation), 'lane', s.lane, 'sequence', m.sequence, 'time_ns', m.time_ns, 'payload_hex', "   \
+    "hex(m.payload))"
+#define FROM                                                                                                        \
+    " FROM message m JOIN stream s ON s.id = m.stream WHERE (?1 IS NULL OR s.channel = ?1) AND m.id > ?2 ORDER BY " \
+    "m.id"
 
 static int failed(const struct tool_options *options, sqlite3 *db)
 {
@@ -38,7 +42,8 @@ static void print_time(sqlite3_int64 time_ns)
 static int list(const struct tool_options *options, sqlite3 *db)
 {
     static const char sql[] =
-        "SELECT s.channel, s.lane, s.held, s.bytes, (SELECT m.time_ns FROM message m WHERE m.stream = s.id ORDER BY m.sequence LIMIT 1),"
+        "SELECT s.channel, s.lane, s.held, s.bytes, (SELECT m.time_ns FROM message m WHERE m.stream = s.id ORDER BY "
+        "m.sequence LIMIT 1),"
         " (SELECT m.time_ns FROM message m WHERE m.stream = s.id ORDER BY m.sequence DESC LIMIT 1), s.topic"
         " FROM stream s WHERE s.held > 0 AND (?1 IS NULL OR s.channel = ?1) ORDER BY s.id";
     sqlite3_stmt *statement = NULL;
@@ -48,8 +53,9 @@ static int list(const struct tool_options *options, sqlite3 *db)
         rc = sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC);
     printf("%-16s %5s %12s %12s %-20s %-20s %s\n", "channel", "lane", "messages", "bytes", "oldest", "newest", "topic");
     while (rc == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
-        printf("%-16s %5d %12lld %12lld", (const char *)sqlite3_column_text(statement, 0), sqlite3_column_int(statement, 1),
-               (long long)sqlite3_column_int64(statement, 2), (long long)sqlite3_column_int64(statement, 3));
+        printf("%-16s %5d %12lld %12lld", (const char *)sqlite3_column_text(statement, 0),
+               sqlite3_column_int(statement, 1), (long long)sqlite3_column_int64(statement, 2),
+               (long long)sqlite3_column_int64(statement, 3));
         print_time(sqlite3_column_int64(statement, 4));
         print_time(sqlite3_column_int64(statement, 5));
         printf(" %s\n", (const char *)sqlite3_column_text(statement, 6));
@@ -79,10 +85,11 @@ static void print_row(const struct tool_options *options, sqlite3_stmt *statemen
 }
 
 /* How far an export is. */
-struct export {
+struct export
+{
     struct progress progress;
-    uint64_t total;                /* 0: not known */
-    int watched;                   /* 1: by a person who does not get the messages themselves */
+    uint64_t total; /* 0: not known */
+    int watched;    /* 1: by a person who does not get the messages themselves */
 };
 
 static uint64_t now_ms(void)
@@ -100,8 +107,10 @@ static uint64_t count_messages(const struct tool_options *options, sqlite3 *db)
     sqlite3_stmt *statement = NULL;
     sqlite3_int64 count = 0;
 
-    if (sqlite3_prepare_v2(db, "SELECT sum(held) FROM stream WHERE ?1 IS NULL OR channel = ?1", -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, "SELECT sum(held) FROM stream WHERE ?1 IS NULL OR channel = ?1", -1, &statement, NULL) ==
+            SQLITE_OK &&
+        sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
         count = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     if (options->count > 0 && count > options->count)
@@ -132,8 +141,8 @@ static void export_end(struct export *export, long done)
 }
 
 /* Print rows in one direction, those behind *id. Counts them in *done. Returns an SQLite result. */
-static int print_rows(const struct tool_options *options, sqlite3 *db, int as_json, int backwards, sqlite3_int64 *id, long *done,
-                      struct export *export)
+static int print_rows(const struct tool_options *options, sqlite3 *db, int as_json, int backwards, sqlite3_int64 *id,
+                      long *done, struct export *export)
 {
     static const char *const queries[2] = {"SELECT " COLUMNS ", " JSON FROM, "SELECT " COLUMNS ", " JSON FROM " DESC"};
     sqlite3_stmt *statement = NULL;
@@ -143,7 +152,8 @@ static int print_rows(const struct tool_options *options, sqlite3 *db, int as_js
         rc = sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(statement, 2, *id);
-    while (rc == SQLITE_OK && (options->count == 0 || *done < options->count) && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (rc == SQLITE_OK && (options->count == 0 || *done < options->count) &&
+           (step = sqlite3_step(statement)) == SQLITE_ROW) {
         if (!backwards)
             *id = sqlite3_column_int64(statement, 0);
         print_row(options, statement, as_json);
@@ -157,7 +167,8 @@ static int print_rows(const struct tool_options *options, sqlite3 *db, int as_js
     return rc;
 }
 
-/* Print messages, the oldest first. Where the file is damaged, what can be read from its end follows, the newest first. */
+/* Print messages, the oldest first. Where the file is damaged, what can be read from its end follows, the newest first.
+ */
 static int print_messages(const struct tool_options *options, sqlite3 *db, int as_json)
 {
     sqlite3_int64 id = -1;
@@ -191,7 +202,8 @@ static int check(struct tool_options *options, sqlite3 *db)
 
     if (spool_file_check(db, print_fault, options) > 0)
         return TOOL_FAILED;
-    if (sqlite3_prepare_v2(db, "SELECT count(*), coalesce(sum(held), 0) FROM stream", -1, &statement, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(db, "SELECT count(*), coalesce(sum(held), 0) FROM stream", -1, &statement, NULL) !=
+            SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW) {
         sqlite3_finalize(statement);
         return failed(options, db);

@@ -78,8 +78,8 @@ static int print_table(const struct tool_options *options, struct shared_memory 
         return tool_fail(options, "%s", shared_memory_error());
     printf("segment %s: %s\n", options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT,
            alive ? "served by a gateway" : "no gateway runs; messages wait for the next one");
-    printf("%-16s %-9s %12s %12s %8s %8s %8s  %-20s %s\n", "channel", "direction", "written", "delivered", "queued", "spooled", "rejected",
-           "dropped", "topic");
+    printf("%-16s %-9s %12s %12s %8s %8s %8s  %-20s %s\n", "channel", "direction", "written", "delivered", "queued",
+           "spooled", "rejected", "dropped", "topic");
     for (int i = 0; i < count; i++) {
         struct shared_memory_counters counters;
         unsigned long long dropped = 0;
@@ -88,8 +88,9 @@ static int print_table(const struct tool_options *options, struct shared_memory 
             return tool_fail(options, "%s", shared_memory_error());
         for (unsigned reason = 0; reason < SHARED_MEMORY_DROP_REASONS; reason++)
             dropped += counters.dropped[reason];
-        printf("%-16s %-9s %12llu %12llu %8llu %8llu %8llu  %-20llu ", counters.name, counters.is_subscribe ? "subscribe" : "publish",
-               (unsigned long long)counters.written, (unsigned long long)counters.delivered, (unsigned long long)counters.queued,
+        printf("%-16s %-9s %12llu %12llu %8llu %8llu %8llu  %-20llu ", counters.name,
+               counters.is_subscribe ? "subscribe" : "publish", (unsigned long long)counters.written,
+               (unsigned long long)counters.delivered, (unsigned long long)counters.queued,
                (unsigned long long)counters.spooled, (unsigned long long)counters.rejected, dropped);
         print_topic(counters.topic);
         if (dropped > 0) {

@@ -8,22 +8,23 @@ enum tool_exit { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_TIMEOUT = 
 
 /* What the command line says. Strings are borrowed from argv. */
 struct tool_options {
-    const char *command;           /* write, read, stats, top, release or spool */
-    const char *action;            /* spool: list, show, export or check */
+    const char *command; /* write, read, stats, top, release or spool */
+    const char *action;  /* spool: list, show, export or check */
     const char *channel;
-    const char *segment;           /* NULL: the default */
-    const char *message;           /* write -m */
-    const char *file;              /* write -f; spool -f, NULL: the default */
-    int lines, whole, empty;       /* write -l, -s, -n */
-    long count;                    /* read -C; 0: no limit */
-    double seconds;                /* -W; below 0: no limit */
-    const char *format;            /* read -F; NULL: payload and a newline */
-    int new_only;                  /* read -R */
-    int json, watch;               /* stats --json, --watch */
-    double interval_s;             /* top -d, stats --watch */
+    const char *segment;     /* NULL: the default */
+    const char *message;     /* write -m */
+    const char *file;        /* write -f; spool -f, NULL: the default */
+    int lines, whole, empty; /* write -l, -s, -n */
+    long count;              /* read -C; 0: no limit */
+    double seconds;          /* -W; below 0: no limit */
+    const char *format;      /* read -F; NULL: payload and a newline */
+    int new_only;            /* read -R */
+    int json, watch;         /* stats --json, --watch */
+    double interval_s;       /* top -d, stats --watch */
 };
 
-/* Understand the command line. Returns 0 to go on, or an exit code plus 1 to exit with, having printed what was to be said. */
+/* Understand the command line. Returns 0 to go on, or an exit code plus 1 to exit with, having printed what was to be
+ * said. */
 int options_parse(struct tool_options *options, int argc, char **argv);
 
 /* One line on standard error: "shmgate: COMMAND ...". Returns TOOL_FAILED. */

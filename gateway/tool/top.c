@@ -1,6 +1,6 @@
 /* top.c: shmgate top: look at a segment at an interval, draw, and obey the keys. */
-#include <errno.h>
 #include <curses.h>
+#include <errno.h>
 #include <locale.h>
 #include <string.h>
 #include <time.h>
@@ -11,9 +11,9 @@
 #include "tool/top_terminal.h"
 
 #define SECOND_NS 1000000000ULL
-#define FIRST_NS (SECOND_NS / 4)   /* until the second look, which gives the first rates */
-#define PAGE_ROWS 8                /* moved by PgUp and PgDn; fewer than the rows of the smallest screen that is of use */
-#define ALL_ROWS 1000000           /* more than there are */
+#define FIRST_NS (SECOND_NS / 4) /* until the second look, which gives the first rates */
+#define PAGE_ROWS 8              /* moved by PgUp and PgDn; fewer than the rows of the smallest screen that is of use */
+#define ALL_ROWS 1000000         /* more than there are */
 
 static unsigned long long now_ns(void)
 {
@@ -119,7 +119,8 @@ static int run(struct top_source *source, struct top_view *view)
 
 int top_run(const struct tool_options *options)
 {
-    struct top_view view = {.segment = options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT, .interval_s = options->interval_s,
+    struct top_view view = {.segment = options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT,
+                            .interval_s = options->interval_s,
                             .messages = 1};
     struct top_source source;
     char error[128];

@@ -14,11 +14,11 @@
 #include "tool/top_page.h"
 #include "tool/top_text.h"
 
-#define HEAD 4          /* lines above the first row */
-#define NAME_MIN 14     /* columns of a channel's name; wide terminals give it more */
+#define HEAD 4      /* lines above the first row */
+#define NAME_MIN 14 /* columns of a channel's name; wide terminals give it more */
 #define NAME_WIDE 28
-#define NUMBERS 65      /* columns of what stands between name and message */
-#define WIDE 120        /* columns from which the message stands in the channel's row, and not below it */
+#define NUMBERS 65 /* columns of what stands between name and message */
+#define WIDE 120   /* columns from which the message stands in the channel's row, and not below it */
 #define LINE_SIZE 512
 
 static int trouble_attributes = A_BOLD;
@@ -108,8 +108,8 @@ static void draw_state(const struct top_sample *sample)
     x = top_page_put(1, 0, A_NORMAL, "gateway  pid %u, for %s", status->gateway_pid,
                      top_text_span(span, since(sample->time_ns, status->gateway_start_ns)));
     x = top_page_put(1, x < 34 ? 38 : x + 4, A_NORMAL, "link  ");
-    top_page_put(1, x, top_page_mood(!status->link_up), status->link_change_ns ? "%s for %s" : "%s", status->link_up ? "up" : "down",
-                 top_text_span(span, since(sample->time_ns, status->link_change_ns)));
+    top_page_put(1, x, top_page_mood(!status->link_up), status->link_change_ns ? "%s for %s" : "%s",
+                 status->link_up ? "up" : "down", top_text_span(span, since(sample->time_ns, status->link_change_ns)));
 }
 
 /* Sums over all channels. */
@@ -136,8 +136,9 @@ static void draw_sums(const struct top_sample *sample)
     x = top_page_put(2, x, top_page_mood(!fine), "%s", sample->status.spool_state);
     if (strcmp(sample->status.spool_state, "off") != 0)
         x = top_page_put(2, x, A_NORMAL, " %s", top_text_bytes(bytes, sample->status.spool_bytes));
-    top_page_put(2, x + 3, A_NORMAL, "in %s/s  out %s/s  queued %s  spooled %s  dropped %s", top_text_rate(text[0], in), top_text_rate(text[1], out),
-                 top_text_count(text[2], queued), top_text_count(text[3], spooled), top_text_count(text[4], dropped));
+    top_page_put(2, x + 3, A_NORMAL, "in %s/s  out %s/s  queued %s  spooled %s  dropped %s", top_text_rate(text[0], in),
+                 top_text_rate(text[1], out), top_text_count(text[2], queued), top_text_count(text[3], spooled),
+                 top_text_count(text[4], dropped));
 }
 
 /* ---- The page of all channels ---- */
@@ -149,8 +150,9 @@ static int name_columns(void)
 
 static void draw_titles(const struct top_view *view)
 {
-    int x = top_page_put(HEAD - 1, 0, A_REVERSE, "%-*s %-3s %5s %5s %5s %4s %5s %5s %5s %9s %9s", name_columns(), "CHANNEL", "DIR", "IN/s", "OUT/s",
-                         "QUEUE", "FILL", "SPOOL", "DROP", "DRP/s", "SEND ms", "ACK ms");
+    int x = top_page_put(HEAD - 1, 0, A_REVERSE, "%-*s %-3s %5s %5s %5s %4s %5s %5s %5s %9s %9s", name_columns(),
+                         "CHANNEL", "DIR", "IN/s", "OUT/s", "QUEUE", "FILL", "SPOOL", "DROP", "DRP/s", "SEND ms",
+                         "ACK ms");
 
     if (COLS >= WIDE && view->messages)
         x = top_page_put(HEAD - 1, x, A_REVERSE, "    AGE  NEWEST");
@@ -194,11 +196,12 @@ static void draw_channel(int y, const struct top_channel *channel, const struct 
     char text[6][TOP_TEXT_SIZE], send[2 * TOP_TEXT_SIZE], ack[2 * TOP_TEXT_SIZE];
 
     x = top_page_put_foreign(y, 0, name_columns(), attributes, counters->name, strlen(counters->name));
-    x = top_page_put(y, x, attributes, "%*s %-3s %5s %5s %5s %3.0f%% %5s", name_columns() - x, "", counters->is_subscribe ? "in" : "out",
-                     top_text_rate(text[0], channel->rates.in), top_text_rate(text[1], channel->rates.out),
-                     top_text_count(text[2], counters->queued), channel->fill * 100, top_text_count(text[3], counters->spooled));
-    x = top_page_put(y, x, attributes | top_page_mood(channel->rates.dropped > 0), " %5s %5s", top_text_count(text[4], channel->dropped),
-                     top_text_rate(text[5], channel->rates.dropped));
+    x = top_page_put(y, x, attributes, "%*s %-3s %5s %5s %5s %3.0f%% %5s", name_columns() - x, "",
+                     counters->is_subscribe ? "in" : "out", top_text_rate(text[0], channel->rates.in),
+                     top_text_rate(text[1], channel->rates.out), top_text_count(text[2], counters->queued),
+                     channel->fill * 100, top_text_count(text[3], counters->spooled));
+    x = top_page_put(y, x, attributes | top_page_mood(channel->rates.dropped > 0), " %5s %5s",
+                     top_text_count(text[4], channel->dropped), top_text_rate(text[5], channel->rates.dropped));
     x = top_page_put(y, x, attributes, " %9s %9s", latency(send, sizeof(send), channel->gauges.write_to_send_us),
                      latency(ack, sizeof(ack), channel->gauges.send_to_ack_us));
     if (!view->messages)
@@ -251,7 +254,8 @@ static int draw_channels(const struct top_sample *sample, struct top_view *view)
     for (size_t i = 0; i < rows && view->first + i < sample->channel_count; i++)
         draw_channel(HEAD + (int)i * lines, &sample->channels[order[view->first + i]], view, sample->time_ns);
     if (sample->channel_count > rows)
-        top_page_put(LINES - 1, COLS > 14 ? COLS - 14 : 0, A_NORMAL, "%6zu of %zu", selected + 1, sample->channel_count);
+        top_page_put(LINES - 1, COLS > 14 ? COLS - 14 : 0, A_NORMAL, "%6zu of %zu", selected + 1,
+                     sample->channel_count);
     free(order);
     return 0;
 }

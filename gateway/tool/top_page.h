@@ -1,11 +1,12 @@
-/* top_page.h: what top_draw.c and top_page.c share, and nobody else calls: text on the screen, and the pages behind the first. */
+/* top_page.h: what top_draw.c and top_page.c share, and nobody else calls: text on the screen, and the pages behind the
+ * first. */
 #ifndef SHMGATE_TOP_PAGE_H
 #define SHMGATE_TOP_PAGE_H
 
 #include "tool/top_draw.h"
 
-/* Put text at a place, cut at the screen's edge. Returns the column behind it. The arguments come from this program: foreign bytes go through
- * top_page_put_foreign, which makes them harmless and takes `columns` at most. */
+/* Put text at a place, cut at the screen's edge. Returns the column behind it. The arguments come from this program:
+ * foreign bytes go through top_page_put_foreign, which makes them harmless and takes `columns` at most. */
 int top_page_put(int y, int x, int attributes, const char *format, ...) __attribute__((format(printf, 4, 5)));
 int top_page_put_foreign(int y, int x, int columns, int attributes, const char *bytes, size_t size);
 

@@ -153,8 +153,8 @@ static double rate(uint64_t now, uint64_t before, double seconds)
     return now < before || seconds <= 0 ? TOP_UNKNOWN : (double)(now - before) / seconds;
 }
 
-static void compare(struct top_rates *rates, const struct shared_memory_counters *now, const struct shared_memory_counters *before,
-                    double seconds)
+static void compare(struct top_rates *rates, const struct shared_memory_counters *now,
+                    const struct shared_memory_counters *before, double seconds)
 {
     rates->in = rate(now->written, before->written, seconds);
     rates->out = rate(now->delivered, before->delivered, seconds);
@@ -165,7 +165,8 @@ static void compare(struct top_rates *rates, const struct shared_memory_counters
 }
 
 /* The channel of that name and direction, or NULL. `hint` is where it probably is. */
-static const struct top_channel *find(const struct top_sample *sample, const struct shared_memory_counters *wanted, size_t hint)
+static const struct top_channel *find(const struct top_sample *sample, const struct shared_memory_counters *wanted,
+                                      size_t hint)
 {
     for (size_t i = 0; i < sample->channel_count; i++) {
         const struct top_channel *channel = &sample->channels[(hint + i) % sample->channel_count];
@@ -180,7 +181,8 @@ void top_sample_compare(struct top_sample *now, const struct top_sample *before)
 {
     static const struct top_rates unknown = {TOP_UNKNOWN, TOP_UNKNOWN, TOP_UNKNOWN};
     int same = now->there && before->there && now->status.generation == before->status.generation;
-    double seconds = now->monotonic_ns > before->monotonic_ns ? (double)(now->monotonic_ns - before->monotonic_ns) / 1e9 : 0;
+    double seconds = now->monotonic_ns > before->monotonic_ns ? (double)(now->monotonic_ns - before->monotonic_ns) / 1e9
+                                                              : 0;
 
     for (size_t i = 0; i < now->channel_count; i++) {
         const struct top_channel *former = same ? find(before, &now->channels[i].counters, i) : NULL;
@@ -225,7 +227,8 @@ static int compare_numbers(const void *a, const void *b, void *context)
     size_t left = *(const size_t *)a, right = *(const size_t *)b;
     const struct top_channel *channels = sorting->sample->channels;
     double heavier = weight(&channels[right], sorting->by) - weight(&channels[left], sorting->by);
-    int order = sorting->by == TOP_ORDER_NAME ? strcmp(channels[left].counters.name, channels[right].counters.name) : (heavier > 0) - (heavier < 0);
+    int order = sorting->by == TOP_ORDER_NAME ? strcmp(channels[left].counters.name, channels[right].counters.name)
+                                              : (heavier > 0) - (heavier < 0);
 
     return order != 0 ? order : (left > right) - (left < right);
 }
@@ -263,7 +266,8 @@ static void let_go(struct top_source *source, const char *reason)
     source->shm = NULL;
 }
 
-/* A segment that no gateway serves may have been removed, and made anew by a gateway that does not know ours: look what has the name now. */
+/* A segment that no gateway serves may have been removed, and made anew by a gateway that does not know ours: look what
+ * has the name now. */
 static void renew(struct top_source *source)
 {
     struct shared_memory *fresh;

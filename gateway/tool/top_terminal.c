@@ -1,7 +1,8 @@
 /* top_terminal.c: take the terminal over, and give it back. See top_terminal.h.
  *
- * Signals that end the program are blocked but while it waits, so that none is missed between a look at the flag and the wait. A
- * segment's file that somebody truncates kills those who look at it with SIGBUS: then the terminal is given back by what a signal handler may do.
+ * Signals that end the program are blocked but while it waits, so that none is missed between a look at the flag and
+ * the wait. A segment's file that somebody truncates kills those who look at it with SIGBUS: then the terminal is given
+ * back by what a signal handler may do.
  */
 #include "tool/top_terminal.h"
 
@@ -19,9 +20,9 @@
 #define ESCAPE_MS 50 /* a key's escape sequence comes in one piece; over a bad line within this time */
 
 static volatile sig_atomic_t ended;
-static sigset_t outside;           /* signals that were blocked before us: the mask while we wait */
+static sigset_t outside; /* signals that were blocked before us: the mask while we wait */
 static struct termios cooked;
-static char leave[256];            /* what the terminal is sent at the end */
+static char leave[256]; /* what the terminal is sent at the end */
 static SCREEN *screen;
 
 static void on_end(int number)
@@ -37,7 +38,8 @@ static void on_fault(int number)
     ssize_t written = write(STDOUT_FILENO, leave, strlen(leave));
 
     tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
-    written |= number == SIGBUS ? write(STDERR_FILENO, gone, sizeof(gone) - 1) : write(STDERR_FILENO, fault, sizeof(fault) - 1);
+    written |= number == SIGBUS ? write(STDERR_FILENO, gone, sizeof(gone) - 1)
+                                : write(STDERR_FILENO, fault, sizeof(fault) - 1);
     (void)written;
     if (number == SIGBUS)
         _exit(1);
@@ -55,7 +57,8 @@ static int catch_signals(void)
     sigaddset(&blocked, SIGHUP);
     sigaddset(&blocked, SIGWINCH);
     if (sigaction(SIGINT, &end, NULL) < 0 || sigaction(SIGTERM, &end, NULL) < 0 || sigaction(SIGHUP, &end, NULL) < 0 ||
-        sigaction(SIGBUS, &fault, NULL) < 0 || sigaction(SIGSEGV, &fault, NULL) < 0 || sigprocmask(SIG_BLOCK, &blocked, &outside) < 0)
+        sigaction(SIGBUS, &fault, NULL) < 0 || sigaction(SIGSEGV, &fault, NULL) < 0 ||
+        sigprocmask(SIG_BLOCK, &blocked, &outside) < 0)
         return -errno;
     sigdelset(&outside, SIGINT);
     sigdelset(&outside, SIGTERM);

@@ -12,7 +12,11 @@ static const char *scale(char *out, double value, double step, const char *units
         value /= step;
         units++;
     }
-    snprintf(out, TOP_TEXT_SIZE, "%.*f%c", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value < 99999 ? value : 99999, *units);
+    snprintf(out, TOP_TEXT_SIZE, "%.*f%c",
+             value < 9.995   ? 2
+             : value < 99.95 ? 1
+                             : 0,
+             value < 99999 ? value : 99999, *units);
     return out;
 }
 
@@ -87,8 +91,8 @@ const char *top_text_span(char *out, uint64_t ns)
     return out;
 }
 
-/* The character at the start of `bytes`: its length, and its columns; 0 when a terminal must not get it. A character without a width of its own may turn
- * round or cover what stands beside it. */
+/* The character at the start of `bytes`: its length, and its columns; 0 when a terminal must not get it. A character
+ * without a width of its own may turn round or cover what stands beside it. */
 static size_t character(const char *bytes, size_t size, wchar_t *shown, int *columns)
 {
     mbstate_t state = {0};

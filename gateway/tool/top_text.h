@@ -1,4 +1,5 @@
-/* top_text.h: numbers and foreign bytes as short pieces of text for a terminal. No allocation, no state but the locale's character set. */
+/* top_text.h: numbers and foreign bytes as short pieces of text for a terminal. No allocation, no state but the
+ * locale's character set. */
 #ifndef SHMGATE_TOP_TEXT_H
 #define SHMGATE_TOP_TEXT_H
 
@@ -23,9 +24,10 @@ const char *top_text_ms(char *out, uint32_t us);
 /* A time span: "0.4s", "12s", "5m03s", "3h12m", "4d05h"; at most 6 columns. */
 const char *top_text_span(char *out, uint64_t ns);
 
-/* Turn bytes of unknown origin into characters that a terminal only shows: control characters, what the locale cannot show and what is not a character in
- * it become \xNN; a sequence that does not fit into `columns` as a whole is left out, with all behind it. `out` has room for `out_size` characters, of
- * which one is the NUL; `*taken`, if wanted, gets the number of bytes that were turned. Returns the columns used. */
+/* Turn bytes of unknown origin into characters that a terminal only shows: control characters, what the locale cannot
+ * show and what is not a character in it become \xNN; a sequence that does not fit into `columns` as a whole is left
+ * out, with all behind it. `out` has room for `out_size` characters, of which one is the NUL; `*taken`, if wanted, gets
+ * the number of bytes that were turned. Returns the columns used. */
 int top_text_escape(wchar_t *out, size_t out_size, int columns, const char *bytes, size_t size, size_t *taken);
 
 #endif

@@ -18,7 +18,7 @@ static volatile sig_atomic_t interrupted;
 
 /* What was last written to a terminal, so that it can be written over. */
 struct block {
-    size_t lines;                  /* 0: nothing to write over */
+    size_t lines; /* 0: nothing to write over */
     struct winsize size;
 };
 
@@ -52,8 +52,9 @@ static void print_head(FILE *out, const struct top_sample *sample, const char *s
     else if (!sample->status.gateway_alive)
         fprintf(out, "%s segment %s: no gateway runs; messages wait for the next one\n", clock, segment);
     else
-        fprintf(out, "%s segment %s: served by a gateway, link %s, spool %s %s\n", clock, segment, sample->status.link_up ? "up" : "down",
-                sample->status.spool_state, top_text_bytes(bytes, sample->status.spool_bytes));
+        fprintf(out, "%s segment %s: served by a gateway, link %s, spool %s %s\n", clock, segment,
+                sample->status.link_up ? "up" : "down", sample->status.spool_state,
+                top_text_bytes(bytes, sample->status.spool_bytes));
 }
 
 static void print_table(FILE *out, const struct top_sample *sample, const char *segment)
@@ -61,18 +62,20 @@ static void print_table(FILE *out, const struct top_sample *sample, const char *
     print_head(out, sample, segment);
     if (!sample->there)
         return;
-    fprintf(out, "%-16s %-9s %8s %8s %8s %12s %12s %8s %8s %8s  %s\n", "channel", "direction", "in/s", "out/s", "drop/s", "written", "delivered",
-            "queued", "spooled", "dropped", "topic");
+    fprintf(out, "%-16s %-9s %8s %8s %8s %12s %12s %8s %8s %8s  %s\n", "channel", "direction", "in/s", "out/s",
+            "drop/s", "written", "delivered", "queued", "spooled", "dropped", "topic");
     for (size_t i = 0; i < sample->channel_count; i++) {
         const struct top_channel *channel = &sample->channels[i];
         const struct shared_memory_counters *counters = &channel->counters;
         char in[TOP_TEXT_SIZE], went[TOP_TEXT_SIZE], dropped[TOP_TEXT_SIZE];
 
         print_foreign(out, 16, counters->name, strlen(counters->name));
-        fprintf(out, " %-9s %8s %8s %8s %12llu %12llu %8llu %8llu %8llu  ", counters->is_subscribe ? "subscribe" : "publish",
-                top_text_rate(in, channel->rates.in), top_text_rate(went, channel->rates.out), top_text_rate(dropped, channel->rates.dropped),
-                (unsigned long long)counters->written, (unsigned long long)counters->delivered, (unsigned long long)counters->queued,
-                (unsigned long long)counters->spooled, (unsigned long long)channel->dropped);
+        fprintf(out, " %-9s %8s %8s %8s %12llu %12llu %8llu %8llu %8llu  ",
+                counters->is_subscribe ? "subscribe" : "publish", top_text_rate(in, channel->rates.in),
+                top_text_rate(went, channel->rates.out), top_text_rate(dropped, channel->rates.dropped),
+                (unsigned long long)counters->written, (unsigned long long)counters->delivered,
+                (unsigned long long)counters->queued, (unsigned long long)counters->spooled,
+                (unsigned long long)channel->dropped);
         print_foreign(out, 0, channel->topic, strlen(channel->topic));
         fputc('\n', out);
     }
@@ -100,7 +103,8 @@ static size_t count_lines(const char *text)
     return lines;
 }
 
-/* On a terminal the block takes the place of the one before it, as long as it fits and the window has stayed as it was: then there is no flicker. */
+/* On a terminal the block takes the place of the one before it, as long as it fits and the window has stayed as it was:
+ * then there is no flicker. */
 static void show_on_terminal(struct block *before, const char *text)
 {
     struct block now = {.lines = count_lines(text)};
@@ -120,7 +124,8 @@ static void show_on_terminal(struct block *before, const char *text)
     *before = now;
 }
 
-static int show_table(const struct tool_options *options, const struct top_source *source, struct block *before, int terminal)
+static int show_table(const struct tool_options *options, const struct top_source *source, struct block *before,
+                      int terminal)
 {
     char *text = NULL;
     size_t size;
@@ -149,8 +154,9 @@ static int show_json(const struct tool_options *options, const struct top_source
     int rc;
 
     if (!source->now.there || !source->shm) {
-        printf("{\"time\": %llu.%03llu, \"segment\": \"%s\", \"gateway\": false, \"link\": \"down\", \"channels\": []}\n", ms / 1000, ms % 1000,
-               options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
+        printf(
+            "{\"time\": %llu.%03llu, \"segment\": \"%s\", \"gateway\": false, \"link\": \"down\", \"channels\": []}\n",
+            ms / 1000, ms % 1000, options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
         return TOOL_DONE;
     }
     if ((rc = stats_json(options, source->shm, &text)) != TOOL_DONE)
@@ -171,7 +177,8 @@ static unsigned long long now_ns(void)
     return (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec;
 }
 
-/* Wait until then, or for a signal. It is blocked between the look at the flag and the wait, so that it is not missed. */
+/* Wait until then, or for a signal. It is blocked between the look at the flag and the wait, so that it is not missed.
+ */
 static void wait_until(unsigned long long then_ns)
 {
     unsigned long long now = now_ns(), left = then_ns > now ? then_ns - now : 0;
@@ -202,7 +209,9 @@ static int watch(const struct tool_options *options, struct top_source *source)
         if (rc != TOOL_DONE)
             break;
         if (fflush(stdout) != 0 || ferror(stdout))
-            return errno == EPIPE || (errno == EINTR && interrupted) ? TOOL_DONE : tool_fail(options, "write standard output: %s", strerror(errno));
+            return errno == EPIPE || (errno == EINTR && interrupted)
+                       ? TOOL_DONE
+                       : tool_fail(options, "write standard output: %s", strerror(errno));
         /* At a steady pace; what was missed, say because the machine slept, is not made up for. */
         due_ns += interval_ns;
         if (due_ns < now_ns())

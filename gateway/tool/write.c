@@ -59,7 +59,8 @@ static int slurp(const struct tool_options *options, FILE *stream, const char *n
     while (!feof(stream) && !ferror(stream)) {
         if (length >= INPUT_MAX) {
             free(buffer);
-            return tool_fail(options, "read %s: above %d MiB: no channel takes a message of that size", name, INPUT_MAX >> 20);
+            return tool_fail(options, "read %s: above %d MiB: no channel takes a message of that size", name,
+                             INPUT_MAX >> 20);
         }
         if (length == room) {
             char *larger = realloc(buffer, room = room ? 2 * room : 65536);

@@ -13,9 +13,10 @@ PyObject *raise_error(int rc)
         int code;
         const char *name;
     } classes[] = {
-        {ENOENT, "NotFoundError"},   {EBADF, "DirectionError"}, {EMSGSIZE, "TooLargeError"}, {EBUSY, "BusyError"},
-        {ETIMEDOUT, "TimeoutError"}, {EAGAIN, "FullError"},     {EACCES, "PermissionError"}, {EPERM, "PermissionError"},
-        {EPROTO, "IncompatibleError"}, {ESTALE, "StaleError"},
+        {ENOENT, "NotFoundError"},   {EBADF, "DirectionError"},   {EMSGSIZE, "TooLargeError"},
+        {EBUSY, "BusyError"},        {ETIMEDOUT, "TimeoutError"}, {EAGAIN, "FullError"},
+        {EACCES, "PermissionError"}, {EPERM, "PermissionError"},  {EPROTO, "IncompatibleError"},
+        {ESTALE, "StaleError"},
     };
     const char *name = "Error";
     PyObject *class, *arguments;
@@ -72,11 +73,8 @@ static PyObject *module_attach(PyObject *module, PyObject *arguments, PyObject *
     do {
         int slice = timeout_ms < 0 || timeout_ms > 100 ? 100 : timeout_ms;
 
-        Py_BEGIN_ALLOW_THREADS
-        rc = shared_memory_attach(&shm, segment, slice);
-        Py_END_ALLOW_THREADS
-        if (timeout_ms > 0)
-            timeout_ms -= slice;
+        Py_BEGIN_ALLOW_THREADS rc = shared_memory_attach(&shm, segment, slice);
+        Py_END_ALLOW_THREADS if (timeout_ms > 0) timeout_ms -= slice;
         if (rc == -ETIMEDOUT && PyErr_CheckSignals() < 0)
             return NULL;
     } while (rc == -ETIMEDOUT && timeout_ms != 0);
@@ -107,15 +105,18 @@ static PyObject *module_remove(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"attach", (PyCFunction)(void (*)(void))module_attach, METH_VARARGS | METH_KEYWORDS,
-     "attach(segment=None, timeout=0)\n--\n\nAttach to a segment (default \"/shmgate\"), waiting up to `timeout` seconds (None: for ever) for a\n"
+     "attach(segment=None, timeout=0)\n--\n\nAttach to a segment (default \"/shmgate\"), waiting up to `timeout` "
+     "seconds (None: for ever) for a\n"
      "gateway to make it. Returns a Segment.\n\nRaises TimeoutError, PermissionError, IncompatibleError."},
     {"remove", module_remove, METH_VARARGS,
-     "remove(segment=None)\n--\n\nRemove the segment and the semaphore of a gateway that is gone.\n\nRaises NotFoundError, BusyError, PermissionError."},
+     "remove(segment=None)\n--\n\nRemove the segment and the semaphore of a gateway that is gone.\n\nRaises "
+     "NotFoundError, BusyError, PermissionError."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "shmgate._shmgate", .m_doc = "The C part of shmgate.", .m_size = -1, .m_methods = methods,
+    PyModuleDef_HEAD_INIT, .m_name = "shmgate._shmgate", .m_doc = "The C part of shmgate.",
+    .m_size = -1,          .m_methods = methods,
 };
 
 static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type, const char *name)
@@ -133,8 +134,10 @@ PyMODINIT_FUNC PyInit__shmgate(void)
     errors = PyImport_ImportModule("shmgate._errors");
     message_type = PyStructSequence_NewType(&message_desc);
     if (!errors || !message_type || PyModule_AddObjectRef(module, "Message", (PyObject *)message_type) < 0 ||
-        add_type(module, &segment_spec, &segment_type, "Segment") < 0 || add_type(module, &writer_spec, &writer_type, "Writer") < 0 ||
-        add_type(module, &reader_spec, &reader_type, "Reader") < 0 || add_type(module, &peek_spec, &peek_type, "Peek") < 0) {
+        add_type(module, &segment_spec, &segment_type, "Segment") < 0 ||
+        add_type(module, &writer_spec, &writer_type, "Writer") < 0 ||
+        add_type(module, &reader_spec, &reader_type, "Reader") < 0 ||
+        add_type(module, &peek_spec, &peek_type, "Peek") < 0) {
         Py_DECREF(module);
         return NULL;
     }

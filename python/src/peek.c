@@ -123,7 +123,8 @@ static Py_ssize_t peek_length(PeekObject *self)
 
 static PyMethodDef methods[] = {
     {"release", (PyCFunction)peek_release, METH_NOARGS,
-     "release()\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it was overwritten\n"
+     "release()\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it was "
+     "overwritten\n"
      "meanwhile: then discard what was seen.\n\nRaises BufferError while a memoryview of it is in use."},
     {"__enter__", (PyCFunction)peek_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)peek_exit, METH_VARARGS, NULL},
@@ -136,9 +137,11 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "A message where it lies in the segment: memoryview(peek) shows its payload, read-only and without a copy. Its bytes may\n"
-                "change meanwhile when the channel overwrites; only release() tells whether they were the message. As a context\n"
-                "manager it raises StaleError at the end when they were not."},
+    {Py_tp_doc,
+     "A message where it lies in the segment: memoryview(peek) shows its payload, read-only and without a copy. Its "
+     "bytes may\n"
+     "change meanwhile when the channel overwrites; only release() tells whether they were the message. As a context\n"
+     "manager it raises StaleError at the end when they were not."},
     {Py_tp_dealloc, peek_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

@@ -20,14 +20,16 @@ static PyStructSequence_Field message_fields[] = {
     {NULL, NULL},
 };
 
-PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader gets it.", message_fields, MESSAGE_FIELDS};
+PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader gets it.", message_fields,
+                                      MESSAGE_FIELDS};
 
 /* The topic as a string; the one before is used again when it is the same. */
 static PyObject *topic_of(ReaderObject *self, const struct shared_memory_message *message)
 {
     char *bytes;
 
-    if (self->topic && self->topic_size == message->topic_size && memcmp(self->topic_bytes, message->topic, message->topic_size) == 0)
+    if (self->topic && self->topic_size == message->topic_size &&
+        memcmp(self->topic_bytes, message->topic, message->topic_size) == 0)
         return Py_NewRef(self->topic);
     bytes = PyMem_Realloc(self->topic_bytes, message->topic_size + 1);
     if (!bytes)
@@ -83,13 +85,16 @@ static int reader_usable(ReaderObject *self)
     return 0;
 }
 
-/* Wait for the next message: into `buffer`, or, when that is NULL, where it lies. Returns 0, or -1 with an exception set. */
-static int reader_wait(ReaderObject *self, void *buffer, size_t size, struct shared_memory_message *message, int timeout_ms)
+/* Wait for the next message: into `buffer`, or, when that is NULL, where it lies. Returns 0, or -1 with an exception
+ * set. */
+static int reader_wait(ReaderObject *self, void *buffer, size_t size, struct shared_memory_message *message,
+                       int timeout_ms)
 {
     int rc;
 
     /* What is there already needs no wait and no other thread. */
-    rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, 0) : shared_memory_reader_peek(self->reader, message, 0);
+    rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, 0)
+                : shared_memory_reader_peek(self->reader, message, 0);
     while (rc == -EAGAIN || rc == -ETIMEDOUT || rc == -EINTR) {
         int slice = timeout_ms < 0 || timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms;
 
@@ -98,11 +103,9 @@ static int reader_wait(ReaderObject *self, void *buffer, size_t size, struct sha
         if (slice == 0)
             break;
         self->busy = 1;
-        Py_BEGIN_ALLOW_THREADS
-        rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, slice)
-                    : shared_memory_reader_peek(self->reader, message, slice);
-        Py_END_ALLOW_THREADS
-        self->busy = 0;
+        Py_BEGIN_ALLOW_THREADS rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, slice)
+                                           : shared_memory_reader_peek(self->reader, message, slice);
+        Py_END_ALLOW_THREADS self->busy = 0;
         if (timeout_ms > 0 && rc == -ETIMEDOUT)
             timeout_ms -= slice;
     }
@@ -145,8 +148,8 @@ static PyObject *reader_read(ReaderObject *self, PyObject *arguments, PyObject *
     PyObject *timeout = NULL;
     int timeout_ms;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:read", names, &timeout) || convert_timeout(timeout, &timeout_ms) < 0 ||
-        !reader_usable(self))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:read", names, &timeout) ||
+        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self))
         return NULL;
     return reader_take(self, timeout_ms);
 }
@@ -160,16 +163,19 @@ static PyObject *reader_read_into(ReaderObject *self, PyObject *arguments, PyObj
     Py_buffer buffer;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:read_into", names, &target, &timeout) ||
-        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) || PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
+        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) ||
+        PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
     rc = reader_wait(self, buffer.buf, (size_t)buffer.len, &message, timeout_ms);
     PyBuffer_Release(&buffer);
     return rc < 0 ? NULL : PyLong_FromSize_t(message.size);
 }
 
-/* Copy messages of exactly `size` bytes that are there, up to `count`, one behind the other. Returns how many; *rc is why it ended there: 0 all; -EAGAIN there are no
- * more; -EMSGSIZE the next one is of another size, and stays; another error. Needs no interpreter lock. */
-static size_t take_records(struct shared_memory_reader *reader, char *records, size_t size, size_t count, struct shared_memory_message *message, int *rc)
+/* Copy messages of exactly `size` bytes that are there, up to `count`, one behind the other. Returns how many; *rc is
+ * why it ended there: 0 all; -EAGAIN there are no more; -EMSGSIZE the next one is of another size, and stays; another
+ * error. Needs no interpreter lock. */
+static size_t take_records(struct shared_memory_reader *reader, char *records, size_t size, size_t count,
+                           struct shared_memory_message *message, int *rc)
 {
     size_t taken = 0;
 
@@ -197,17 +203,18 @@ static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, 
     Py_buffer buffer;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:read_many_into", names, &target, &timeout) ||
-        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) || PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
+        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) ||
+        PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
     count = buffer.itemsize > 0 ? (size_t)(buffer.len / buffer.itemsize) : 0;
     if (count > 0 && reader_wait(self, NULL, 0, &message, timeout_ms) == 0) {
         self->busy = 1;
-        Py_BEGIN_ALLOW_THREADS
-        taken = take_records(self->reader, buffer.buf, (size_t)buffer.itemsize, count, &message, &rc);
-        Py_END_ALLOW_THREADS
-        self->busy = 0;
+        Py_BEGIN_ALLOW_THREADS taken = take_records(self->reader, buffer.buf, (size_t)buffer.itemsize, count, &message,
+                                                    &rc);
+        Py_END_ALLOW_THREADS self->busy = 0;
         if (taken == 0 && rc == -EMSGSIZE)
-            PyErr_Format(PyExc_ValueError, "the next message has %zu bytes, a record has %zd: read() takes it", message.size, buffer.itemsize);
+            PyErr_Format(PyExc_ValueError, "the next message has %zu bytes, a record has %zd: read() takes it",
+                         message.size, buffer.itemsize);
         else if (taken == 0 && rc < 0 && rc != -EAGAIN)
             raise_error(rc);
     }
@@ -240,8 +247,9 @@ static PyObject *reader_peek(ReaderObject *self, PyObject *arguments, PyObject *
     PyObject *timeout = NULL;
     int timeout_ms;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:peek", names, &timeout) || convert_timeout(timeout, &timeout_ms) < 0 ||
-        !reader_usable(self) || reader_wait(self, NULL, 0, &message, timeout_ms) < 0)
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:peek", names, &timeout) ||
+        convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) ||
+        reader_wait(self, NULL, 0, &message, timeout_ms) < 0)
         return NULL;
     return peek_new(self, &message);
 }
@@ -297,18 +305,25 @@ static PyObject *reader_max_payload(ReaderObject *self, void *unused)
 
 static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))reader_read, METH_VARARGS | METH_KEYWORDS,
-     "read(timeout=None)\n--\n\nThe next message, waiting up to `timeout` seconds (None: for ever). Returns a Message.\n\nRaises TimeoutError."},
+     "read(timeout=None)\n--\n\nThe next message, waiting up to `timeout` seconds (None: for ever). Returns a "
+     "Message.\n\nRaises TimeoutError."},
     {"read_into", (PyCFunction)(void (*)(void))reader_read_into, METH_VARARGS | METH_KEYWORDS,
-     "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size in bytes.\n\n"
+     "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size "
+     "in bytes.\n\n"
      "Raises TimeoutError, TooLargeError (the message stays)."},
     {"read_many_into", (PyCFunction)(void (*)(void))reader_read_many_into, METH_VARARGS | METH_KEYWORDS,
-     "read_many_into(records, timeout=None)\n--\n\nWait for a message, and copy it and those that follow into a writable array with records of their size, such as a NumPy\n"
-     "structured array. Returns the number of records that were filled.\n\nRaises TimeoutError; ValueError when the next message is of another size (it stays)."},
+     "read_many_into(records, timeout=None)\n--\n\nWait for a message, and copy it and those that follow into a "
+     "writable array with records of their size, such as a NumPy\n"
+     "structured array. Returns the number of records that were filled.\n\nRaises TimeoutError; ValueError when the "
+     "next message is of another size (it stays)."},
     {"latest", (PyCFunction)reader_latest, METH_NOARGS,
-     "latest()\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. Leaves the reader's place as it is."},
+     "latest()\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. "
+     "Leaves the reader's place as it is."},
     {"peek", (PyCFunction)(void (*)(void))reader_peek, METH_VARARGS | METH_KEYWORDS,
-     "peek(timeout=None)\n--\n\nLook at the next message where it lies, without a copy. Returns a Peek.\n\nRaises TimeoutError."},
-    {"close", (PyCFunction)reader_close, METH_NOARGS, "close()\n--\n\nClose. Refused (BufferError) while a Peek is not released."},
+     "peek(timeout=None)\n--\n\nLook at the next message where it lies, without a copy. Returns a Peek.\n\nRaises "
+     "TimeoutError."},
+    {"close", (PyCFunction)reader_close, METH_NOARGS,
+     "close()\n--\n\nClose. Refused (BufferError) while a Peek is not released."},
     {"__enter__", (PyCFunction)reader_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)reader_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -320,7 +335,8 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "One place in a channel; see Segment.reader(). Iterating gives each Message, waiting for it. For one thread at a time."},
+    {Py_tp_doc, "One place in a channel; see Segment.reader(). Iterating gives each Message, waiting for it. For one "
+                "thread at a time."},
     {Py_tp_dealloc, reader_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

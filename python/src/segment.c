@@ -69,9 +69,11 @@ static PyObject *segment_reader(SegmentObject *self, PyObject *arguments, PyObje
     int from_now = 0, rc;
     ReaderObject *object;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|p:reader", names, &channel, &from_now) || !segment_open(self))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|p:reader", names, &channel, &from_now) ||
+        !segment_open(self))
         return NULL;
-    rc = shared_memory_reader_open(self->shm, channel, from_now ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST, &reader);
+    rc = shared_memory_reader_open(self->shm, channel, from_now ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST,
+                                   &reader);
     if (rc < 0)
         return raise_error(rc);
     object = PyObject_New(ReaderObject, reader_type);
@@ -134,13 +136,14 @@ static PyObject *segment_counters(SegmentObject *self, PyObject *unused)
         }
         dropped = dropped_of(&counters);
         channel = !dropped ? NULL
-                           : Py_BuildValue("{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
-                                           counters.is_subscribe ? "subscribe" : "publish", "topic",
-                                           PyUnicode_DecodeUTF8(counters.topic, (Py_ssize_t)strlen(counters.topic), "replace"), "lanes",
-                                           counters.lanes, "written", (unsigned long long)counters.written, "delivered",
-                                           (unsigned long long)counters.delivered, "queued", (unsigned long long)counters.queued, "spooled",
-                                           (unsigned long long)counters.spooled, "rejected", (unsigned long long)counters.rejected,
-                                           "dropped", dropped);
+                           : Py_BuildValue(
+                                 "{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
+                                 counters.is_subscribe ? "subscribe" : "publish", "topic",
+                                 PyUnicode_DecodeUTF8(counters.topic, (Py_ssize_t)strlen(counters.topic), "replace"),
+                                 "lanes", counters.lanes, "written", (unsigned long long)counters.written, "delivered",
+                                 (unsigned long long)counters.delivered, "queued", (unsigned long long)counters.queued,
+                                 "spooled", (unsigned long long)counters.spooled, "rejected",
+                                 (unsigned long long)counters.rejected, "dropped", dropped);
         if (!channel || PyDict_SetItemString(all, counters.name, channel) < 0)
             Py_CLEAR(all);
         Py_XDECREF(channel);
@@ -164,14 +167,17 @@ static PyMethodDef methods[] = {
      "writer(channel)\n--\n\nOpen a publish channel for writing; takes one of its lanes. Returns a Writer.\n\n"
      "Raises NotFoundError, DirectionError, BusyError."},
     {"reader", (PyCFunction)(void (*)(void))segment_reader, METH_VARARGS | METH_KEYWORDS,
-     "reader(channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still holds, or from now on.\n"
+     "reader(channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still holds, "
+     "or from now on.\n"
      "Returns a Reader.\n\nRaises NotFoundError."},
     {"counters", (PyCFunction)segment_counters, METH_NOARGS,
-     "counters()\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, delivered, queued,\n"
+     "counters()\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, delivered, "
+     "queued,\n"
      "spooled, rejected and dropped (a dict by reason)."},
     {"gateway_alive", (PyCFunction)segment_gateway_alive, METH_NOARGS,
      "gateway_alive()\n--\n\nWhether a gateway serves the segment now."},
-    {"close", (PyCFunction)segment_close, METH_NOARGS, "close()\n--\n\nDetach. Writers and readers that are open stay usable."},
+    {"close", (PyCFunction)segment_close, METH_NOARGS,
+     "close()\n--\n\nDetach. Writers and readers that are open stay usable."},
     {"__enter__", (PyCFunction)segment_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)segment_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

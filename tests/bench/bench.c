@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STAMP_DIGITS 20          /* of 2^64 - 1 */
+#define STAMP_DIGITS 20 /* of 2^64 - 1 */
 #define NUMBER_DIGITS 10
 
 void bench_die(const char *format, ...)
@@ -146,9 +146,11 @@ void bench_arrivals_print(struct bench_arrivals *arrivals)
     double seconds = (double)(arrivals->last_ns - arrivals->first_ns) / 1e9;
 
     qsort(arrivals->latency_ns, arrivals->count, sizeof(arrivals->latency_ns[0]), compare);
-    printf("{\"count\": %zu, \"rate\": %.0f, \"p50\": %llu, \"p99\": %llu, \"p999\": %llu, \"max\": %llu, \"quantiles\": [", arrivals->count,
-           arrivals->count > 1 && seconds > 0 ? (double)(arrivals->count - 1) / seconds : 0, (unsigned long long)quantile(arrivals, 0.5),
-           (unsigned long long)quantile(arrivals, 0.99), (unsigned long long)quantile(arrivals, 0.999), (unsigned long long)quantile(arrivals, 1));
+    printf("{\"count\": %zu, \"rate\": %.0f, \"p50\": %llu, \"p99\": %llu, \"p999\": %llu, \"max\": %llu, "
+           "\"quantiles\": [",
+           arrivals->count, arrivals->count > 1 && seconds > 0 ? (double)(arrivals->count - 1) / seconds : 0,
+           (unsigned long long)quantile(arrivals, 0.5), (unsigned long long)quantile(arrivals, 0.99),
+           (unsigned long long)quantile(arrivals, 0.999), (unsigned long long)quantile(arrivals, 1));
     for (int percent = 0; percent < 100; percent++)
         printf("[%.2f, %llu], ", percent / 100.0, (unsigned long long)quantile(arrivals, percent / 100.0));
     for (size_t i = 0; i < sizeof(tail) / sizeof(tail[0]); i++)

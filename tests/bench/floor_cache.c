@@ -1,10 +1,11 @@
-/* floor_cache.c: how fast a cache line goes from core to core: two processes, each on a core of its own, spin on a word of the other.
+/* floor_cache.c: how fast a cache line goes from core to core: two processes, each on a core of its own, spin on a word
+ * of the other.
  *
  *   floor_cache ROUNDS
  *
  * Reports half of each round trip. */
-#include <stdatomic.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
-/* floor_wake.c: how long a process that sleeps in sem_wait takes to go on after another process, on another core, has posted.
+/* floor_wake.c: how long a process that sleeps in sem_wait takes to go on after another process, on another core, has
+ * posted.
  *
  *   floor_wake COUNT INTERVAL_NS
  */
@@ -14,7 +15,7 @@
 #include "bench.h"
 
 #define USAGE "floor_wake COUNT INTERVAL_NS"
-#define LEAD_NS 20000000         /* for the sleeper to be asleep before the first post */
+#define LEAD_NS 20000000 /* for the sleeper to be asleep before the first post */
 
 struct meeting {
     sem_t bell;

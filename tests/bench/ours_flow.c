@@ -2,8 +2,8 @@
  *
  *   ours_flow SEGMENT COUNT
  *
- * The segment has the publish channel flow with drop-oldest. So that nothing is lost, which every peer also sees to, the reader says now and
- * then how far it is, and the writer looks there now and then; each is on a core of its own. */
+ * The segment has the publish channel flow with drop-oldest. So that nothing is lost, which every peer also sees to,
+ * the reader says now and then how far it is, and the writer looks there now and then; each is on a core of its own. */
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,8 +17,8 @@
 
 #define USAGE "ours_flow SEGMENT COUNT"
 #define ATTACH_MS 10000
-#define SLOTS 4096               /* of the channel: the host's */
-#define STRIDE 256               /* messages between two looks */
+#define SLOTS 4096 /* of the channel: the host's */
+#define STRIDE 256 /* messages between two looks */
 
 struct progress {
     _Alignas(128) _Atomic uint64_t read;
@@ -87,6 +87,7 @@ int main(int argc, char **argv)
     }
     end = bench_now_ns();
     waitpid(child, NULL, 0);
-    printf("{\"rate\": %.0f, \"missed\": %llu}\n", (double)(count - 1) * 1e9 / (double)(end - begin), (unsigned long long)missed);
+    printf("{\"rate\": %.0f, \"missed\": %llu}\n", (double)(count - 1) * 1e9 / (double)(end - begin),
+           (unsigned long long)missed);
     return 0;
 }

@@ -2,9 +2,9 @@
  *
  *   ours_host SEGMENT
  *
- * For what the library does by itself. The segment has the publish channels ping, pong (1,024 slots) and flow (4,096), and the subscribe channel in. Prints
- * "ready"; takes lines "arrive COUNT INTERVAL_NS", which put so many messages into the subscribe channel as a gateway does; removes the segment
- * at the end of its standard input. */
+ * For what the library does by itself. The segment has the publish channels ping, pong (1,024 slots) and flow (4,096),
+ * and the subscribe channel in. Prints "ready"; takes lines "arrive COUNT INTERVAL_NS", which put so many messages into
+ * the subscribe channel as a gateway does; removes the segment at the end of its standard input. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,17 +13,38 @@
 #include "ring.h"
 #include "segment.h"
 
-#define LEAD_NS 20000000         /* for the reader to be asleep before the first message */
+#define LEAD_NS 20000000 /* for the reader to be asleep before the first message */
 
 static const struct layout_request channels[] = {
-    {.name = "ping", .topic = "bench/ping", .direction = LAYOUT_PUBLISH, .overflow = LAYOUT_DROP_OLDEST, .max_payload = BENCH_MESSAGE,
-     .slots = 1024, .writers = 1},
-    {.name = "pong", .topic = "bench/pong", .direction = LAYOUT_PUBLISH, .overflow = LAYOUT_DROP_OLDEST, .max_payload = BENCH_MESSAGE,
-     .slots = 1024, .writers = 1},
-    {.name = "flow", .topic = "bench/flow", .direction = LAYOUT_PUBLISH, .overflow = LAYOUT_DROP_OLDEST, .max_payload = BENCH_MESSAGE,
-     .slots = 4096, .writers = 1},
-    {.name = "in", .topic = "bench/in", .direction = LAYOUT_SUBSCRIBE, .overflow = LAYOUT_DROP_OLDEST, .max_payload = BENCH_MESSAGE,
-     .topic_max = 16, .slots = 1024, .writers = 1},
+    {.name = "ping",
+     .topic = "bench/ping",
+     .direction = LAYOUT_PUBLISH,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = BENCH_MESSAGE,
+     .slots = 1024,
+     .writers = 1},
+    {.name = "pong",
+     .topic = "bench/pong",
+     .direction = LAYOUT_PUBLISH,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = BENCH_MESSAGE,
+     .slots = 1024,
+     .writers = 1},
+    {.name = "flow",
+     .topic = "bench/flow",
+     .direction = LAYOUT_PUBLISH,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = BENCH_MESSAGE,
+     .slots = 4096,
+     .writers = 1},
+    {.name = "in",
+     .topic = "bench/in",
+     .direction = LAYOUT_SUBSCRIBE,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = BENCH_MESSAGE,
+     .topic_max = 16,
+     .slots = 1024,
+     .writers = 1},
 };
 #define CHANNELS (sizeof(channels) / sizeof(channels[0]))
 #define CHANNEL_IN 3
@@ -64,7 +85,8 @@ int main(int argc, char **argv)
         topics[i] = channels[i].topic;
     options.topics = topics;
     options.plan = &plan;
-    if (layout_plan(&plan, channels, CHANNELS, error, sizeof(error)) < 0 || segment_serve(&segment, olds, &options, error, sizeof(error)) < 0)
+    if (layout_plan(&plan, channels, CHANNELS, error, sizeof(error)) < 0 ||
+        segment_serve(&segment, olds, &options, error, sizeof(error)) < 0)
         bench_die("%s", error);
     bench_pin(0);
     bench_ready();

@@ -1,4 +1,5 @@
-/* ours_turns.c: a message goes to and fro between two processes through two channels, each reader spinning on a core of its own.
+/* ours_turns.c: a message goes to and fro between two processes through two channels, each reader spinning on a core of
+ * its own.
  *
  *   ours_turns SEGMENT ROUNDS
  *

@@ -2,8 +2,8 @@
  *
  *   ours_write SEGMENT BLOCKS
  *
- * The segment has the publish channel ping; its gateway is awake, so that a write is no system call. Reports nanoseconds a call: the median over
- * BLOCKS blocks of 1,000 calls each. */
+ * The segment has the publish channel ping; its gateway is awake, so that a write is no system call. Reports
+ * nanoseconds a call: the median over BLOCKS blocks of 1,000 calls each. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,7 +14,7 @@
 #define USAGE "ours_write SEGMENT BLOCKS"
 #define CALLS 1000
 #define ATTACH_MS 10000
-#define COPIES 4096              /* slots of 128 bytes: the copies walk through a ring as writes do */
+#define COPIES 4096 /* slots of 128 bytes: the copies walk through a ring as writes do */
 
 static struct shared_memory_writer *writer;
 static char message[BENCH_MESSAGE] = "message";

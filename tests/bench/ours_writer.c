@@ -2,8 +2,9 @@
  *
  *   ours_writer SEGMENT CHANNEL COUNT INTERVAL_NS [CHANNELS]
  *
- * With CHANNELS above 0, CHANNEL is a prefix: the messages go in turn to CHANNEL0, CHANNEL1, ... An interval of 0 is as fast as it goes: a full
- * ring (overflow = reject) is tried again a little later. Reports nanoseconds a write, and the seconds that all took. */
+ * With CHANNELS above 0, CHANNEL is a prefix: the messages go in turn to CHANNEL0, CHANNEL1, ... An interval of 0 is as
+ * fast as it goes: a full ring (overflow = reject) is tried again a little later. Reports nanoseconds a write, and the
+ * seconds that all took. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -45,7 +46,8 @@ int main(int argc, char **argv)
         if (interval_ns > 0)
             bench_sleep_until(at);
         bench_message_fill(message, i);
-        while ((rc = shared_memory_writer_write(writers[channels ? i % channels : 0], message, sizeof(message))) == -EAGAIN) {
+        while ((rc = shared_memory_writer_write(writers[channels ? i % channels : 0], message, sizeof(message))) ==
+               -EAGAIN) {
             bench_sleep_until(bench_now_ns() + RETRY_NS);
             waited++;
         }

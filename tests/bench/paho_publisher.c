@@ -1,4 +1,5 @@
-/* paho_publisher.c: publishes stamped messages with Paho's asynchronous client, as a program does that has nothing between it and MQTT.
+/* paho_publisher.c: publishes stamped messages with Paho's asynchronous client, as a program does that has nothing
+ * between it and MQTT.
  *
  *   paho_publisher PORT TOPIC QOS COUNT INTERVAL_NS WINDOW
  *
@@ -52,7 +53,8 @@ static MQTTAsync connect_to(unsigned port, int window)
     snprintf(address, sizeof(address), "tcp://127.0.0.1:%u", port);
     snprintf(name, sizeof(name), "paho-publisher-%ld", (long)getpid());
     create.maxBufferedMessages = window + 16;
-    if (MQTTAsync_createWithOptions(&client, address, name, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create) != MQTTASYNC_SUCCESS)
+    if (MQTTAsync_createWithOptions(&client, address, name, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create) !=
+        MQTTASYNC_SUCCESS)
         bench_die("could not make a Paho client");
     options.cleanstart = 1;
     options.maxInflight = window;
@@ -68,7 +70,8 @@ int main(int argc, char **argv)
 {
     unsigned port = (unsigned)bench_argument(argc, argv, 1, USAGE);
     int qos = (int)bench_argument(argc, argv, 3, USAGE), window = (int)bench_argument(argc, argv, 6, USAGE);
-    uint64_t count = bench_argument(argc, argv, 4, USAGE), interval_ns = bench_argument(argc, argv, 5, USAGE), at, begin;
+    uint64_t count = bench_argument(argc, argv, 4, USAGE), interval_ns = bench_argument(argc, argv, 5, USAGE), at,
+             begin;
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     char message[BENCH_MESSAGE];
     MQTTAsync client;

@@ -91,7 +91,8 @@ int main(int argc, char **argv)
     sem_init(&complete, 0, 0);
     snprintf(address, sizeof(address), "tcp://127.0.0.1:%u", port);
     snprintf(name, sizeof(name), "paho-subscriber-%ld", (long)getpid());
-    if (MQTTAsync_createWithOptions(&client, address, name, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create) != MQTTASYNC_SUCCESS ||
+    if (MQTTAsync_createWithOptions(&client, address, name, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create) !=
+            MQTTASYNC_SUCCESS ||
         MQTTAsync_setMessageArrivedCallback(client, NULL, on_message) != MQTTASYNC_SUCCESS)
         bench_die("could not make a Paho client");
     options.cleanstart = 1;

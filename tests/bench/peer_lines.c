@@ -1,4 +1,5 @@
-/* peer_lines.c: writes stamped messages, one a line, into a stream socket: what a program does whose messages a script or a service takes from there.
+/* peer_lines.c: writes stamped messages, one a line, into a stream socket: what a program does whose messages a script
+ * or a service takes from there.
  *
  *   peer_lines unix:PATH|listen:PORT COUNT INTERVAL_NS
  */
@@ -13,16 +14,18 @@
 #include "bench.h"
 
 #define USAGE "peer_lines unix:PATH|listen:PORT COUNT INTERVAL_NS"
-#define PART 64                  /* lines in one write when there is no interval */
+#define PART 64 /* lines in one write when there is no interval */
 
 /* Wait on a loopback port for whoever comes first. */
 static int accept_one(unsigned port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1, fd;
 
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1) < 0 || (fd = accept(listener, NULL, NULL)) < 0)
+    if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1) < 0 ||
+        (fd = accept(listener, NULL, NULL)) < 0)
         bench_die("port %u: %s", port, strerror(errno));
     close(listener);
     return fd;
@@ -58,7 +61,8 @@ static void write_all(int fd, const char *bytes, size_t size)
 
 int main(int argc, char **argv)
 {
-    uint64_t count = bench_argument(argc, argv, 2, USAGE), interval_ns = bench_argument(argc, argv, 3, USAGE), at = bench_now_ns();
+    uint64_t count = bench_argument(argc, argv, 2, USAGE), interval_ns = bench_argument(argc, argv, 3, USAGE),
+             at = bench_now_ns();
     char lines[PART * (BENCH_MESSAGE + 1)];
     size_t waiting = 0;
     int fd = open_stream(argv[1]);

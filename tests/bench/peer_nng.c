@@ -5,7 +5,7 @@
 
 #include "peer_sockets.h"
 
-#define FLUSH_NS 500000000       /* nng_close throws away what has not been sent */
+#define FLUSH_NS 500000000 /* nng_close throws away what has not been sent */
 
 static nng_socket end;
 

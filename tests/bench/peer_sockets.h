@@ -1,9 +1,10 @@
-/* peer_sockets.h: a messaging library's pair of blocking ends at the jobs of floor_wake and ours_flow; the library is four functions.
+/* peer_sockets.h: a messaging library's pair of blocking ends at the jobs of floor_wake and ours_flow; the library is
+ * four functions.
  *
  *   peer_X sleeping COUNT INTERVAL_NS | flow COUNT
  *
- * Two processes, each on a core of its own, over the library's transport between processes, as its guide sets it up. Included by one program for each
- * library. */
+ * Two processes, each on a core of its own, over the library's transport between processes, as its guide sets it up.
+ * Included by one program for each library. */
 #ifndef SHMGATE_BENCH_PEER_SOCKETS_H
 #define SHMGATE_BENCH_PEER_SOCKETS_H
 
@@ -16,9 +17,10 @@
 
 #include "bench.h"
 
-#define PEER_LEAD_NS 200000000   /* for the receiver to be there */
+#define PEER_LEAD_NS 200000000 /* for the receiver to be there */
 
-/* The library's part. peer_open makes the end that waits (`listens`) or the other; address is unique to the run. All end the program on failure. */
+/* The library's part. peer_open makes the end that waits (`listens`) or the other; address is unique to the run. All
+ * end the program on failure. */
 static void peer_open(const char *address, int listens);
 static void peer_send(const char *message);
 static void peer_receive(char *buffer);

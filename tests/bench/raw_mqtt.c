@@ -1,4 +1,5 @@
-/* raw_mqtt.c: as little MQTT 3.1.1 as a comparison needs. See raw_mqtt.h. Section numbers are those of its specification. */
+/* raw_mqtt.c: as little MQTT 3.1.1 as a comparison needs. See raw_mqtt.h. Section numbers are those of its
+ * specification. */
 #include "raw_mqtt.h"
 
 #include <arpa/inet.h>
@@ -13,7 +14,8 @@
 #include "bench.h"
 
 #define BUFFER (1024 * 1024)
-#define PACKET_MAX (192 * 1024)    /* bytes of any packet that is sent here, and that the broker may send: frames have up to 128 KiB */
+#define PACKET_MAX \
+    (192 * 1024) /* bytes of any packet that is sent here, and that the broker may send: frames have up to 128 KiB */
 #define ANSWER_MS 10000
 
 struct raw_connection {
@@ -85,7 +87,8 @@ static void expect(struct raw_connection *connection, enum raw_kind kind)
 struct raw_connection *raw_connect(unsigned port, const char *client, int clean)
 {
     struct raw_connection *connection = calloc(1, sizeof(*connection));
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     static const unsigned char head[] = {0, 4, 'M', 'Q', 'T', 'T', 4};
     unsigned char *to;
     int on = 1;
@@ -117,7 +120,8 @@ void raw_subscribe(struct raw_connection *connection, const char *topic, unsigne
     expect(connection, RAW_SUBACK);
 }
 
-void raw_publish(struct raw_connection *connection, const char *topic, unsigned qos, uint16_t identifier, const void *payload, size_t size)
+void raw_publish(struct raw_connection *connection, const char *topic, unsigned qos, uint16_t identifier,
+                 const void *payload, size_t size)
 {
     unsigned char *to = begin_packet(connection, 0x30 | qos << 1, 2 + strlen(topic) + (qos ? 2 : 0) + size);
 

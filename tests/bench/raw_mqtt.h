@@ -19,14 +19,16 @@ struct raw_packet {
 
 struct raw_connection;
 
-/* Connect to 127.0.0.1:`port` as `client`; `clean` 0 keeps the session. Never freed: a connection lives as long as its program. */
+/* Connect to 127.0.0.1:`port` as `client`; `clean` 0 keeps the session. Never freed: a connection lives as long as its
+ * program. */
 struct raw_connection *raw_connect(unsigned port, const char *client, int clean);
 
 /* Subscribe and wait for the answer. */
 void raw_subscribe(struct raw_connection *connection, const char *topic, unsigned qos);
 
 /* Put a PUBLISH into the buffer for sending; `identifier` is for QoS 1. Sends when the buffer is full. */
-void raw_publish(struct raw_connection *connection, const char *topic, unsigned qos, uint16_t identifier, const void *payload, size_t size);
+void raw_publish(struct raw_connection *connection, const char *topic, unsigned qos, uint16_t identifier,
+                 const void *payload, size_t size);
 
 /* Put a PUBACK into it. */
 void raw_acknowledge(struct raw_connection *connection, uint16_t identifier);
@@ -37,7 +39,8 @@ void raw_flush(struct raw_connection *connection);
 /* Whether a whole packet has come already, so that raw_receive needs no system call. */
 int raw_pending(const struct raw_connection *connection);
 
-/* The next packet, waiting at most `timeout_ms` (-1: for ever) for it. Returns 1; 0 when none came, or the connection has ended. */
+/* The next packet, waiting at most `timeout_ms` (-1: for ever) for it. Returns 1; 0 when none came, or the connection
+ * has ended. */
 int raw_receive(struct raw_connection *connection, struct raw_packet *packet, int timeout_ms);
 
 /* Payload, and for QoS 1 the identifier, of a PUBLISH. */

@@ -2,8 +2,8 @@
  *
  *   raw_publisher PORT TOPIC QOS COUNT INTERVAL_NS WINDOW
  *
- * At QoS 1 at most WINDOW messages are unanswered; as many as that go into one write. At QoS 0 the broker's reading is the limit, and WINDOW messages go into
- * one write. */
+ * At QoS 1 at most WINDOW messages are unanswered; as many as that go into one write. At QoS 0 the broker's reading is
+ * the limit, and WINDOW messages go into one write. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,7 +28,8 @@ static uint64_t take_answers(struct raw_connection *connection, int wait)
 
 int main(int argc, char **argv)
 {
-    unsigned port = (unsigned)bench_argument(argc, argv, 1, USAGE), qos = (unsigned)bench_argument(argc, argv, 3, USAGE);
+    unsigned port = (unsigned)bench_argument(argc, argv, 1, USAGE),
+             qos = (unsigned)bench_argument(argc, argv, 3, USAGE);
     uint64_t count = bench_argument(argc, argv, 4, USAGE), interval_ns = bench_argument(argc, argv, 5, USAGE);
     uint64_t window = bench_argument(argc, argv, 6, USAGE), flying = 0, at, begin;
     struct raw_connection *connection;

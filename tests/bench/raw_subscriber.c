@@ -2,7 +2,8 @@
  *
  *   raw_subscriber PORT TOPIC QOS COUNT [SESSION]
  *
- * The samples of a frame (gateway/frame.h) are messages, too. SESSION is the client whose session the broker keeps; with a COUNT of 0 it is only made. What has come in one read is acknowledged in one write. */
+ * The samples of a frame (gateway/frame.h) are messages, too. SESSION is the client whose session the broker keeps;
+ * with a COUNT of 0 it is only made. What has come in one read is acknowledged in one write. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,7 +29,8 @@ static void count_samples(struct bench_arrivals *arrivals, const char *payload, 
 
 int main(int argc, char **argv)
 {
-    unsigned port = (unsigned)bench_argument(argc, argv, 1, USAGE), qos = (unsigned)bench_argument(argc, argv, 3, USAGE);
+    unsigned port = (unsigned)bench_argument(argc, argv, 1, USAGE),
+             qos = (unsigned)bench_argument(argc, argv, 3, USAGE);
     uint64_t count = bench_argument(argc, argv, 4, USAGE);
     struct raw_connection *connection;
     struct bench_arrivals arrivals;

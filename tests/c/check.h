@@ -5,29 +5,32 @@
 #include <stdio.h>
 #include <string.h>
 
-struct check_test { const char *name; void (*run)(void); };
+struct check_test {
+    const char *name;
+    void (*run)(void);
+};
 
 static int check_failures;
 
 /* Report a failed condition and leave the test function; the other tests still run. */
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
+#define CHECK(condition)                                                     \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
             printf("  %s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-            check_failures++; \
-            return; \
-        } \
+            check_failures++;                                                \
+            return;                                                          \
+        }                                                                    \
     } while (0)
 
 /* The same for two integers, with their values. */
-#define CHECK_EQUAL(actual, expected) \
-    do { \
-        long long check_a = (long long)(actual), check_e = (long long)(expected); \
-        if (check_a != check_e) { \
+#define CHECK_EQUAL(actual, expected)                                                                      \
+    do {                                                                                                   \
+        long long check_a = (long long)(actual), check_e = (long long)(expected);                          \
+        if (check_a != check_e) {                                                                          \
             printf("  %s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__, #actual, check_a, check_e); \
-            check_failures++; \
-            return; \
-        } \
+            check_failures++;                                                                              \
+            return;                                                                                        \
+        }                                                                                                  \
     } while (0)
 
 /* Run every test of `tests`, or only those named on the command line. Returns the exit code. */
@@ -51,7 +54,10 @@ static inline int check_main(const struct check_test *tests, size_t count, int a
     return failed > 0 || passed == 0;
 }
 
-#define CHECK_MAIN(tests) \
-    int main(int argc, char **argv) { return check_main(tests, sizeof(tests) / sizeof((tests)[0]), argc, argv); }
+#define CHECK_MAIN(tests)                                                         \
+    int main(int argc, char **argv)                                               \
+    {                                                                             \
+        return check_main(tests, sizeof(tests) / sizeof((tests)[0]), argc, argv); \
+    }
 
 #endif

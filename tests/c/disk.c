@@ -1,6 +1,7 @@
 /* disk.c: a disk for SQLite that can be full and remembers every write. See disk.h.
  *
- * An SQLite VFS (sqlite.org/vfs.html) in front of the usual one. Each call that changes a file is one system call of the usual one.
+ * An SQLite VFS (sqlite.org/vfs.html) in front of the usual one. Each call that changes a file is one system call of
+ * the usual one.
  */
 #include "disk.h"
 
@@ -59,19 +60,58 @@ static struct operation *record(enum operation_kind kind, const char *name)
 #define REAL(file) (((struct file *)(file))->real)
 #define FORWARD(method, ...) REAL(file)->pMethods->method(REAL(file), ##__VA_ARGS__)
 
-static int disk_close(sqlite3_file *file) { return FORWARD(xClose); }
-static int disk_read(sqlite3_file *file, void *to, int size, sqlite3_int64 at) { return FORWARD(xRead, to, size, at); }
-static int disk_size(sqlite3_file *file, sqlite3_int64 *size) { return FORWARD(xFileSize, size); }
-static int disk_lock(sqlite3_file *file, int level) { return FORWARD(xLock, level); }
-static int disk_unlock(sqlite3_file *file, int level) { return FORWARD(xUnlock, level); }
-static int disk_reserved(sqlite3_file *file, int *result) { return FORWARD(xCheckReservedLock, result); }
-static int disk_control(sqlite3_file *file, int code, void *argument) { return FORWARD(xFileControl, code, argument); }
-static int disk_sector(sqlite3_file *file) { return FORWARD(xSectorSize); }
-static int disk_device(sqlite3_file *file) { return FORWARD(xDeviceCharacteristics); }
-static int disk_map(sqlite3_file *file, int page, int size, int extend, void volatile **to) { return FORWARD(xShmMap, page, size, extend, to); }
-static int disk_shm_lock(sqlite3_file *file, int offset, int n, int flags) { return FORWARD(xShmLock, offset, n, flags); }
-static void disk_barrier(sqlite3_file *file) { FORWARD(xShmBarrier); }
-static int disk_unmap(sqlite3_file *file, int remove) { return FORWARD(xShmUnmap, remove); }
+static int disk_close(sqlite3_file *file)
+{
+    return FORWARD(xClose);
+}
+static int disk_read(sqlite3_file *file, void *to, int size, sqlite3_int64 at)
+{
+    return FORWARD(xRead, to, size, at);
+}
+static int disk_size(sqlite3_file *file, sqlite3_int64 *size)
+{
+    return FORWARD(xFileSize, size);
+}
+static int disk_lock(sqlite3_file *file, int level)
+{
+    return FORWARD(xLock, level);
+}
+static int disk_unlock(sqlite3_file *file, int level)
+{
+    return FORWARD(xUnlock, level);
+}
+static int disk_reserved(sqlite3_file *file, int *result)
+{
+    return FORWARD(xCheckReservedLock, result);
+}
+static int disk_control(sqlite3_file *file, int code, void *argument)
+{
+    return FORWARD(xFileControl, code, argument);
+}
+static int disk_sector(sqlite3_file *file)
+{
+    return FORWARD(xSectorSize);
+}
+static int disk_device(sqlite3_file *file)
+{
+    return FORWARD(xDeviceCharacteristics);
+}
+static int disk_map(sqlite3_file *file, int page, int size, int extend, void volatile **to)
+{
+    return FORWARD(xShmMap, page, size, extend, to);
+}
+static int disk_shm_lock(sqlite3_file *file, int offset, int n, int flags)
+{
+    return FORWARD(xShmLock, offset, n, flags);
+}
+static void disk_barrier(sqlite3_file *file)
+{
+    FORWARD(xShmBarrier);
+}
+static int disk_unmap(sqlite3_file *file, int remove)
+{
+    return FORWARD(xShmUnmap, remove);
+}
 
 static int disk_write(sqlite3_file *file, const void *from, int size, sqlite3_int64 at)
 {
@@ -107,10 +147,23 @@ static int disk_sync(sqlite3_file *file, int flags)
 }
 
 static const sqlite3_io_methods methods = {
-    .iVersion = 2, .xClose = disk_close, .xRead = disk_read, .xWrite = disk_write, .xTruncate = disk_truncate, .xSync = disk_sync,
-    .xFileSize = disk_size, .xLock = disk_lock, .xUnlock = disk_unlock, .xCheckReservedLock = disk_reserved, .xFileControl = disk_control,
-    .xSectorSize = disk_sector, .xDeviceCharacteristics = disk_device, .xShmMap = disk_map, .xShmLock = disk_shm_lock,
-    .xShmBarrier = disk_barrier, .xShmUnmap = disk_unmap,
+    .iVersion = 2,
+    .xClose = disk_close,
+    .xRead = disk_read,
+    .xWrite = disk_write,
+    .xTruncate = disk_truncate,
+    .xSync = disk_sync,
+    .xFileSize = disk_size,
+    .xLock = disk_lock,
+    .xUnlock = disk_unlock,
+    .xCheckReservedLock = disk_reserved,
+    .xFileControl = disk_control,
+    .xSectorSize = disk_sector,
+    .xDeviceCharacteristics = disk_device,
+    .xShmMap = disk_map,
+    .xShmLock = disk_shm_lock,
+    .xShmBarrier = disk_barrier,
+    .xShmUnmap = disk_unmap,
 };
 
 static int disk_open(sqlite3_vfs *self, const char *path, sqlite3_file *opened, int flags, int *out_flags)
@@ -194,7 +247,8 @@ static void apply_write(FILE *file, const struct operation *operation, int some,
 static int is_safe(size_t index, size_t position)
 {
     for (size_t i = index + 1; i < position; i++)
-        if ((operations[i].kind == OP_SYNC || operations[i].kind == OP_REMOVE) && strcmp(operations[i].name, operations[index].name) == 0)
+        if ((operations[i].kind == OP_SYNC || operations[i].kind == OP_REMOVE) &&
+            strcmp(operations[i].name, operations[index].name) == 0)
             return 1;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* disk.h: a disk for SQLite that can be full, and that remembers every write, so that a test can see what a power cut would have left. */
+/* disk.h: a disk for SQLite that can be full, and that remembers every write, so that a test can see what a power cut
+ * would have left. */
 #ifndef SHMGATE_TESTS_DISK_H
 #define SHMGATE_TESTS_DISK_H
 
@@ -22,7 +23,8 @@ void disk_cut(size_t position);
 /* What a power cut loses: the writes since a file's last sync: none of them, all of them, or some of their sectors. */
 enum disk_loss { DISK_LOSES_NOTHING, DISK_LOSES_UNSYNCED, DISK_LOSES_SOME };
 
-/* Write the files, under `folder`, as they would be after a power cut behind the first `position` operations. Returns 0 or -errno. */
+/* Write the files, under `folder`, as they would be after a power cut behind the first `position` operations. Returns 0
+ * or -errno. */
 int disk_restore(const char *folder, size_t position, enum disk_loss loss, unsigned *seed);
 
 #endif

@@ -16,19 +16,35 @@
 
 #define LIMIT_MS 60000 /* ends a test that waits in vain; none waits for a time to pass */
 
-static char fixture_name[64];                        /* of the segment */
+static char fixture_name[64];                                         /* of the segment */
 static struct segment fixture_segment, fixture_olds[SEGMENT_OLD_MAX]; /* as its gateway has them */
 #define fixture_old fixture_olds[0]
 static char fixture_error[SEGMENT_ERROR_SIZE];
 
 /* Channels that most tests do with. */
 static const struct layout_request fixture_usual[] = {
-    {.name = "out", .topic = "t/out", .direction = LAYOUT_PUBLISH, .overflow = LAYOUT_DROP_OLDEST, .max_payload = 64,
-     .slots = 8, .writers = 2},
-    {.name = "strict", .topic = "t/s", .direction = LAYOUT_PUBLISH, .overflow = LAYOUT_REJECT, .max_payload = 9,
-     .slots = 4, .writers = 1},
-    {.name = "in", .topic = "t/#", .direction = LAYOUT_SUBSCRIBE, .overflow = LAYOUT_DROP_OLDEST, .max_payload = 64,
-     .topic_max = 20, .slots = 8, .writers = 1},
+    {.name = "out",
+     .topic = "t/out",
+     .direction = LAYOUT_PUBLISH,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = 64,
+     .slots = 8,
+     .writers = 2},
+    {.name = "strict",
+     .topic = "t/s",
+     .direction = LAYOUT_PUBLISH,
+     .overflow = LAYOUT_REJECT,
+     .max_payload = 9,
+     .slots = 4,
+     .writers = 1},
+    {.name = "in",
+     .topic = "t/#",
+     .direction = LAYOUT_SUBSCRIBE,
+     .overflow = LAYOUT_DROP_OLDEST,
+     .max_payload = 64,
+     .topic_max = 20,
+     .slots = 8,
+     .writers = 1},
 };
 #define FIXTURE_USUAL 3
 enum { LANE_OUT = 0, LANE_STRICT = 2, LANE_IN = 3, CHANNEL_OUT = 0, CHANNEL_STRICT = 1, CHANNEL_IN = 2 };
@@ -128,11 +144,16 @@ static inline int fixture_serve_other(uint32_t slots)
     return fixture_serve(requests, FIXTURE_USUAL);
 }
 
-/* Write a text into channel "in" of `segment` as the gateway does, too old from expires_ns on (0: never), and wake its readers. */
+/* Write a text into channel "in" of `segment` as the gateway does, too old from expires_ns on (0: never), and wake its
+ * readers. */
 static inline int fixture_arrive_until(const struct segment *segment, const char *text, uint64_t expires_ns)
 {
-    struct ring_message message = {.payload = text, .size = (uint32_t)strlen(text), .topic = "t/a", .topic_size = 3,
-                                   .time_ns = 5, .expires_ns = expires_ns};
+    struct ring_message message = {.payload = text,
+                                   .size = (uint32_t)strlen(text),
+                                   .topic = "t/a",
+                                   .topic_size = 3,
+                                   .time_ns = 5,
+                                   .expires_ns = expires_ns};
     struct ring ring = segment_ring(segment, LANE_IN);
     struct ring_writer writer;
     int rc;
@@ -220,14 +241,14 @@ static inline int fixture_run(int (*function)(void))
     return fixture_fork(&child, function) < 0 ? -1 : fixture_join(&child);
 }
 
-#define FIXTURE_MAIN(tests) \
-    int main(int argc, char **argv) \
-    { \
-        int code; \
-        fixture_begin(); \
+#define FIXTURE_MAIN(tests)                                                       \
+    int main(int argc, char **argv)                                               \
+    {                                                                             \
+        int code;                                                                 \
+        fixture_begin();                                                          \
         code = check_main(tests, sizeof(tests) / sizeof((tests)[0]), argc, argv); \
-        fixture_end(); \
-        return code; \
+        fixture_end();                                                            \
+        return code;                                                              \
     }
 
 #endif

@@ -1,9 +1,10 @@
-/* flood_writer.c: a writer of the system tests: COUNT numbered messages of 64 bytes into one channel, as fast as it takes them.
+/* flood_writer.c: a writer of the system tests: COUNT numbered messages of 64 bytes into one channel, as fast as it
+ * takes them.
  *
  *   flood_writer SEGMENT CHANNEL COUNT WRITER
  *
- * Each message is the text "WRITER NUMBER" with NUMBER from 0, filled up with dots. A full ring (overflow = reject) is tried
- * again. Prints "written N rejected M".
+ * Each message is the text "WRITER NUMBER" with NUMBER from 0, filled up with dots. A full ring (overflow = reject) is
+ * tried again. Prints "written N rejected M".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ int main(int argc, char **argv)
         return 2;
     }
     count = strtoul(argv[3], NULL, 10);
-    if ((rc = shared_memory_attach(&shm, argv[1], ATTACH_MS)) == 0 && (rc = shared_memory_writer_open(shm, argv[2], &writer)) == 0)
+    if ((rc = shared_memory_attach(&shm, argv[1], ATTACH_MS)) == 0 &&
+        (rc = shared_memory_writer_open(shm, argv[2], &writer)) == 0)
         rc = write_all(writer, count, argv[4], &rejected);
     if (rc < 0)
         fprintf(stderr, "flood_writer: %s\n", shared_memory_error());

@@ -2,10 +2,10 @@
  *
  *   quiet_writer SEGMENT CHANNEL COUNT [FIRST]
  *
- * Attaches and opens the channel, writes FIRST messages (default 0) while system calls are still allowed, prints "ready", waits for
- * a line of standard input, installs the filter, writes COUNT messages and says "done". The filter lets write(2) and
- * exit_group(2) through, for that last word; a library that makes any other system call ends it by SIGSYS.
- * Seccomp's strict mode will not do: it also forbids the time stamp counter, which reading the clock needs.
+ * Attaches and opens the channel, writes FIRST messages (default 0) while system calls are still allowed, prints
+ * "ready", waits for a line of standard input, installs the filter, writes COUNT messages and says "done". The filter
+ * lets write(2) and exit_group(2) through, for that last word; a library that makes any other system call ends it by
+ * SIGSYS. Seccomp's strict mode will not do: it also forbids the time stamp counter, which reading the clock needs.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>

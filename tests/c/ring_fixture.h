@@ -43,8 +43,12 @@ static inline int ring_make(struct test_ring *made, uint32_t slots, uint32_t max
         return -ENOMEM;
     }
     memset(made->lane, 0, sizeof(*made->lane));
-    made->ring = (struct ring){.lane = made->lane, .slots = made->map + page + whole - size, .mask = slots - 1,
-                               .stride = stride, .max_payload = max_payload, .topic_max = topic_max};
+    made->ring = (struct ring){.lane = made->lane,
+                               .slots = made->map + page + whole - size,
+                               .mask = slots - 1,
+                               .stride = stride,
+                               .max_payload = max_payload,
+                               .topic_max = topic_max};
     return 0;
 }
 
@@ -71,8 +75,8 @@ static inline int payload_right(const void *payload, size_t size, uint64_t seque
 static inline int write_next(struct ring_writer *writer, size_t size)
 {
     unsigned char payload[4096];
-    struct ring_message message = {.payload = payload, .topic = "", .size = (uint32_t)size,
-                                   .time_ns = 1000 + writer->next};
+    struct ring_message message = {
+        .payload = payload, .topic = "", .size = (uint32_t)size, .time_ns = 1000 + writer->next};
 
     for (size_t i = 0; i < size; i++)
         payload[i] = payload_byte(writer->next, i);

@@ -95,12 +95,14 @@ static inline int reopen(void)
 
 static inline struct spool_stream *lane(unsigned number)
 {
-    struct spool_source source = {.channel = number < 10 ? "a" : "b", .topic = "t/a", .boot = "boot", .qos = 1, .generation = 7, .lane = number};
+    struct spool_source source = {
+        .channel = number < 10 ? "a" : "b", .topic = "t/a", .boot = "boot", .qos = 1, .generation = 7, .lane = number};
 
     return spool_stream_for(spool, &source);
 }
 
-/* Take messages `first` up to, not including, `end`; each payload is its number as text, padded to `size`. Not committed. */
+/* Take messages `first` up to, not including, `end`; each payload is its number as text, padded to `size`. Not
+ * committed. */
 static inline int take(struct spool_stream *stream, uint64_t first, uint64_t end, size_t size)
 {
     char payload[4096] = "";
@@ -115,7 +117,8 @@ static inline int take(struct spool_stream *stream, uint64_t first, uint64_t end
     return rc;
 }
 
-/* Sequence number of the first message at or above `sequence` with the right payload; UINT64_MAX none; UINT64_MAX - 1 a wrong one. */
+/* Sequence number of the first message at or above `sequence` with the right payload; UINT64_MAX none; UINT64_MAX - 1 a
+ * wrong one. */
 static inline uint64_t next(const struct spool_stream *stream, uint64_t sequence)
 {
     struct spool_message message;
@@ -124,14 +127,17 @@ static inline uint64_t next(const struct spool_stream *stream, uint64_t sequence
     if (spool_next(spool, stream, sequence, &message) < 0)
         return UINT64_MAX;
     snprintf(expected, sizeof(expected), "%llu", (unsigned long long)message.sequence);
-    return message.time_ns == 1000 + message.sequence && strncmp(message.payload, expected, message.size) == 0 ? message.sequence : UINT64_MAX - 1;
+    return message.time_ns == 1000 + message.sequence && strncmp(message.payload, expected, message.size) == 0
+               ? message.sequence
+               : UINT64_MAX - 1;
 }
 
 static inline int adds_up(const struct spool_stream *stream)
 {
     const struct spool_ledger *ledger = &stream->ledger;
 
-    return ledger->taken == ledger->held + ledger->delivered + ledger->dropped[0] + ledger->dropped[1] + ledger->dropped[2] + ledger->dropped[3];
+    return ledger->taken == ledger->held + ledger->delivered + ledger->dropped[0] + ledger->dropped[1] +
+                                ledger->dropped[2] + ledger->dropped[3];
 }
 
 #endif

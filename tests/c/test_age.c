@@ -15,9 +15,17 @@ static int parse(const char *text, uint64_t *time_ns)
 /* Seconds with and without a fraction of any length give nanoseconds. */
 static void test_time_is_understood(void)
 {
-    static const struct { const char *text; uint64_t ns; } cases[] = {
-        {"1700000000", NOW}, {"1700000000.5", NOW + SECOND / 2}, {"1700000000.000000001", NOW + 1},
-        {"1700000000.1234567899999999999999999999", NOW + 123456789}, {"0", 0}, {"0.1", SECOND / 10}, {"007.0", 7 * SECOND},
+    static const struct {
+        const char *text;
+        uint64_t ns;
+    } cases[] = {
+        {"1700000000", NOW},
+        {"1700000000.5", NOW + SECOND / 2},
+        {"1700000000.000000001", NOW + 1},
+        {"1700000000.1234567899999999999999999999", NOW + 123456789},
+        {"0", 0},
+        {"0.1", SECOND / 10},
+        {"007.0", 7 * SECOND},
         {"18446744072.999999999", UINT64_C(18446744072999999999)},
     };
 
@@ -32,8 +40,25 @@ static void test_time_is_understood(void)
 /* Anything else is refused and leaves the time as it was: signs, exponents, spaces, beyond the range, NUL bytes. */
 static void test_other_text_is_no_time(void)
 {
-    static const char *const texts[] = {"", ".", ".5", "1.", "-1", "+1", "1e9", "0x10", " 1", "1 ", "1.2.3", "1,5", "nan", "inf", "18446744073",
-                                        "18446744073.709551615", "99999999999999999999999999999999999999", "1.-5", "1\n"};
+    static const char *const texts[] = {"",
+                                        ".",
+                                        ".5",
+                                        "1.",
+                                        "-1",
+                                        "+1",
+                                        "1e9",
+                                        "0x10",
+                                        " 1",
+                                        "1 ",
+                                        "1.2.3",
+                                        "1,5",
+                                        "nan",
+                                        "inf",
+                                        "18446744073",
+                                        "18446744073.709551615",
+                                        "99999999999999999999999999999999999999",
+                                        "1.-5",
+                                        "1\n"};
     uint64_t ns = 77;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

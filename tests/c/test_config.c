@@ -4,14 +4,16 @@
 #include "config_file.h"
 
 /* Ends of line, a byte-order mark, blank lines, comments, spaces and a last line without an end are matters of taste.
-   */
+ */
 static void test_forms_of_the_file(void)
 {
     CHECK_EQUAL(load("\xef\xbb\xbf[mqtt]\r\nuri = mqtt://h\r\n\r\n[channel c]\r\n"
-                     "direction = publish\r\ntopic = t\r\n"), 0);
+                     "direction = publish\r\ntopic = t\r\n"),
+                0);
     CHECK(strcmp(config.channels[0].topic, "t") == 0);
     CHECK_EQUAL(load("; comment\n# comment\n   # indented comment\n \t \n[ mqtt ]  \nuri=mqtt://h  \n[channel  c ]\n"
-                     "direction  =publish\ntopic=a=b: c;d#e"), -EINVAL);
+                     "direction  =publish\ntopic=a=b: c;d#e"),
+                -EINVAL);
     CHECK(told_begin("9: topic a=b: c;d#e: # is a wildcard"));
     CHECK_EQUAL(load("[mqtt]\nuri=mqtt://h\n[channel c]\ndirection=publish\ntopic = a=b: c;d"), 0);
     CHECK(strcmp(config.channels[0].topic, "a=b: c;d") == 0);
@@ -46,7 +48,7 @@ static void test_long_values(void)
     name[63] = '\0';
     snprintf(text, 200000,
              MQTT "[channel %s]\ndirection=publish\ntopic=t\n[channel %.62s]\ndirection=publish\ntopic=u\n", name,
-                 name);
+             name);
     CHECK_EQUAL(load(text), 0);
     CHECK_EQUAL(strlen(config.channels[0].name), 63);
     CHECK_EQUAL(strlen(config.channels[1].name), 62);
@@ -72,31 +74,31 @@ static void test_line_too_long(void)
 /* What inih would take silently in another sense than the author's is a fault with its line. */
 static void test_faulty_lines(void)
 {
-    static const struct { const char *text, *fault; } cases[] = {
-        { MQTT "  version = 5\n" CHANNEL,
-          "3: the line is indented: begin it at the margin, and keep each value on one line" },
-        { MQTT CHANNEL " [shm]\n", "6: the line is indented: begin it at the margin, and keep each value on one line" },
-        { "uri = mqtt://h\n" MQTT CHANNEL, "1: uri stands before any [SECTION]" },
-        { MQTT "version\n" CHANNEL, "3: version: expected KEY = VALUE, [SECTION] or a comment" },
-        { MQTT "version: 5\n" CHANNEL, "3: version: 5: expected KEY = VALUE, [SECTION] or a comment" },
-        { MQTT "username : a=b\n" CHANNEL,
-          "3: \"username : a\" is not a key: expected KEY = VALUE, in letters, digits, _ and -" },
-        { MQTT "= 5\n" CHANNEL, "3: the key before = is missing" },
-        { MQTT "version =\n" CHANNEL, "3: version has no value: give one, or remove the line" },
-        { MQTT "version = 5 ; the newest\n" CHANNEL,
-          "3: version 5 ; the newest: a comment needs a line of its own "
-          "(a value cannot contain ; or # after white space)" },
-        { MQTT "username = me\t# you\n" CHANNEL, "3: username: byte 3 is the control character U+0009" },
-        { MQTT "username = me # you\n" CHANNEL,
-          "3: username me # you: a comment needs a line of its own (a value cannot contain ; or # after white space)" },
-        { MQTT "username = ;x\n" CHANNEL,
-          "3: username ;x: a comment needs a line of its own (a value cannot contain ; or # after white space)" },
-        { MQTT "username = a\x01z\n" CHANNEL, "3: username: byte 2 is the control character U+0001" },
-        { MQTT "username = gr\xfcn\n" CHANNEL, "3: username: byte 3 is not UTF-8: save the file as UTF-8" },
-        { MQTT CHANNEL "[shm\nmode = 0660\n", "6: [shm: the closing ] is missing" },
-        { MQTT CHANNEL "[shm] # memory\nmode = 0660\n", "6: text after [shm]: a comment needs a line of its own" },
-        { MQTT CHANNEL "[sh\xff]\nmode = 0660\n",
-          "6: name of the section: byte 3 is not UTF-8: save the file as UTF-8" },
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        {MQTT "  version = 5\n" CHANNEL,
+         "3: the line is indented: begin it at the margin, and keep each value on one line"},
+        {MQTT CHANNEL " [shm]\n", "6: the line is indented: begin it at the margin, and keep each value on one line"},
+        {"uri = mqtt://h\n" MQTT CHANNEL, "1: uri stands before any [SECTION]"},
+        {MQTT "version\n" CHANNEL, "3: version: expected KEY = VALUE, [SECTION] or a comment"},
+        {MQTT "version: 5\n" CHANNEL, "3: version: 5: expected KEY = VALUE, [SECTION] or a comment"},
+        {MQTT "username : a=b\n" CHANNEL,
+         "3: \"username : a\" is not a key: expected KEY = VALUE, in letters, digits, _ and -"},
+        {MQTT "= 5\n" CHANNEL, "3: the key before = is missing"},
+        {MQTT "version =\n" CHANNEL, "3: version has no value: give one, or remove the line"},
+        {MQTT "version = 5 ; the newest\n" CHANNEL, "3: version 5 ; the newest: a comment needs a line of its own "
+                                                    "(a value cannot contain ; or # after white space)"},
+        {MQTT "username = me\t# you\n" CHANNEL, "3: username: byte 3 is the control character U+0009"},
+        {MQTT "username = me # you\n" CHANNEL,
+         "3: username me # you: a comment needs a line of its own (a value cannot contain ; or # after white space)"},
+        {MQTT "username = ;x\n" CHANNEL,
+         "3: username ;x: a comment needs a line of its own (a value cannot contain ; or # after white space)"},
+        {MQTT "username = a\x01z\n" CHANNEL, "3: username: byte 2 is the control character U+0001"},
+        {MQTT "username = gr\xfcn\n" CHANNEL, "3: username: byte 3 is not UTF-8: save the file as UTF-8"},
+        {MQTT CHANNEL "[shm\nmode = 0660\n", "6: [shm: the closing ] is missing"},
+        {MQTT CHANNEL "[shm] # memory\nmode = 0660\n", "6: text after [shm]: a comment needs a line of its own"},
+        {MQTT CHANNEL "[sh\xff]\nmode = 0660\n", "6: name of the section: byte 3 is not UTF-8: save the file as UTF-8"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -110,27 +112,29 @@ static void test_faulty_lines(void)
 /* An unknown key or section is named with the nearest valid one, with where it belongs, or with all there are. */
 static void test_unknown_names(void)
 {
-    static const struct { const char *text, *fault; } cases[] = {
-        { MQTT CHANNEL "tpoic = x\n", "6: unknown key \"tpoic\" in [channel c]: did you mean \"topic\"?" },
-        { MQTT CHANNEL "max-payload = 5\n",
-          "6: unknown key \"max-payload\" in [channel c]: did you mean \"max_payload\"?" },
-        { MQTT CHANNEL "QoS = 5\n", "6: unknown key \"QoS\" in [channel c]: did you mean \"qos\"?" },
-        { MQTT CHANNEL "slot = 5\n", "6: unknown key \"slot\" in [channel c]: did you mean \"slots\"?" },
-        { MQTT "user = 5\n" CHANNEL, "3: unknown key \"user\" in [mqtt]: did you mean \"username\"?" },
-        { MQTT "url = 5\n" CHANNEL, "3: unknown key \"url\" in [mqtt]: did you mean \"uri\"?" },
-        { MQTT "keep_alive = 5\n" CHANNEL, "3: unknown key \"keep_alive\" in [mqtt]: did you mean \"keepalive\"?" },
-        { MQTT "passwordfile = 5\n" CHANNEL,
-          "3: unknown key \"passwordfile\" in [mqtt]: did you mean \"password_file\"?" },
-        { MQTT "segment = /x\n" CHANNEL, "3: unknown key \"segment\" in [mqtt]: it belongs in [shm]" },
-        { MQTT CHANNEL "[shm]\nxyzzy = 1\n",
-          "7: unknown key \"xyzzy\" in [shm]: expected one of segment, group, mode" },
-        { MQTT CHANNEL "[smh]\nmode = 1\n", "6: unknown section [smh]: did you mean [shm]?" },
-        { MQTT CHANNEL "[chanel b]\nmode = 1\n", "6: unknown section [chanel b]: did you mean [channel b]?" },
-        { MQTT CHANNEL "[MQTT]\nmode = 1\n", "6: unknown section [MQTT]: did you mean [mqtt]?" },
-        { MQTT CHANNEL "[mqtt two]\n", "6: unknown section [mqtt two]: did you mean [mqtt]?" },
-        { MQTT CHANNEL "[weather]\n",
-          "6: unknown section [weather]: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]" },
-        { MQTT CHANNEL "[]\n", "6: unknown section []: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]" },
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        {MQTT CHANNEL "tpoic = x\n", "6: unknown key \"tpoic\" in [channel c]: did you mean \"topic\"?"},
+        {MQTT CHANNEL "max-payload = 5\n",
+         "6: unknown key \"max-payload\" in [channel c]: did you mean \"max_payload\"?"},
+        {MQTT CHANNEL "QoS = 5\n", "6: unknown key \"QoS\" in [channel c]: did you mean \"qos\"?"},
+        {MQTT CHANNEL "slot = 5\n", "6: unknown key \"slot\" in [channel c]: did you mean \"slots\"?"},
+        {MQTT "user = 5\n" CHANNEL, "3: unknown key \"user\" in [mqtt]: did you mean \"username\"?"},
+        {MQTT "url = 5\n" CHANNEL, "3: unknown key \"url\" in [mqtt]: did you mean \"uri\"?"},
+        {MQTT "keep_alive = 5\n" CHANNEL, "3: unknown key \"keep_alive\" in [mqtt]: did you mean \"keepalive\"?"},
+        {MQTT "passwordfile = 5\n" CHANNEL,
+         "3: unknown key \"passwordfile\" in [mqtt]: did you mean \"password_file\"?"},
+        {MQTT "segment = /x\n" CHANNEL, "3: unknown key \"segment\" in [mqtt]: it belongs in [shm]"},
+        {MQTT CHANNEL "[shm]\nxyzzy = 1\n", "7: unknown key \"xyzzy\" in [shm]: expected one of segment, group, mode"},
+        {MQTT CHANNEL "[smh]\nmode = 1\n", "6: unknown section [smh]: did you mean [shm]?"},
+        {MQTT CHANNEL "[chanel b]\nmode = 1\n", "6: unknown section [chanel b]: did you mean [channel b]?"},
+        {MQTT CHANNEL "[MQTT]\nmode = 1\n", "6: unknown section [MQTT]: did you mean [mqtt]?"},
+        {MQTT CHANNEL "[mqtt two]\n", "6: unknown section [mqtt two]: did you mean [mqtt]?"},
+        {MQTT CHANNEL "[weather]\n",
+         "6: unknown section [weather]: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]"},
+        {MQTT CHANNEL "[]\n",
+         "6: unknown section []: expected [mqtt], [shm], [spool], [metrics], [defaults] or [channel NAME]"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -154,9 +158,8 @@ static void test_duplicates(void)
 static void test_missing(void)
 {
     CHECK_EQUAL(load(""), -EINVAL);
-    CHECK(strcmp(faults,
-                 "1: [mqtt]: uri is missing\n"
-                 "1: there is no [channel NAME] section: a gateway needs at least one\n") == 0);
+    CHECK(strcmp(faults, "1: [mqtt]: uri is missing\n"
+                         "1: there is no [channel NAME] section: a gateway needs at least one\n") == 0);
     CHECK_EQUAL(load("\n[mqtt]\nversion = 5\n" CHANNEL), -EINVAL);
     CHECK(told("2: [mqtt]: uri is missing"));
     CHECK_EQUAL(load("[mqtt]\nuri =\n" CHANNEL), -EINVAL);
@@ -173,8 +176,8 @@ static void test_missing(void)
 /* Channel names have 1 to 63 plain characters. */
 static void test_channel_names(void)
 {
-    static const char *const bad[] = { "[channel]", "[channel a b]", "[channel a/b]", "[channel gr\xc3\xbcn]",
-                                       "[channel x123456789012345678901234567890123456789012345678901234567890123]" };
+    static const char *const bad[] = {"[channel]", "[channel a b]", "[channel a/b]", "[channel gr\xc3\xbcn]",
+                                      "[channel x123456789012345678901234567890123456789012345678901234567890123]"};
     char text[256];
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -200,7 +203,8 @@ static void test_too_many_channels(void)
 static void test_all_faults_in_line_order(void)
 {
     CHECK_EQUAL(load("[mqtt]\nkeepalive = 1\nuri = x\n[channel c]\ndirection = publish\ntopic = a/#\n"
-                     "qos = 5\n[channel d]\nslots\n[sh]\n"), -EINVAL);
+                     "qos = 5\n[channel d]\nslots\n[sh]\n"),
+                -EINVAL);
     CHECK(strcmp(faults, "2: keepalive 1: expected 5s to 65535s (units: ms s m h d; none: seconds)\n"
                          "3: uri x: expected mqtt://HOST[:PORT], or mqtts:// for TLS\n"
                          "6: topic a/#: # is a wildcard, which only a subscription may use\n"
@@ -231,7 +235,7 @@ static void test_unreadable_file(void)
 static void test_random_files(void)
 {
     static const char base[] = MQTT CHANNEL "[shm]\nmode = 0660\n[channel d]\ndirection = subscribe\n"
-                               "topic = a/#\nslots = 4\n";
+                                            "topic = a/#\nslots = 4\n";
     unsigned seed = (unsigned)time(NULL);
     char text[512];
 
@@ -269,12 +273,21 @@ static void test_faults_are_limited(void)
     CHECK(last && last[strlen("more faults are not shown\n")] == '\0');
 }
 
-#define TEST(name) { #name, name }
+#define TEST(name) {#name, name}
 static const struct check_test tests[] = {
-    TEST(test_forms_of_the_file), TEST(test_long_values), TEST(test_line_too_long), TEST(test_faulty_lines),
-    TEST(test_unknown_names), TEST(test_duplicates), TEST(test_missing), TEST(test_channel_names),
-    TEST(test_too_many_channels), TEST(test_all_faults_in_line_order), TEST(test_unreadable_file),
-    TEST(test_random_files), TEST(test_faults_are_limited),
+    TEST(test_forms_of_the_file),
+    TEST(test_long_values),
+    TEST(test_line_too_long),
+    TEST(test_faulty_lines),
+    TEST(test_unknown_names),
+    TEST(test_duplicates),
+    TEST(test_missing),
+    TEST(test_channel_names),
+    TEST(test_too_many_channels),
+    TEST(test_all_faults_in_line_order),
+    TEST(test_unreadable_file),
+    TEST(test_random_files),
+    TEST(test_faults_are_limited),
 };
 
 CHECK_MAIN(tests)

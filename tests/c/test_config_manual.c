@@ -1,5 +1,5 @@
-/* test_config_manual.c: gateway.ini(5) says of each key what the table of keys says: whether it is required, its range or values, its
- * default, and what a reload does. Each failure tells the line that the page lacks, and where. */
+/* test_config_manual.c: gateway.ini(5) says of each key what the table of keys says: whether it is required, its range
+ * or values, its default, and what a reload does. Each failure tells the line that the page lacks, and where. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,10 @@
 #define BELOW "tests/c/test_config_manual.c"
 #define MANUAL_SIZE_MAX 200000 /* bytes; the page has a tenth of it */
 
-static const char *const reloads[] = { [CONFIG_RELOAD_LIVE] = "live", [CONFIG_RELOAD_RECONNECT] = "reconnect",
-                                       [CONFIG_RELOAD_SEGMENT] = "segment", [CONFIG_RELOAD_RESTART] = "restart" };
+static const char *const reloads[] = {[CONFIG_RELOAD_LIVE] = "live",
+                                      [CONFIG_RELOAD_RECONNECT] = "reconnect",
+                                      [CONFIG_RELOAD_SEGMENT] = "segment",
+                                      [CONFIG_RELOAD_RESTART] = "restart"};
 
 /* The whole page; the caller frees it. NULL when it is not there. */
 static char *read_manual(void)
@@ -36,8 +38,8 @@ static char *read_manual(void)
     return text;
 }
 
-/* Copy the part from a line that begins with `head` to the next line that begins with one of the `tails`. Returns 0 when there is
- * no such line. */
+/* Copy the part from a line that begins with `head` to the next line that begins with one of the `tails`. Returns 0
+ * when there is no such line. */
 static int cut(char *part, size_t part_size, const char *text, const char *head, const char *const tails[])
 {
     const char *begin = strstr(text, head), *end;
@@ -57,42 +59,50 @@ static int cut(char *part, size_t part_size, const char *text, const char *head,
 /* The section of the page about a section of the file. */
 static int cut_section(char *part, const char *manual, enum config_section section)
 {
-    static const char *const tails[] = { "\n.Ss ", "\n.Sh ", NULL };
+    static const char *const tails[] = {"\n.Ss ", "\n.Sh ", NULL};
     char head[64];
 
     snprintf(head, sizeof(head), "\n.Ss %s\n", config_schema_section_title(section));
     return cut(part, MANUAL_SIZE_MAX, manual, head, tails);
 }
 
-struct search { const char *manual; char *section, *entry; unsigned missing; };
+struct search {
+    const char *manual;
+    char *section, *entry;
+    unsigned missing;
+};
 
 static void require(struct search *search, const struct config_key *key, const char *line)
 {
     if (strstr(search->entry, line))
         return;
-    printf("  gateway/man/gateway.ini.5: %s of %s lacks: %s", key->name, config_schema_section_title(key->section), line + 1);
+    printf("  gateway/man/gateway.ini.5: %s of %s lacks: %s", key->name, config_schema_section_title(key->section),
+           line + 1);
     search->missing++;
 }
 
-/* What the parser itself expects instead of a value that no key takes: "Range: 1s to 5m.", "Values: 0, 1 or 2."; "" for other kinds. */
+/* What the parser itself expects instead of a value that no key takes: "Range: 1s to 5m.", "Values: 0, 1 or 2."; "" for
+ * other kinds. */
 static void describe_values(const struct config_key *key, char *line, size_t line_size)
 {
     int choice = key->parse == config_value_choice;
-    int number = key->parse == config_value_count || key->parse == config_value_size || key->parse == config_value_duration_ms ||
-                 key->parse == config_value_duration_s;
+    int number = key->parse == config_value_count || key->parse == config_value_size ||
+                 key->parse == config_value_duration_ms || key->parse == config_value_duration_s;
     char reason[256] = "", *hint;
     uint64_t field[2];
 
     *line = '\0';
-    if ((!choice && !number) || key->parse(&key->rule, "?", field, reason, sizeof(reason)) == 0 || strncmp(reason, "expected ", 9) != 0)
+    if ((!choice && !number) || key->parse(&key->rule, "?", field, reason, sizeof(reason)) == 0 ||
+        strncmp(reason, "expected ", 9) != 0)
         return;
     hint = strstr(reason, " (units");
-    snprintf(line, line_size, "\n%s: %.*s.\n", choice ? "Values" : "Range", (int)(hint ? hint - reason - 9 : (long)strlen(reason) - 9), reason + 9);
+    snprintf(line, line_size, "\n%s: %.*s.\n", choice ? "Values" : "Range",
+             (int)(hint ? hint - reason - 9 : (long)strlen(reason) - 9), reason + 9);
 }
 
 static void look_for_key(void *context, const struct config_key *key)
 {
-    static const char *const tails[] = { "\n.It Ic ", "\n.El", NULL };
+    static const char *const tails[] = {"\n.It Ic ", "\n.El", NULL};
     struct search *search = context;
     char line[256];
 
@@ -118,14 +128,15 @@ static void look_for_key(void *context, const struct config_key *key)
     snprintf(line, sizeof(line), "\nReload: %s.\n", reloads[key->reload]);
     require(search, key, line);
     if (key->flags & (CONFIG_KEY_PUBLISH | CONFIG_KEY_SUBSCRIBE))
-        require(search, key, key->flags & CONFIG_KEY_PUBLISH ? "\nPublish channels only.\n" : "\nSubscribe channels only.\n");
+        require(search, key,
+                key->flags & CONFIG_KEY_PUBLISH ? "\nPublish channels only.\n" : "\nSubscribe channels only.\n");
 }
 
 /* Every key of the table stands in the manual, with its default and what a reload does. */
 static void test_manual_says_what_the_table_says(void)
 {
-    struct search search = { .manual = read_manual(), .section = calloc(1, MANUAL_SIZE_MAX + 1),
-                             .entry = calloc(1, MANUAL_SIZE_MAX + 2) };
+    struct search search = {
+        .manual = read_manual(), .section = calloc(1, MANUAL_SIZE_MAX + 1), .entry = calloc(1, MANUAL_SIZE_MAX + 2)};
 
     CHECK(search.manual && search.section && search.entry);
     config_schema_each(look_for_key, &search);
@@ -144,7 +155,8 @@ static void test_manual_has_no_other_keys(void)
     CHECK(manual && section);
     for (int i = 0; i < CONFIG_SECTIONS; i++) {
         if (!cut_section(section, manual, (enum config_section)i)) {
-            printf("  gateway/man/gateway.ini.5: a section is missing: .Ss %s\n", config_schema_section_title((enum config_section)i));
+            printf("  gateway/man/gateway.ini.5: a section is missing: .Ss %s\n",
+                   config_schema_section_title((enum config_section)i));
             others++;
             continue;
         }
@@ -167,7 +179,7 @@ static void test_manual_has_no_other_keys(void)
 /* Each word behind "Reload:" is explained. */
 static void test_manual_explains_reloads(void)
 {
-    static const char *const tails[] = { "\n.Sh ", NULL };
+    static const char *const tails[] = {"\n.Sh ", NULL};
     char *manual = read_manual(), *section = calloc(1, MANUAL_SIZE_MAX + 1), line[64];
 
     CHECK(manual && section);
@@ -180,9 +192,11 @@ static void test_manual_explains_reloads(void)
     free(section);
 }
 
-#define TEST(name) { #name, name }
+#define TEST(name) {#name, name}
 static const struct check_test tests[] = {
-    TEST(test_manual_says_what_the_table_says), TEST(test_manual_has_no_other_keys), TEST(test_manual_explains_reloads),
+    TEST(test_manual_says_what_the_table_says),
+    TEST(test_manual_has_no_other_keys),
+    TEST(test_manual_explains_reloads),
 };
 
 CHECK_MAIN(tests)

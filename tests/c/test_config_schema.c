@@ -59,17 +59,22 @@ static char *read_shipped_file(char shipped[1024])
     return text;
 }
 
-struct search { const char *text; int missing; };
+struct search {
+    const char *text;
+    int missing;
+};
 
 /* Look for "#KEY = DEFAULT" or "KEY = ..." in the part of the text that is about the key's section. */
 static void look_for_key(void *context, const struct config_key *key)
 {
-    static const char *const headings[] = { "\n[mqtt]\n", "\n[shm]\n", "\n[spool]\n", "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n" };
-    static const char *const ends[] = { "\n[shm]\n", "\n[spool]\n", "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n", NULL };
+    static const char *const headings[] = {"\n[mqtt]\n",    "\n[shm]\n",       "\n[spool]\n",
+                                           "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n"};
+    static const char *const ends[] = {
+        "\n[shm]\n", "\n[spool]\n", "\n[metrics]\n", "\n#[defaults]\n", "\n[channel telemetry]\n", NULL};
     struct search *search = context;
     const char *begin = strstr(search->text, headings[key->section]), *found;
     const char *end = ends[key->section] ? strstr(search->text, ends[key->section])
-        : search->text + strlen(search->text);
+                                         : search->text + strlen(search->text);
     char line[128];
 
     if (key->default_text)
@@ -89,7 +94,7 @@ static void look_for_key(void *context, const struct config_key *key)
 static void test_shipped_file_shows_every_key(void)
 {
     char shipped[1024];
-    struct search search = { read_shipped_file(shipped), 0 };
+    struct search search = {read_shipped_file(shipped), 0};
 
     CHECK(search.text);
     faults[0] = '\0';
@@ -103,12 +108,34 @@ static void test_shipped_file_shows_every_key(void)
 /* Each line that shows a default is valid when its # is taken away, and changes nothing. */
 static void test_shipped_defaults_are_the_defaults(void)
 {
-    static const char *const keys[] = { "version", "keepalive", "connect_timeout", "session_expiry", "stats_interval", "segment", "mode",
-                                        "path", "max_size",
-                                        "max_age", "qos", "retain", "max_payload", "slots", "writers", "overflow",
-                                            "spool", "spool_max_size", "spool_max_age", "interval", "drain", "source", "topic_max", "max_rate", "retained", "max_age" };
+    static const char *const keys[] = {"version",
+                                       "keepalive",
+                                       "connect_timeout",
+                                       "session_expiry",
+                                       "stats_interval",
+                                       "segment",
+                                       "mode",
+                                       "path",
+                                       "max_size",
+                                       "max_age",
+                                       "qos",
+                                       "retain",
+                                       "max_payload",
+                                       "slots",
+                                       "writers",
+                                       "overflow",
+                                       "spool",
+                                       "spool_max_size",
+                                       "spool_max_age",
+                                       "interval",
+                                       "drain",
+                                       "source",
+                                       "topic_max",
+                                       "max_rate",
+                                       "retained",
+                                       "max_age"};
     char shipped[1024], *text = read_shipped_file(shipped);
-    struct config given = { 0 };
+    struct config given = {0};
     unsigned taken = 0;
 
     CHECK(text);
@@ -123,19 +150,19 @@ static void test_shipped_defaults_are_the_defaults(void)
     free(text);
     CHECK_EQUAL(config_load(&given, shipped, keep_fault, NULL), 0);
     int same = given.keepalive_s == config.keepalive_s && given.connect_timeout_ms == config.connect_timeout_ms &&
-               given.session_expiry_s == config.session_expiry_s && given.stats_interval_ms == config.stats_interval_ms && given.mode == config.mode &&
+               given.session_expiry_s == config.session_expiry_s &&
+               given.stats_interval_ms == config.stats_interval_ms && given.mode == config.mode &&
                given.spool_max_size == config.spool_max_size && given.spool_max_age_ms == config.spool_max_age_ms &&
-               given.spool_interval_ms == config.spool_interval_ms &&
-               given.mqtt_version == config.mqtt_version && strcmp(given.segment, config.segment) == 0;
+               given.spool_interval_ms == config.spool_interval_ms && given.mqtt_version == config.mqtt_version &&
+               strcmp(given.segment, config.segment) == 0;
     for (size_t i = 0; i < 2; i++) {
         const struct config_channel *a = &given.channels[i], *b = &config.channels[i];
         same &= a->qos == b->qos && a->retain == b->retain && a->max_payload == b->max_payload &&
-            a->slots == b->slots &&
-                a->writers == b->writers && a->overflow == b->overflow && a->spool == b->spool &&
-                a->spool_max_size == b->spool_max_size && a->spool_max_age_ms == b->spool_max_age_ms && a->live_first == b->live_first &&
-                    a->source == b->source &&
-                    a->topic_max == b->topic_max && a->max_rate == b->max_rate &&
-                    a->ignore_retained == b->ignore_retained && a->max_age_ms == b->max_age_ms;
+                a->slots == b->slots && a->writers == b->writers && a->overflow == b->overflow &&
+                a->spool == b->spool && a->spool_max_size == b->spool_max_size &&
+                a->spool_max_age_ms == b->spool_max_age_ms && a->live_first == b->live_first &&
+                a->source == b->source && a->topic_max == b->topic_max && a->max_rate == b->max_rate &&
+                a->ignore_retained == b->ignore_retained && a->max_age_ms == b->max_age_ms;
     }
     config_free(&given);
     CHECK(same);
@@ -152,10 +179,12 @@ static void test_schema_is_complete(void)
     }
 }
 
-#define TEST(name) { #name, name }
+#define TEST(name) {#name, name}
 static const struct check_test tests[] = {
-    TEST(test_every_key_is_suggested_for_a_typo), TEST(test_shipped_file_shows_every_key),
-    TEST(test_shipped_defaults_are_the_defaults), TEST(test_schema_is_complete),
+    TEST(test_every_key_is_suggested_for_a_typo),
+    TEST(test_shipped_file_shows_every_key),
+    TEST(test_shipped_defaults_are_the_defaults),
+    TEST(test_schema_is_complete),
 };
 
 CHECK_MAIN(tests)

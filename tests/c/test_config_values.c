@@ -82,18 +82,44 @@ static void test_every_value_arrives(void)
 /* Broker addresses: what is good passes as written, what is not is named with what was expected. */
 static void test_uris(void)
 {
-    static const char *const good[] = { "mqtt://h", "mqtts://h", "mqtt://h:1", "mqtt://h:65535", "mqtt://a.b-c_d",
-                                        "mqtt://127.0.0.1:1883",
-                                        "mqtt://[::1]", "mqtts://[fe80::1%eth0]:8883",
-                                            "mqtt://a,mqtts://b , mqtt://c" };
-    static const char *const bad[] = { "h", "tcp://h", "ssl://h:1", "MQTT://h", "mqtt:/h", "mqtt://", "mqtt://:1883",
-                                       "mqtt://h:", "mqtt://h:0",
-                                       "mqtt://h:65536", "mqtt://h:1x", "mqtt://h:-1", "mqtt://h:000001",
-                                           "mqtt://u:p@h", "mqtt://h/", "mqtt://h/x",
-                                       "mqtt://h?x", "mqtt://a b", "mqtt://::1", "mqtt://[::1", "mqtt://[h]",
-                                           "mqtt://[::1%]", "mqtt://[::1]x",
-                                       "mqtt://[]", "mqtt://a,", ",mqtt://a", "mqtt://a,,mqtt://b",
-                                           "mqtt://a;mqtt://b", "mqtt://a,h" };
+    static const char *const good[] = {"mqtt://h",
+                                       "mqtts://h",
+                                       "mqtt://h:1",
+                                       "mqtt://h:65535",
+                                       "mqtt://a.b-c_d",
+                                       "mqtt://127.0.0.1:1883",
+                                       "mqtt://[::1]",
+                                       "mqtts://[fe80::1%eth0]:8883",
+                                       "mqtt://a,mqtts://b , mqtt://c"};
+    static const char *const bad[] = {"h",
+                                      "tcp://h",
+                                      "ssl://h:1",
+                                      "MQTT://h",
+                                      "mqtt:/h",
+                                      "mqtt://",
+                                      "mqtt://:1883",
+                                      "mqtt://h:",
+                                      "mqtt://h:0",
+                                      "mqtt://h:65536",
+                                      "mqtt://h:1x",
+                                      "mqtt://h:-1",
+                                      "mqtt://h:000001",
+                                      "mqtt://u:p@h",
+                                      "mqtt://h/",
+                                      "mqtt://h/x",
+                                      "mqtt://h?x",
+                                      "mqtt://a b",
+                                      "mqtt://::1",
+                                      "mqtt://[::1",
+                                      "mqtt://[h]",
+                                      "mqtt://[::1%]",
+                                      "mqtt://[::1]x",
+                                      "mqtt://[]",
+                                      "mqtt://a,",
+                                      ",mqtt://a",
+                                      "mqtt://a,,mqtt://b",
+                                      "mqtt://a;mqtt://b",
+                                      "mqtt://a,h"};
     char name[300] = "mqtt://";
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -117,13 +143,30 @@ static void test_uris(void)
 /* Durations: units, whole seconds where MQTT counts them, limits, and no number too large to be noticed. */
 static void test_durations(void)
 {
-    static const char *const bad[] = { "0", "4", "4999ms", "5500ms", "65536", "19h", "1.5s", "-5", "+5", "s", "5 x",
-                                       "5ss", "5S", "0x10", "1e3",
-                                       "99999999999999999999", "18446744073709551616s", "18446744073709551621s",
-                                           "300000000000000d" };
-    static const struct { const char *text; unsigned seconds; } good[] = {
-        { "5", 5 }, { "5s", 5 }, { "5000ms", 5 }, { "2m", 120 }, { "18h", 64800 }, { "65535", 65535 }, { "5 s", 5 },
-            { "0060", 60 } };
+    static const char *const bad[] = {"0",
+                                      "4",
+                                      "4999ms",
+                                      "5500ms",
+                                      "65536",
+                                      "19h",
+                                      "1.5s",
+                                      "-5",
+                                      "+5",
+                                      "s",
+                                      "5 x",
+                                      "5ss",
+                                      "5S",
+                                      "0x10",
+                                      "1e3",
+                                      "99999999999999999999",
+                                      "18446744073709551616s",
+                                      "18446744073709551621s",
+                                      "300000000000000d"};
+    static const struct {
+        const char *text;
+        unsigned seconds;
+    } good[] = {{"5", 5},       {"5s", 5},        {"5000ms", 5}, {"2m", 120},
+                {"18h", 64800}, {"65535", 65535}, {"5 s", 5},    {"0060", 60}};
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         CHECK_EQUAL(load_mqtt("keepalive", good[i].text), 0);
@@ -146,9 +189,10 @@ static void test_durations(void)
 /* Sizes and counts: powers of 1024, limits at both ends, and no number too large to be noticed. */
 static void test_sizes_and_counts(void)
 {
-    static const char *const bad_sizes[] = { "0", "16777217", "17M", "1KB", "1k", "1 K B", "-1",
-                                             "18446744073709551617", "17179869184G", "17592186044417M", "1T" };
-    static const char *const bad_counts[] = { "1", "0", "16777217", "1K", "1024 ,", "4294967298", "1024.0" };
+    static const char *const bad_sizes[] = {
+        "0", "16777217", "17M", "1KB", "1k", "1 K B", "-1", "18446744073709551617", "17179869184G", "17592186044417M",
+        "1T"};
+    static const char *const bad_counts[] = {"1", "0", "16777217", "1K", "1024 ,", "4294967298", "1024.0"};
 
     CHECK_EQUAL(load_channel("max_payload", "16M"), 0);
     CHECK_EQUAL(config.channels[0].max_payload, 16 << 20);
@@ -177,7 +221,7 @@ static void test_sizes_and_counts(void)
 /* Words: each spelling of yes and no, and a list of what is known for anything else. */
 static void test_choices(void)
 {
-    static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
 
     for (int i = 0; i < 4; i++) {
         CHECK_EQUAL(load_channel("retain", yes[i]), 0);
@@ -198,8 +242,9 @@ static void test_choices(void)
 /* Segment, mode, group and client id are what the system calls and the status topic can take. */
 static void test_names_and_modes(void)
 {
-    static const char *const segments[] = { "shmgate", "/", "/a/b", "//a", "/a b", "/gr\xc3\xbcn", "/.x", "/sem.x", "/x.next", "/x.next3" };
-    static const char *const modes[] = { "0666", "0770", "0060", "0", "600x", "8", "02660", "0o660", "0400", "06600" };
+    static const char *const segments[] = {"shmgate",      "/",   "/a/b",   "//a",     "/a b",
+                                           "/gr\xc3\xbcn", "/.x", "/sem.x", "/x.next", "/x.next3"};
+    static const char *const modes[] = {"0666", "0770", "0060", "0", "600x", "8", "02660", "0o660", "0400", "06600"};
     char segment[300] = "/";
 
     memset(segment + 1, 's', 199);
@@ -265,15 +310,17 @@ static void test_pipe_as_file_does_not_hang(void)
 /* Topics obey MQTT for the channel's direction, leave the broker's and the gateway's own alone, and form no loop. */
 static void test_topics(void)
 {
-    static const struct { const char *direction, *topic, *fault; } cases[] = {
-        { "publish", "a/+", "5: topic a/+: + is a wildcard, which only a subscription may use" },
-        { "publish", "$SYS/a", "5: topic $SYS/a: topics that begin with $SYS are the broker's own" },
-        { "publish", "shmgate/me/status",
-          "5: topic shmgate/me/status: the gateway publishes its own status and stats there" },
-        { "publish", "shmgate/me/stats",
-          "5: topic shmgate/me/stats: the gateway publishes its own status and stats there" },
-        { "subscribe", "a/#/b", "5: topic a/#/b: the wildcard # must be the last level" },
-        { "subscribe", "$share/g", "5: topic $share/g: a shared subscription is written $share/GROUP/FILTER" },
+    static const struct {
+        const char *direction, *topic, *fault;
+    } cases[] = {
+        {"publish", "a/+", "5: topic a/+: + is a wildcard, which only a subscription may use"},
+        {"publish", "$SYS/a", "5: topic $SYS/a: topics that begin with $SYS are the broker's own"},
+        {"publish", "shmgate/me/status",
+         "5: topic shmgate/me/status: the gateway publishes its own status and stats there"},
+        {"publish", "shmgate/me/stats",
+         "5: topic shmgate/me/stats: the gateway publishes its own status and stats there"},
+        {"subscribe", "a/#/b", "5: topic a/#/b: the wildcard # must be the last level"},
+        {"subscribe", "$share/g", "5: topic $share/g: a shared subscription is written $share/GROUP/FILTER"},
     };
     char text[300];
 
@@ -293,15 +340,16 @@ static void test_topics(void)
 /* Keys that mean nothing for a channel's direction are faults. */
 static void test_keys_of_the_other_direction(void)
 {
-    static const char *const publish_keys[] = { "retain = no", "writers = 1", "overflow = reject", "spool = off",
-                                                "spool_max_size = 1M", "spool_max_age = 1d", "drain = live-first", "source = yes" };
+    static const char *const publish_keys[] = {"retain = no",        "writers = 1",         "overflow = reject",
+                                               "spool = off",        "spool_max_size = 1M", "spool_max_age = 1d",
+                                               "drain = live-first", "source = yes"};
     char text[300], expected[128];
 
     for (size_t i = 0; i < sizeof(publish_keys) / sizeof(publish_keys[0]); i++) {
         snprintf(text, sizeof(text), MQTT "[channel c]\n%s\ndirection = subscribe\ntopic = t\n", publish_keys[i]);
         CHECK_EQUAL(load(text), -EINVAL);
-        snprintf(expected, sizeof(expected), "4: %.*s is only for direction = publish", (int)strcspn(publish_keys[i],
-                " "), publish_keys[i]);
+        snprintf(expected, sizeof(expected), "4: %.*s is only for direction = publish",
+                 (int)strcspn(publish_keys[i], " "), publish_keys[i]);
         CHECK(told(expected));
     }
     CHECK_EQUAL(load_channel("topic_max", "10"), -EINVAL);
@@ -318,9 +366,11 @@ static void test_keys_of_the_other_direction(void)
    wildcards. */
 static void test_topic_max(void)
 {
-    static const struct { const char *topic; unsigned room; } cases[] = {
-        { "a", 8 }, { "12345678", 8 }, { "123456789", 16 }, { "a/+", 256 }, { "#", 256 }, { "$share/group/a", 8 },
-            { "$share/g/#", 256 } };
+    static const struct {
+        const char *topic;
+        unsigned room;
+    } cases[] = {{"a", 8},   {"12345678", 8},       {"123456789", 16},  {"a/+", 256},
+                 {"#", 256}, {"$share/group/a", 8}, {"$share/g/#", 256}};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         CHECK_EQUAL(load_setting(MQTT "[channel c]\ndirection = subscribe\n", "topic", cases[i].topic, ""), 0);
@@ -363,12 +413,21 @@ static void test_secret(void)
     CHECK(strstr(error, "/no/such/file: No such file or directory"));
 }
 
-#define TEST(name) { #name, name }
+#define TEST(name) {#name, name}
 static const struct check_test tests[] = {
-    TEST(test_defaults), TEST(test_every_value_arrives), TEST(test_uris), TEST(test_durations),
-    TEST(test_sizes_and_counts), TEST(test_choices), TEST(test_names_and_modes), TEST(test_files_and_pairs),
-    TEST(test_pipe_as_file_does_not_hang), TEST(test_topics), TEST(test_keys_of_the_other_direction),
-    TEST(test_topic_max), TEST(test_secret),
+    TEST(test_defaults),
+    TEST(test_every_value_arrives),
+    TEST(test_uris),
+    TEST(test_durations),
+    TEST(test_sizes_and_counts),
+    TEST(test_choices),
+    TEST(test_names_and_modes),
+    TEST(test_files_and_pairs),
+    TEST(test_pipe_as_file_does_not_hang),
+    TEST(test_topics),
+    TEST(test_keys_of_the_other_direction),
+    TEST(test_topic_max),
+    TEST(test_secret),
 };
 
 CHECK_MAIN(tests)

@@ -1,6 +1,8 @@
-/* test_doorbell.c: no wake-up is lost, no post is too many, and a dead waiter spoils nothing: with the real semaphore and real processes.
+/* test_doorbell.c: no wake-up is lost, no post is too many, and a dead waiter spoils nothing: with the real semaphore
+ * and real processes.
  *
- * $SHMGATE_TEST_ROUNDS sets the number of rounds of the first test (tests/run --full: ten million), $SHMGATE_TEST_SEED their delays.
+ * $SHMGATE_TEST_ROUNDS sets the number of rounds of the first test (tests/run --full: ten million), $SHMGATE_TEST_SEED
+ * their delays.
  */
 #include <limits.h>
 #include <sched.h>
@@ -43,7 +45,8 @@ static void read_settings(void)
     printf("  rounds=2*%ld seed=%llu\n", rounds, (unsigned long long)seed);
 }
 
-/* A writer that waits with each message until the gateway has taken the word of the one before, so that the next comes just as it falls asleep. */
+/* A writer that waits with each message until the gateway has taken the word of the one before, so that the next comes
+ * just as it falls asleep. */
 static int write_rounds(void)
 {
     struct shared_memory *shm;
@@ -152,8 +155,9 @@ static double post_ns(sem_t *semaphore)
     return (double)(platform_monotonic_ns() - start) / POSTS;
 }
 
-/* A gateway killed in its sleep leaves a waiter in the semaphore's own count, which makes each post a system call. The next gateway starts that count
- * afresh, so that a post costs again what it cost. The cost is printed; what is checked is that the gateway wakes by one post and no more. */
+/* A gateway killed in its sleep leaves a waiter in the semaphore's own count, which makes each post a system call. The
+ * next gateway starts that count afresh, so that a post costs again what it cost. The cost is printed; what is checked
+ * is that the gateway wakes by one post and no more. */
 static void test_killed_waiter_spoils_nothing(void)
 {
     double fresh, spoiled, mended;
@@ -175,7 +179,8 @@ static void test_killed_waiter_spoils_nothing(void)
     CHECK_EQUAL(sem_getvalue((sem_t *)fixture_segment.doorbell, &value), 0);
     CHECK_EQUAL(value, 0);
     mended = post_ns((sem_t *)fixture_segment.doorbell);
-    printf("  post and take back: %.0f ns, with a dead waiter %.0f ns, after the next start %.0f ns\n", fresh, spoiled, mended);
+    printf("  post and take back: %.0f ns, with a dead waiter %.0f ns, after the next start %.0f ns\n", fresh, spoiled,
+           mended);
     ring_sleep(fixture_segment.header);
     segment_wake_gateway(&fixture_segment);
     segment_wake_gateway(&fixture_segment);
@@ -183,7 +188,8 @@ static void test_killed_waiter_spoils_nothing(void)
     CHECK_EQUAL(value, 1);
 }
 
-/* A storm of writes against a gateway that sleeps is one post; and a semaphore that somebody filled to the brim is no error of a write. */
+/* A storm of writes against a gateway that sleeps is one post; and a semaphore that somebody filled to the brim is no
+ * error of a write. */
 static void test_storm_of_writes_is_one_post(void)
 {
     struct shared_memory *shm;

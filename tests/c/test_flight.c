@@ -155,7 +155,8 @@ static void test_flight_whole_window_many_times(void)
     }
 }
 
-/* The broker's limit is one of messages that it must acknowledge: those of QoS 0 have the rest of the table, and take nothing from it. */
+/* The broker's limit is one of messages that it must acknowledge: those of QoS 0 have the rest of the table, and take
+ * nothing from it. */
 static void test_flight_limit_spares_unacknowledged_messages(void)
 {
     flight_init(&flight);
@@ -175,7 +176,8 @@ static void test_flight_limit_spares_unacknowledged_messages(void)
     CHECK_EQUAL(flight.unacknowledged, FLIGHT_WINDOW - 3);
 }
 
-/* Messages that are sent as one fly as one: one place of the window, one answer, and their number comes back with it. */
+/* Messages that are sent as one fly as one: one place of the window, one answer, and their number comes back with it.
+ */
 static void test_flight_counts_messages_sent_as_one(void)
 {
     struct latency latency = {0};

@@ -32,8 +32,9 @@ static int begin(enum frame_format format, uint64_t sequence)
 /* The bytes are those that the header file documents: a subscriber in any language can count on them. */
 static void test_frame_bytes_are_as_documented(void)
 {
-    static const unsigned char expected[] = {'S', 'G', 'F', '1', 2, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 2, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 'a', 'b',
-                                             0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x80};
+    static const unsigned char expected[] = {'S', 'G', 'F', '1', 2, 0, 0,    0, 8, 7, 6, 5, 4, 3,
+                                             2,   1,   2,   0,   0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0,
+                                             'a', 'b', 0,   0,   0, 0, 1,    0, 0, 0, 0, 0, 0, 0x80};
 
     CHECK_EQUAL(begin(FRAME_BINARY, UINT64_C(0x0102030405060708)), 0);
     CHECK(add("ab", 255) && add("", UINT64_C(0x8000000000000001)));
@@ -62,7 +63,8 @@ static void test_samples_come_back(void)
     CHECK_EQUAL(frame_next(&reader, &sample), 0);
 }
 
-/* A frame that is cut off anywhere, or has anything behind it, or another number of samples, or a wrong first byte, is none. */
+/* A frame that is cut off anywhere, or has anything behind it, or another number of samples, or a wrong first byte, is
+ * none. */
 static void test_damaged_frame_is_none(void)
 {
     struct frame_reader reader;

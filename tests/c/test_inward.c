@@ -23,7 +23,8 @@ static struct mqtt_message message_of(const char *topic, size_t size)
 {
     static const char payload[256];
 
-    return (struct mqtt_message){.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+    return (struct mqtt_message){
+        .topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
 }
 
 static void arrive(const char *topic, size_t size)
@@ -72,7 +73,8 @@ static void test_unfit_messages_are_not_part_of_the_rate(void)
     CHECK_EQUAL(inward_unrouted(inward), 1);
 }
 
-/* A retained message that is not wanted is passed over without being counted, as lost or as meant for nobody; a live one is taken. */
+/* A retained message that is not wanted is passed over without being counted, as lost or as meant for nobody; a live
+ * one is taken. */
 static void test_unwanted_retained_message_is_not_counted(void)
 {
     struct mqtt_message message = message_of("t/a", 1);
@@ -96,8 +98,8 @@ static int64_t end_of(uint64_t sequence)
     return ring_peek(&ring, sequence, &message) == 0 ? (int64_t)message.expires_ns : -1;
 }
 
-/* A message whose own time is over, or that was made longer ago than max_age, is dropped and counted; one that bears no proper time is
- * as old as its arrival. */
+/* A message whose own time is over, or that was made longer ago than max_age, is dropped and counted; one that bears no
+ * proper time is as old as its arrival. */
 static void test_stale_message_is_dropped_on_arrival(void)
 {
     struct mqtt_message message = message_of("t/a", 1);
@@ -111,10 +113,12 @@ static void test_stale_message_is_dropped_on_arrival(void)
     inward_message(inward, &message);
     CHECK_EQUAL(ledger().delivered, 1);
     message.made = made;
-    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu.5", (unsigned long long)(platform_time_ns() / 1000000000 - 61));
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu.5",
+                                         (unsigned long long)(platform_time_ns() / 1000000000 - 61));
     inward_message(inward, &message);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 2);
-    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu", (unsigned long long)(platform_time_ns() / 1000000000 + 3600));
+    message.made_size = (size_t)snprintf(made, sizeof(made), "%llu",
+                                         (unsigned long long)(platform_time_ns() / 1000000000 + 3600));
     inward_message(inward, &message);
     message.made_size = (size_t)snprintf(made, sizeof(made), "yesterday");
     inward_message(inward, &message);

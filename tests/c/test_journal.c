@@ -1,4 +1,5 @@
-/* test_journal.c: a line of the log becomes an entry of the journal, with the fields that its format names and no others. */
+/* test_journal.c: a line of the log becomes an entry of the journal, with the fields that its format names and no
+ * others. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -19,7 +20,11 @@
 static char folder[] = "/tmp/shmgate-test-XXXXXX", path[64];
 static int journal = -1;
 static char datagram[65536];
-static struct { char name[80]; const char *value; size_t size; } fields[FIELDS];
+static struct {
+    char name[80];
+    const char *value;
+    size_t size;
+} fields[FIELDS];
 static size_t field_count;
 
 static void clean_up(void)
@@ -41,7 +46,8 @@ static int receive(void)
         const char *line = memchr(at, '\n', (size_t)(end - at));
         uint64_t length = 0;
 
-        if (!line || memchr(at, '=', (size_t)(line - at)) || (size_t)(line - at) >= sizeof(fields[0].name) || end - line < 9)
+        if (!line || memchr(at, '=', (size_t)(line - at)) || (size_t)(line - at) >= sizeof(fields[0].name) ||
+            end - line < 9)
             return -1;
         snprintf(fields[field_count].name, sizeof(fields[0].name), "%.*s", (int)(line - at), at);
         for (unsigned i = 0; i < 8; i++)
@@ -70,12 +76,14 @@ static int has(const char *name, const char *value)
 /* A message and its key=value pairs arrive as fields, numbers and texts, with the priority and who says it. */
 static void test_pairs_become_fields(void)
 {
-    log_write(LOG_LEVEL_WARNING, "could not connect: uri=%s client_id=%s window=%u lost=%llu: %s", "mqtt://h", "x", 18u, 5ull, "why=not");
+    log_write(LOG_LEVEL_WARNING, "could not connect: uri=%s client_id=%s window=%u lost=%llu: %s", "mqtt://h", "x", 18u,
+              5ull, "why=not");
     CHECK_EQUAL(receive(), 0);
     CHECK_EQUAL(field_count, 8);
     CHECK(has("MESSAGE", "could not connect: uri=mqtt://h client_id=x window=18 lost=5: why=not"));
     CHECK(has("PRIORITY", "4") && has("SYSLOG_FACILITY", "3") && has("SYSLOG_IDENTIFIER", "shmgated"));
-    CHECK(has("SHMGATE_URI", "mqtt://h") && has("SHMGATE_CLIENT_ID", "x") && has("SHMGATE_WINDOW", "18") && has("SHMGATE_LOST", "5"));
+    CHECK(has("SHMGATE_URI", "mqtt://h") && has("SHMGATE_CLIENT_ID", "x") && has("SHMGATE_WINDOW", "18") &&
+          has("SHMGATE_LOST", "5"));
     log_write(LOG_LEVEL_ERROR, "plain");
     CHECK_EQUAL(receive(), 0);
     CHECK_EQUAL(field_count, 4);
@@ -85,11 +93,16 @@ static void test_pairs_become_fields(void)
 /* Whatever a value holds, it is one value: no field begins or ends in it, and a viewer sees one line. */
 static void test_values_forge_nothing(void)
 {
-    log_write(LOG_LEVEL_INFO, "channel=%s topic=%s: %s", "a b=c\nPRIORITY=0\n_UID=0\n", "\xff\x1b[2J reason=forged", "uri=%s%n\nMESSAGE=no");
+    log_write(LOG_LEVEL_INFO, "channel=%s topic=%s: %s", "a b=c\nPRIORITY=0\n_UID=0\n", "\xff\x1b[2J reason=forged",
+              "uri=%s%n\nMESSAGE=no");
     CHECK_EQUAL(receive(), 0);
     CHECK_EQUAL(field_count, 6);
-    CHECK(has("SHMGATE_CHANNEL", "a b=c\\x0aPRIORITY=0\\x0a_UID=0\\x0a") && has("SHMGATE_TOPIC", "\\xff\\x1b[2J reason=forged"));
-    CHECK(has("PRIORITY", "6") && has("MESSAGE", "channel=a b=c\\x0aPRIORITY=0\\x0a_UID=0\\x0a topic=\\xff\\x1b[2J reason=forged: uri=%s%n\\x0aMESSAGE=no"));
+    CHECK(has("SHMGATE_CHANNEL", "a b=c\\x0aPRIORITY=0\\x0a_UID=0\\x0a") &&
+          has("SHMGATE_TOPIC", "\\xff\\x1b[2J reason=forged"));
+    CHECK(
+        has("PRIORITY", "6") &&
+        has("MESSAGE",
+            "channel=a b=c\\x0aPRIORITY=0\\x0a_UID=0\\x0a topic=\\xff\\x1b[2J reason=forged: uri=%s%n\\x0aMESSAGE=no"));
 }
 
 /* Also a value that is given to the journal as it is cannot end early. */
@@ -117,8 +130,10 @@ static void test_long_line_is_cut(void)
     log_write(LOG_LEVEL_INFO, "topic=%s channel=%s", text, "behind");
     CHECK_EQUAL(receive(), 0);
     CHECK_EQUAL(field_count, 6);
-    CHECK(has("SHMGATE_CHANNEL", "") && strcmp(fields[4].name, "SHMGATE_TOPIC") == 0 && fields[4].size == 4 * (2047 - strlen("topic=")));
-    CHECK(fields[0].size == 1999 || fields[0].size == 2000 || memcmp(fields[0].value + fields[0].size - 3, "...", 3) == 0);
+    CHECK(has("SHMGATE_CHANNEL", "") && strcmp(fields[4].name, "SHMGATE_TOPIC") == 0 &&
+          fields[4].size == 4 * (2047 - strlen("topic=")));
+    CHECK(fields[0].size == 1999 || fields[0].size == 2000 ||
+          memcmp(fields[0].value + fields[0].size - 3, "...", 3) == 0);
     memset(bytes, 'x', sizeof(bytes) - 1);
     log_write(LOG_LEVEL_INFO, "uri=%s", bytes);
     CHECK_EQUAL(receive(), 0);
@@ -142,7 +157,8 @@ static void test_fields_are_those_of_the_format(void)
 {
     struct log_field found[LOG_FIELDS_MAX];
 
-    CHECK_EQUAL(find(found, "100%% a=%%x =%d B=%d b =%d %s=%d b=c%d c1_=%-5d|d=%.*s", 1, 2, 3, "k", 4, 5, 6, 2, "xyz"), 2);
+    CHECK_EQUAL(find(found, "100%% a=%%x =%d B=%d b =%d %s=%d b=c%d c1_=%-5d|d=%.*s", 1, 2, 3, "k", 4, 5, 6, 2, "xyz"),
+                2);
     CHECK(found[0].key_size == 3 && memcmp(found[0].key, "c1_", 3) == 0 && found[0].end - found[0].begin == 5);
     CHECK(found[1].key_size == 1 && found[1].key[0] == 'd' && found[1].end - found[1].begin == 2);
     CHECK_EQUAL(find(found, "x=%s", ""), 1);
@@ -151,7 +167,8 @@ static void test_fields_are_those_of_the_format(void)
     CHECK_EQUAL(find(found, ""), 0);
 }
 
-/* An entry that does not fit, or a socket that nobody reads, is an error for the caller; the log then writes to standard error. */
+/* An entry that does not fit, or a socket that nobody reads, is an error for the caller; the log then writes to
+ * standard error. */
 static void test_journal_that_takes_nothing(void)
 {
     static struct journal_entry entry;

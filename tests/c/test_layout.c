@@ -10,11 +10,22 @@
 #define ERROR_SIZE 200
 
 static char error[ERROR_SIZE];
-static const struct layout_request good = {.name = "c", .topic = "t", .direction = LAYOUT_PUBLISH,
-                                           .overflow = LAYOUT_REJECT, .max_payload = 20, .slots = 3, .writers = 2};
-static const struct layout_request inward = {.name = "i", .topic = "t/#", .direction = LAYOUT_SUBSCRIBE,
-                                             .overflow = LAYOUT_DROP_OLDEST, .max_payload = 33, .slots = 2,
-                                             .topic_max = 9, .writers = 1, .qos = 2};
+static const struct layout_request good = {.name = "c",
+                                           .topic = "t",
+                                           .direction = LAYOUT_PUBLISH,
+                                           .overflow = LAYOUT_REJECT,
+                                           .max_payload = 20,
+                                           .slots = 3,
+                                           .writers = 2};
+static const struct layout_request inward = {.name = "i",
+                                             .topic = "t/#",
+                                             .direction = LAYOUT_SUBSCRIBE,
+                                             .overflow = LAYOUT_DROP_OLDEST,
+                                             .max_payload = 33,
+                                             .slots = 2,
+                                             .topic_max = 9,
+                                             .writers = 1,
+                                             .qos = 2};
 static char long_text[LAYOUT_TOPIC_MAX + 2];
 
 /* Plan one channel; 1 when it is refused with a reason that has `part` in it. */
@@ -41,11 +52,19 @@ static int accepted(const struct layout_request *request)
 }
 
 /* One request with one member changed. */
-#define WITH(member, value) \
+#define WITH(member, value)               \
     struct layout_request request = good; \
     request.member = (value)
-#define CHECK_REFUSED(member, value, part) do { WITH(member, value); CHECK(refused(&request, part)); } while (0)
-#define CHECK_ACCEPTED(member, value) do { WITH(member, value); CHECK(accepted(&request)); } while (0)
+#define CHECK_REFUSED(member, value, part) \
+    do {                                   \
+        WITH(member, value);               \
+        CHECK(refused(&request, part));    \
+    } while (0)
+#define CHECK_ACCEPTED(member, value) \
+    do {                              \
+        WITH(member, value);          \
+        CHECK(accepted(&request));    \
+    } while (0)
 
 /* Each value at its limits is taken, and one beyond is refused by name. */
 static void test_plan_checks_its_limits(void)
@@ -251,12 +270,12 @@ static void test_load_survives_every_damaged_byte(void)
 }
 
 /* Store a value into a member of the image's header, channel 1 or lane 2: refused. */
-#define CHECK_DAMAGED(type, offset, member, value) \
-    do { \
+#define CHECK_DAMAGED(type, offset, member, value)                     \
+    do {                                                               \
         memcpy(image.memory, image.pristine, image.plan.segment_size); \
-        ((struct type *)(image.memory + (offset)))->member = (value); \
-        CHECK_EQUAL(image_load(&image, &layout), -EPROTO); \
-        CHECK(strstr(error, "damaged")); \
+        ((struct type *)(image.memory + (offset)))->member = (value);  \
+        CHECK_EQUAL(image_load(&image, &layout), -EPROTO);             \
+        CHECK(strstr(error, "damaged"));                               \
     } while (0)
 
 /* Counts, offsets and lengths that would lead outside, also by overflow of their products, are refused. */

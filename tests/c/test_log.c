@@ -149,12 +149,12 @@ static void test_escape_fits_any_room(void)
 }
 
 static const struct check_test tests[] = {
-    { "test_journal_priorities", test_journal_priorities },
-    { "test_person_prefixes", test_person_prefixes },
-    { "test_hostile_text_is_escaped", test_hostile_text_is_escaped },
-    { "test_long_text_is_cut", test_long_text_is_cut },
-    { "test_errno_is_kept", test_errno_is_kept },
-    { "test_escape_fits_any_room", test_escape_fits_any_room },
+    {"test_journal_priorities", test_journal_priorities},
+    {"test_person_prefixes", test_person_prefixes},
+    {"test_hostile_text_is_escaped", test_hostile_text_is_escaped},
+    {"test_long_text_is_cut", test_long_text_is_cut},
+    {"test_errno_is_kept", test_errno_is_kept},
+    {"test_escape_fits_any_room", test_escape_fits_any_room},
 };
 
 CHECK_MAIN(tests)

@@ -49,7 +49,8 @@ static void test_events_come_in_order(void)
 static void test_event_arrives_whole(void)
 {
     struct mailbox *mailbox;
-    struct mailbox_event in = {.kind = MAILBOX_CONNECT_FAILED, .reason = 5, .permanent = 1, .text = "not authorised"}, out;
+    struct mailbox_event in = {.kind = MAILBOX_CONNECT_FAILED, .reason = 5, .permanent = 1, .text = "not authorised"},
+                         out;
     atomic_int rings = 0;
 
     CHECK_EQUAL(mailbox_create(&mailbox, 1, count_ring, &rings), 0);
@@ -89,7 +90,7 @@ static void test_full_mailbox_refuses(void)
 struct putter {
     pthread_t thread;
     struct mailbox *mailbox;
-    atomic_int *room;              /* the test's own bound, so that no put finds the mailbox full */
+    atomic_int *room; /* the test's own bound, so that no put finds the mailbox full */
     uint64_t number;
     int failed;
 };

@@ -5,7 +5,8 @@
 
 static const struct metrics_facts facts = {.segment = "/s\"\\\n\xff", .version = "1", .start_ns = 1700000000123456789};
 
-/* A label's value can neither end before its end nor begin a line, whatever a hostile segment calls its channels; what is not UTF-8 is replaced. */
+/* A label's value can neither end before its end nor begin a line, whatever a hostile segment calls its channels; what
+ * is not UTF-8 is replaced. */
 static void test_labels_are_escaped(void)
 {
     char *text = NULL, *line;
@@ -17,7 +18,9 @@ static void test_labels_are_escaped(void)
     CHECK_EQUAL(metrics_text_make(&fixture_segment, &facts, &text, &size), 0);
     CHECK_EQUAL(strlen(text), size);
     CHECK(strstr(text, "\nshmgate_build_info{version=\"1\",segment=\"/s\\\"\\\\\\n\xef\xbf\xbd\"} 1\n"));
-    CHECK(strstr(text, "\nshmgate_messages_written_total{channel=\"a\\\"} 1\\nforged\\\\\xef\xbf\xbd\",direction=\"publish\"} 0\n"));
+    CHECK(strstr(
+        text,
+        "\nshmgate_messages_written_total{channel=\"a\\\"} 1\\nforged\\\\\xef\xbf\xbd\",direction=\"publish\"} 0\n"));
     CHECK(strstr(text, "\nprocess_start_time_seconds 1700000000.123\n"));
     for (line = text; *line; line = strchr(line, '\n') + 1)
         CHECK(strncmp(line, "# ", 2) == 0 || strncmp(line, "shmgate_", 8) == 0 || strncmp(line, "process_", 8) == 0);
@@ -36,19 +39,45 @@ static void test_latencies_are_seconds(void)
     ring_set_latency(segment_channel(&fixture_segment, CHANNEL_OUT), us);
     CHECK_EQUAL(metrics_text_make(&fixture_segment, &facts, &text, &size), 0);
     CHECK(strstr(text, "{channel=\"out\",direction=\"publish\",stage=\"write_to_send\",quantile=\"0.5\"} 0.000020\n"));
-    CHECK(strstr(text, "stage=\"write_to_send\",quantile=\"0.99\"} 0.001500\n") && strstr(text, "quantile=\"0.999\"} 2.000000\n"));
-    CHECK(strstr(text, "stage=\"write_to_send\",quantile=\"1\"} 4294.967295\n") && strstr(text, "stage=\"send_to_ack\",quantile=\"1\"} 0.000004\n"));
-    CHECK(!strstr(text, "shmgate_latency_seconds{channel=\"strict\"") && !strstr(text, "shmgate_latency_seconds{channel=\"in\""));
+    CHECK(strstr(text, "stage=\"write_to_send\",quantile=\"0.99\"} 0.001500\n") &&
+          strstr(text, "quantile=\"0.999\"} 2.000000\n"));
+    CHECK(strstr(text, "stage=\"write_to_send\",quantile=\"1\"} 4294.967295\n") &&
+          strstr(text, "stage=\"send_to_ack\",quantile=\"1\"} 0.000004\n"));
+    CHECK(!strstr(text, "shmgate_latency_seconds{channel=\"strict\"") &&
+          !strstr(text, "shmgate_latency_seconds{channel=\"in\""));
     free(text);
 }
 
-/* Loopback addresses and full paths are taken, everything else is refused with the reason and leaves the address alone. */
+/* Loopback addresses and full paths are taken, everything else is refused with the reason and leaves the address alone.
+ */
 static void test_addresses(void)
 {
     static const char *const good[] = {"127.0.0.1:9464", "127.255.1.2:1", "[::1]:65535", "unix:/run/x.sock"};
-    static const char *const bad[] = {"", ":", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:+1", "127.0.0.1:1 ", "127.0.0.1:65536", "127.0.0.1:000001",
-                                      "128.0.0.1:1", "126.255.255.255:1", "0.0.0.0:1", "127.1:1", "::1:1", "[::]:1", "[::1%lo]:1", "[::ffff:127.0.0.1]:1", "[::1]",
-                                      "localhost:1", "unix:", "unix:x", "unix:/", "unix:/a/", "unix:@x",
+    static const char *const bad[] = {"",
+                                      ":",
+                                      ":1",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:0",
+                                      "127.0.0.1:+1",
+                                      "127.0.0.1:1 ",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:000001",
+                                      "128.0.0.1:1",
+                                      "126.255.255.255:1",
+                                      "0.0.0.0:1",
+                                      "127.1:1",
+                                      "::1:1",
+                                      "[::]:1",
+                                      "[::1%lo]:1",
+                                      "[::ffff:127.0.0.1]:1",
+                                      "[::1]",
+                                      "localhost:1",
+                                      "unix:",
+                                      "unix:x",
+                                      "unix:/",
+                                      "unix:/a/",
+                                      "unix:@x",
                                       "1111111111111111111111111111111111111111111111111111111111111111:1"};
     struct listen_address address, same;
     char reason[256], path[200] = "unix:/";

@@ -36,7 +36,8 @@ static void test_length_field_grows(void)
     static const size_t bounds[] = {128, 16384, 2097152};
 
     for (size_t i = 0; i < 3; i++) {
-        size_t below = mqtt_limits_publish_size(4, 1, bounds[i] - 1 - 3, 0, 0), above = mqtt_limits_publish_size(4, 1, bounds[i] - 3, 0, 0);
+        size_t below = mqtt_limits_publish_size(4, 1, bounds[i] - 1 - 3, 0, 0),
+               above = mqtt_limits_publish_size(4, 1, bounds[i] - 3, 0, 0);
 
         CHECK_EQUAL(below, 1 + (i + 1) + bounds[i] - 1);
         CHECK_EQUAL(above, 1 + (i + 2) + bounds[i]);

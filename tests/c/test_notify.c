@@ -14,14 +14,14 @@ static char received[4096];
 /* Bind a datagram socket to `name`, @ for abstract, and make it $NOTIFY_SOCKET. */
 static int listen_as(const char *name)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     strncpy(address.sun_path, name, sizeof(address.sun_path) - 1);
     if (name[0] == '@')
         address.sun_path[0] = '\0';
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&address,
-                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))) < 0) {
+    if (fd >= 0 &&
+        bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))) < 0) {
         close(fd);
         return -1;
     }
@@ -71,7 +71,7 @@ static void test_states_arrive(void)
         good &= notify_ready(NULL) == 0 && strcmp(receive(fd), "READY=1\n") == 0;
         good &= notify_status("link=up") == 0 && strcmp(receive(fd), "STATUS=link=up\n") == 0;
         good &= notify_reloading() == 0 && strncmp(receive(fd), "RELOADING=1\nMONOTONIC_USEC=", 27) == 0 &&
-            atoll(received + 27) > 0;
+                atoll(received + 27) > 0;
         good &= notify_stopping() == 0 && strcmp(receive(fd), "STOPPING=1\n") == 0;
         good &= notify_watchdog() == 0 && strcmp(receive(fd), "WATCHDOG=1\n") == 0;
         close(fd);
@@ -125,10 +125,10 @@ static void test_watchdog_interval(void)
 }
 
 static const struct check_test tests[] = {
-    { "test_address", test_address },
-    { "test_states_arrive", test_states_arrive },
-    { "test_full_socket_does_not_block", test_full_socket_does_not_block },
-    { "test_watchdog_interval", test_watchdog_interval },
+    {"test_address", test_address},
+    {"test_states_arrive", test_states_arrive},
+    {"test_full_socket_does_not_block", test_full_socket_does_not_block},
+    {"test_watchdog_interval", test_watchdog_interval},
 };
 
 CHECK_MAIN(tests)

@@ -7,10 +7,16 @@ static struct flight flight;
 static struct outward_channel channels[FIXTURE_USUAL];
 static uint64_t tokens[64];
 static int sent, refuse;
-static struct { char bytes[512]; size_t size; uint64_t sequence; char topic[64]; } last; /* what was sent last */
+static struct {
+    char bytes[512];
+    size_t size;
+    uint64_t sequence;
+    char topic[64];
+} last;                /* what was sent last */
 static size_t largest; /* that the broker takes; 0: any */
 
-static int keep_token(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
+static int keep_token(void *context, const struct outward_channel *channel, const struct outward_message *message,
+                      uint64_t token)
 {
     (void)context;
     (void)channel;
@@ -68,8 +74,8 @@ static void test_slot_is_released_by_the_answer(void)
     outward_destroy(outward);
 }
 
-/* A gateway killed after its ledger said "done" and before the slots were given back: the next one gives them back, or a writer with a full ring would wait
- * for ever. */
+/* A gateway killed after its ledger said "done" and before the slots were given back: the next one gives them back, or
+ * a writer with a full ring would wait for ever. */
 static void test_slots_of_a_killed_gateway_are_released(void)
 {
     struct outward *outward = begin();
@@ -233,7 +239,8 @@ static const char *last_payloads(void)
     return text;
 }
 
-/* Samples wait for others until their time is over, and not longer; then they go as one message with one token, and its answer accounts for all. */
+/* Samples wait for others until their time is over, and not longer; then they go as one message with one token, and its
+ * answer accounts for all. */
 static void test_samples_wait_for_others_and_go_as_one(void)
 {
     struct outward *outward = begin_batching();
@@ -275,7 +282,8 @@ static void test_full_batch_does_not_wait(void)
     end_batching(outward);
 }
 
-/* Half a full ring is not kept waiting, however many would fit a batch: with overflow = reject its writer would be refused. */
+/* Half a full ring is not kept waiting, however many would fit a batch: with overflow = reject its writer would be
+ * refused. */
 static void test_half_a_ring_does_not_wait(void)
 {
     struct outward *outward = begin_batching();
@@ -291,7 +299,8 @@ static void test_half_a_ring_does_not_wait(void)
     end_batching(outward);
 }
 
-/* A frame larger than the broker takes is sent in parts; a failed one again from its first sample, with what has come since. */
+/* A frame larger than the broker takes is sent in parts; a failed one again from its first sample, with what has come
+ * since. */
 static void test_frame_is_halved_for_the_broker_and_made_anew(void)
 {
     struct outward *outward = begin_batching();
@@ -322,7 +331,8 @@ static void test_frame_is_halved_for_the_broker_and_made_anew(void)
     end_batching(outward);
 }
 
-/* While an earlier segment is drained, a frame holds nothing that was written after the bound: it may come after what is still to be written there. */
+/* While an earlier segment is drained, a frame holds nothing that was written after the bound: it may come after what
+ * is still to be written there. */
 static void test_frame_ends_at_the_bound(void)
 {
     struct outward *outward = begin_batching();

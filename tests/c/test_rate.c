@@ -41,7 +41,8 @@ static void test_next_message_passes_when_it_is_due(void)
     CHECK_EQUAL(rate_take(&rate, START + SECOND / 4), 0);
 }
 
-/* Asked every 10 ms for an hour, exactly the rate passes after the burst: nothing is lost to rounding, at rates that do not divide a second. */
+/* Asked every 10 ms for an hour, exactly the rate passes after the burst: nothing is lost to rounding, at rates that do
+ * not divide a second. */
 static void test_long_run_keeps_the_rate(void)
 {
     static const uint32_t rates[] = {1, 3, 7, 60, 97};

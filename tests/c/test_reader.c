@@ -52,7 +52,8 @@ static void test_message_is_described(void)
     CHECK_EQUAL(fixture_arrive(&fixture_segment, "one"), 0);
     CHECK_EQUAL(next(0), 0);
     CHECK(is("one") && strcmp(message.topic, "t/a") == 0 && message.topic_size == 3 && message.time_ns == 5);
-    CHECK(message.sequence == 0 && message.missed == 0 && message.lane == 0 && message.retained == 0 && message.expired == 0);
+    CHECK(message.sequence == 0 && message.missed == 0 && message.lane == 0 && message.retained == 0 &&
+          message.expired == 0);
     CHECK_EQUAL(shared_memory_reader_max_payload(reader), 64);
 }
 
@@ -308,8 +309,8 @@ static void test_false_retirement_ends_each_call(void)
     CHECK_EQUAL(fixture_run(read_from_a_false_retirement), 0);
 }
 
-/* A program that polls asks nobody to wake it, which would cost the gateway a system call a message; and steps over a damaged slot after some polls, though it
- * does not look for damage each time. */
+/* A program that polls asks nobody to wake it, which would cost the gateway a system call a message; and steps over a
+ * damaged slot after some polls, though it does not look for damage each time. */
 static void test_polling_reader_is_cheap_and_still_careful(void)
 {
     struct ring ring;

@@ -1,7 +1,7 @@
 /* test_reader_age.c: messages that have become too old in the ring are passed over, by every way to read. */
 #include "fixture.h"
 
-#define PAST 1                     /* a long time ago, in nanoseconds of Unix time */
+#define PAST 1 /* a long time ago, in nanoseconds of Unix time */
 #define FUTURE (UINT64_MAX - 1)
 
 static struct shared_memory *shm;
@@ -39,7 +39,8 @@ static int is(const char *text)
     return message.size == strlen(text) && memcmp(message.payload, text, message.size) == 0;
 }
 
-/* A message whose time is over is passed over and counted, whatever lies before and behind it; one whose time has not come is not. */
+/* A message whose time is over is passed over and counted, whatever lies before and behind it; one whose time has not
+ * come is not. */
 static void test_expired_message_is_passed_over(void)
 {
     CHECK_EQUAL(start(), 0);

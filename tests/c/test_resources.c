@@ -1,8 +1,8 @@
 /* test_resources.c: every operation that needs something of the system survives that the system refuses it.
  *
- * The linker puts the functions __wrap_* in front of the system's (ld(1), --wrap); they let the Nth call fail. Each operation is tried
- * with its first call failing, then its second, and so on until it succeeds: an error each time, with its reason, and nothing left:
- * no descriptor, no mapping, no memory (address sanitizer), no name in /dev/shm.
+ * The linker puts the functions __wrap_* in front of the system's (ld(1), --wrap); they let the Nth call fail. Each
+ * operation is tried with its first call failing, then its second, and so on until it succeeds: an error each time,
+ * with its reason, and nothing left: no descriptor, no mapping, no memory (address sanitizer), no name in /dev/shm.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */
 
-static long countdown;   /* calls until the one that fails; 0: none */
-static int injected;     /* whether it has failed */
+static long countdown; /* calls until the one that fails; 0: none */
+static int injected;   /* whether it has failed */
 
 static int refused(int code)
 {
@@ -159,7 +159,8 @@ static struct usage usage_now(void)
     return (struct usage){entries_in("/proc/self/fd", ""), entries_in("/dev/shm", fixture_name + 1), mappings()};
 }
 
-/* Try `operation` with each of its calls refused in turn. It returns 0 or -errno, and undoes what it did when it succeeded. Returns the number of refusals, or -1 with the complaint printed. */
+/* Try `operation` with each of its calls refused in turn. It returns 0 or -errno, and undoes what it did when it
+ * succeeded. Returns the number of refusals, or -1 with the complaint printed. */
 static long refuse_each(int (*operation)(void), const char *(*reason)(void))
 {
     struct usage before = usage_now(), after;
@@ -173,8 +174,8 @@ static long refuse_each(int (*operation)(void), const char *(*reason)(void))
         countdown = 0;
         after = usage_now();
         if (after.descriptors != before.descriptors || after.names != before.names || after.mapped != before.mapped) {
-            printf("  refusal %ld (rc %d): descriptors %ld -> %ld, names %ld -> %ld, mappings %ld -> %ld\n", n, rc, before.descriptors,
-                   after.descriptors, before.names, after.names, before.mapped, after.mapped);
+            printf("  refusal %ld (rc %d): descriptors %ld -> %ld, names %ld -> %ld, mappings %ld -> %ld\n", n, rc,
+                   before.descriptors, after.descriptors, before.names, after.names, before.mapped, after.mapped);
             return -1;
         }
         if (!injected)
@@ -316,7 +317,8 @@ static void ring_nothing(void *unused)
     (void)unused;
 }
 
-static int send_nothing(void *context, const struct outward_channel *channel, const struct outward_message *message, uint64_t token)
+static int send_nothing(void *context, const struct outward_channel *channel, const struct outward_message *message,
+                        uint64_t token)
 {
     (void)context;
     (void)channel;

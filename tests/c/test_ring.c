@@ -82,8 +82,13 @@ static void test_one_byte_more_is_refused(void)
 /* Topic, flags and both times travel with the message. */
 static void test_topic_travels(void)
 {
-    struct ring_message message = {.payload = "12345", .size = 5, .topic = "a/bc/d", .topic_size = 6,
-                                   .flags = LAYOUT_FLAG_RETAINED, .time_ns = 77, .expires_ns = 88};
+    struct ring_message message = {.payload = "12345",
+                                   .size = 5,
+                                   .topic = "a/bc/d",
+                                   .topic_size = 6,
+                                   .flags = LAYOUT_FLAG_RETAINED,
+                                   .time_ns = 77,
+                                   .expires_ns = 88};
     char buffer[8], topic[6];
 
     CHECK_EQUAL(start(4, 5, 6, 0), 0);
@@ -261,16 +266,17 @@ static void test_ledger_is_whole(void)
 static void test_carried_comes_back(void)
 {
     static struct layout_channel channel;
-    struct ring_carried in = {.written = 10, .delivered = 7, .rejected = 1,
-                              .dropped = {[LAYOUT_DROP_SPACE - 1] = 3}}, out;
+    struct ring_carried in = {.written = 10, .delivered = 7, .rejected = 1, .dropped = {[LAYOUT_DROP_SPACE - 1] = 3}},
+                        out;
 
     ring_carried_store(&channel, &in);
     ring_carried_load(&channel, &out);
     CHECK(memcmp(&in, &out, sizeof(in)) == 0);
 }
 
-/* A writer leaves word in its lane's bit, and posts only when the gateway sleeps and nobody has posted for that sleep: one post for all, but a writer
- * killed before its post leaves it to the next one, and one stopped after it does not spoil a later sleep. */
+/* A writer leaves word in its lane's bit, and posts only when the gateway sleeps and nobody has posted for that sleep:
+ * one post for all, but a writer killed before its post leaves it to the next one, and one stopped after it does not
+ * spoil a later sleep. */
 static void test_notify_posts_once(void)
 {
     uint32_t sleep, later;

@@ -7,9 +7,36 @@
 #define TOPIC 12
 #define STEPS 64 /* that a reader makes before it has surely seen all of a ring of SLOTS */
 
-static const uint64_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 40, 41, 127, 255, 65535, 65536,
-                                   0x7fffffff, 0x80000000, 0xffffffff, UINT64_C(1) << 32, INT64_MAX, UINT64_C(1) << 63,
-                                   (UINT64_C(1) << 63) + 7, UINT64_MAX - 9, UINT64_MAX - 4, UINT64_MAX - 1, UINT64_MAX};
+static const uint64_t numbers[] = {0,
+                                   1,
+                                   2,
+                                   3,
+                                   4,
+                                   5,
+                                   6,
+                                   7,
+                                   8,
+                                   9,
+                                   15,
+                                   16,
+                                   17,
+                                   40,
+                                   41,
+                                   127,
+                                   255,
+                                   65535,
+                                   65536,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   0xffffffff,
+                                   UINT64_C(1) << 32,
+                                   INT64_MAX,
+                                   UINT64_C(1) << 63,
+                                   (UINT64_C(1) << 63) + 7,
+                                   UINT64_MAX - 9,
+                                   UINT64_MAX - 4,
+                                   UINT64_MAX - 1,
+                                   UINT64_MAX};
 #define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
 static struct test_ring made;

@@ -13,7 +13,7 @@
 #define PAYLOAD 200
 #define READERS 2
 #define LANES 3
-#define NEWS 20000 /* a lane */
+#define NEWS 20000     /* a lane */
 #define RECORDS 300000 /* looks at the ledger, by each of two threads */
 #define SLEEPERS 3
 #define ROUNDS 5000

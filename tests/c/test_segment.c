@@ -148,8 +148,8 @@ static void test_other_geometry_replaces(void)
     CHECK_EQUAL(fixture_serve(&request, 1), SEGMENT_REPLACED);
 }
 
-/* A gateway killed while it drained the old segment: the next one finds it again, also with a third geometry, and the oldest stands
- * first; only more of them than there are places for is refused. */
+/* A gateway killed while it drained the old segment: the next one finds it again, also with a third geometry, and the
+ * oldest stands first; only more of them than there are places for is refused. */
 static void test_undrained_segment_is_found_again(void)
 {
     fixture_begin();

@@ -91,7 +91,8 @@ static void test_answer_to_several_messages(void)
     CHECK_EQUAL(check_file(), 0);
 }
 
-/* Answers that follow each other become one deletion; a message between two that were answered is none of them, nor is one that was refused delivered. */
+/* Answers that follow each other become one deletion; a message between two that were answered is none of them, nor is
+ * one that was refused delivered. */
 static void test_answers_are_joined_without_what_is_between(void)
 {
     CHECK_EQUAL(begin(), 0);
@@ -138,7 +139,8 @@ static void test_only_what_is_done_with_is_deleted(void)
     CHECK_EQUAL(check_file(), 0);
 }
 
-/* A reader's place in the file holds over commits that delete before it and add behind it, over its end, and over reading another stream in between. */
+/* A reader's place in the file holds over commits that delete before it and add behind it, over its end, and over
+ * reading another stream in between. */
 static void test_place_of_reading_holds(void)
 {
     CHECK_EQUAL(begin(), 0);
@@ -257,7 +259,8 @@ static void test_age_limit(void)
     CHECK_EQUAL(lane(1)->ledger.held, 1);
 }
 
-/* A full disk costs nothing but the batch: its messages are still the ring's, and go to disk when there is room again. Said once each way. */
+/* A full disk costs nothing but the batch: its messages are still the ring's, and go to disk when there is room again.
+ * Said once each way. */
 static void test_full_disk_undoes_the_batch(void)
 {
     CHECK_EQUAL(begin(), 0);
@@ -346,10 +349,19 @@ static void test_empty_file_shrinks(void)
 
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
-    TEST(test_committed_messages_outlive_the_process), TEST(test_payloads_of_all_sizes), TEST(test_answer_to_several_messages),
-    TEST(test_answers_are_joined_without_what_is_between), TEST(test_only_what_is_done_with_is_deleted), TEST(test_place_of_reading_holds),
-    TEST(test_disorder_is_refused), TEST(test_size_limit_drops_the_oldest), TEST(test_channel_limit_spares_other_channels), TEST(test_age_limit),
-    TEST(test_full_disk_undoes_the_batch), TEST(test_done_is_remembered_while_the_disk_is_full), TEST(test_begin_anew_keeps_what_is_held),
+    TEST(test_committed_messages_outlive_the_process),
+    TEST(test_payloads_of_all_sizes),
+    TEST(test_answer_to_several_messages),
+    TEST(test_answers_are_joined_without_what_is_between),
+    TEST(test_only_what_is_done_with_is_deleted),
+    TEST(test_place_of_reading_holds),
+    TEST(test_disorder_is_refused),
+    TEST(test_size_limit_drops_the_oldest),
+    TEST(test_channel_limit_spares_other_channels),
+    TEST(test_age_limit),
+    TEST(test_full_disk_undoes_the_batch),
+    TEST(test_done_is_remembered_while_the_disk_is_full),
+    TEST(test_begin_anew_keeps_what_is_held),
     TEST(test_empty_file_shrinks),
 };
 

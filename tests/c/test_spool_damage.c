@@ -15,7 +15,8 @@ static void run_sql(const char *sql)
     sqlite3_close(db);
 }
 
-/* A file that is no database is set aside under a name that says when, a new one is begun, and the log says where the old one is. */
+/* A file that is no database is set aside under a name that says when, a new one is begun, and the log says where the
+ * old one is. */
 static void test_damaged_file_is_set_aside(void)
 {
     int fd;
@@ -45,7 +46,8 @@ static void test_other_version_is_set_aside(void)
     CHECK(strstr(told, "version 99"));
 }
 
-/* The number in the header that asks for a later SQLite to write the file: it makes way, and does not pass for a disk that is read-only. */
+/* The number in the header that asks for a later SQLite to write the file: it makes way, and does not pass for a disk
+ * that is read-only. */
 static void test_file_that_sqlite_cannot_write_is_set_aside(void)
 {
     int fd;
@@ -63,7 +65,8 @@ static void test_file_that_sqlite_cannot_write_is_set_aside(void)
     CHECK_EQUAL(count_files("spool.db.version-"), 1);
 }
 
-/* Damage that shows while the gateway works: the file is set aside, what it held is counted as lost, and the spool goes on. */
+/* Damage that shows while the gateway works: the file is set aside, what it held is counted as lost, and the spool goes
+ * on. */
 static void test_damage_at_work_is_counted_as_lost(void)
 {
     int fd;
@@ -144,7 +147,8 @@ static void test_random_damage(void)
         CHECK(fd >= 0);
         size = lseek(fd, 0, SEEK_END);
         for (unsigned i = 0; i < 1u << rand_r(&seed) % 10; i++) {
-            off_t at = rand_r(&seed) % 4 ? rand_r(&seed) % size : rand_r(&seed) % 200 + 4096 * (rand_r(&seed) % (size / 4096));
+            off_t at = rand_r(&seed) % 4 ? rand_r(&seed) % size
+                                         : rand_r(&seed) % 200 + 4096 * (rand_r(&seed) % (size / 4096));
 
             byte = (unsigned char)rand_r(&seed);
             CHECK_EQUAL(pwrite(fd, &byte, 1, at), 1);
@@ -242,9 +246,15 @@ static void test_second_gateway_is_refused(void)
 
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
-    TEST(test_damaged_file_is_set_aside), TEST(test_other_version_is_set_aside), TEST(test_file_that_sqlite_cannot_write_is_set_aside),
-    TEST(test_damage_at_work_is_counted_as_lost), TEST(test_random_damage), TEST(test_foreign_rows_are_damage), TEST(test_set_aside_files_are_few),
-    TEST(test_missing_directory), TEST(test_second_gateway_is_refused),
+    TEST(test_damaged_file_is_set_aside),
+    TEST(test_other_version_is_set_aside),
+    TEST(test_file_that_sqlite_cannot_write_is_set_aside),
+    TEST(test_damage_at_work_is_counted_as_lost),
+    TEST(test_random_damage),
+    TEST(test_foreign_rows_are_damage),
+    TEST(test_set_aside_files_are_few),
+    TEST(test_missing_directory),
+    TEST(test_second_gateway_is_refused),
 };
 
 int main(int argc, char **argv)

@@ -1,8 +1,10 @@
-/* test_spool_power.c: the power is cut at every write system call of the spool's file: what had been reported committed is there.
+/* test_spool_power.c: the power is cut at every write system call of the spool's file: what had been reported committed
+ * is there.
  *
- * A job of takes, deliveries, drops by size and a checkpoint or two runs on a disk that remembers every write (disk.h), and notes after each commit
- * how far the disk was and what was promised. Then, for every operation of that disk, the files are put back as a power cut behind it would have left
- * them: with all writes; without those since the last sync; with some sectors of those.
+ * A job of takes, deliveries, drops by size and a checkpoint or two runs on a disk that remembers every write (disk.h),
+ * and notes after each commit how far the disk was and what was promised. Then, for every operation of that disk, the
+ * files are put back as a power cut behind it would have left them: with all writes; without those since the last sync;
+ * with some sectors of those.
  */
 #include <errno.h>
 #include <sqlite3.h>
@@ -21,8 +23,8 @@
 /* What a successful commit promised, and how many operations the disk had seen then. */
 struct promise {
     size_t position;
-    uint64_t taken[LANES];         /* messages below it were taken */
-    uint64_t done[LANES];          /* messages below it were delivered before the commit began: they may be there or not */
+    uint64_t taken[LANES]; /* messages below it were taken */
+    uint64_t done[LANES];  /* messages below it were delivered before the commit began: they may be there or not */
 };
 
 static struct promise promises[BATCHES + 1];
@@ -127,7 +129,8 @@ static int survives(size_t position, enum disk_loss loss)
         sqlite3_close(db);
     }
     if (!fine || faults > 0)
-        printf("  cut behind operation %zu, loss %d: %s\n", position, (int)loss, told[0] ? told : "a promise is broken");
+        printf("  cut behind operation %zu, loss %d: %s\n", position, (int)loss,
+               told[0] ? told : "a promise is broken");
     return fine && faults == 0;
 }
 
@@ -164,7 +167,8 @@ static void cut_everywhere(uint64_t max_bytes)
     CHECK(points > 300);
 }
 
-/* Takes and deliveries: at every cut the file opens, its counts add up, and it holds all that had been reported committed. */
+/* Takes and deliveries: at every cut the file opens, its counts add up, and it holds all that had been reported
+ * committed. */
 static void test_every_cut_keeps_what_was_committed(void)
 {
     cut_everywhere(64 << 20);

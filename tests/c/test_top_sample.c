@@ -9,7 +9,10 @@ static struct top_channel made_channels[2][3];
 /* A look made by hand: channels a, b, c, that many written, half of it delivered, a quarter dropped. */
 static struct top_sample make_sample(int which, uint64_t second, uint64_t written)
 {
-    struct top_sample sample = {.there = 1, .monotonic_ns = second * SECOND, .status = {.generation = 7}, .channels = made_channels[which],
+    struct top_sample sample = {.there = 1,
+                                .monotonic_ns = second * SECOND,
+                                .status = {.generation = 7},
+                                .channels = made_channels[which],
                                 .channel_count = 3};
 
     memset(made_channels[which], 0, sizeof(made_channels[which]));
@@ -40,7 +43,8 @@ static void test_rates_of_two_looks(void)
     CHECK(now.channels[2].rates.in == 600 && now.channels[2].rates.out == 300 && now.channels[2].rates.dropped == 150);
 }
 
-/* What two looks do not tell is unknown, never a huge number: counters that became less, another segment, no time, no look before. */
+/* What two looks do not tell is unknown, never a huge number: counters that became less, another segment, no time, no
+ * look before. */
 static void test_unknown_rates(void)
 {
     struct top_sample before = make_sample(0, 10, 400), now = make_sample(1, 14, 1200), none = {0};
@@ -98,7 +102,8 @@ static void test_orders(void)
     CHECK(order[0] == 2 && order[1] == 1 && order[2] == 0);
 }
 
-/* A look has everything of a channel, its lanes when they are asked for, and leaves every byte of the segment as it was. */
+/* A look has everything of a channel, its lanes when they are asked for, and leaves every byte of the segment as it
+ * was. */
 static void test_look_changes_nothing(void)
 {
     struct top_source source;
@@ -121,16 +126,20 @@ static void test_look_changes_nothing(void)
     CHECK(memcmp(copy, fixture_segment.base, size) == 0);
     free(copy);
     CHECK(source.now.there && source.now.status.gateway_alive && source.now.channel_count == FIXTURE_USUAL);
-    CHECK(source.now.channels[0].counters.written == 4 && source.now.channels[0].fill == 0.25 && source.now.channels[0].rates.in == 0);
-    CHECK(source.now.channels[0].newest.there && source.now.channels[0].newest.kept == 3 && strcmp(source.now.channels[0].topic, "t/out") == 0);
+    CHECK(source.now.channels[0].counters.written == 4 && source.now.channels[0].fill == 0.25 &&
+          source.now.channels[0].rates.in == 0);
+    CHECK(source.now.channels[0].newest.there && source.now.channels[0].newest.kept == 3 &&
+          strcmp(source.now.channels[0].topic, "t/out") == 0);
     CHECK(!source.now.channels[1].newest.there);
-    CHECK(source.now.lane_count == 2 && source.now.lanes[0].has_writer && source.now.lanes[0].rates.in == 0 && !source.now.lanes[1].has_writer);
+    CHECK(source.now.lane_count == 2 && source.now.lanes[0].has_writer && source.now.lanes[0].rates.in == 0 &&
+          !source.now.lanes[1].has_writer);
     CHECK_EQUAL(top_source_look(&source, "in"), 0);
     CHECK_EQUAL(source.now.lane_count, 0);
     top_source_close(&source);
 }
 
-/* The view follows: a gateway that goes, a segment that is removed, made anew, and replaced by one of another geometry. */
+/* The view follows: a gateway that goes, a segment that is removed, made anew, and replaced by one of another geometry.
+ */
 static void test_source_follows(void)
 {
     struct top_source source;
@@ -158,8 +167,8 @@ static void test_source_follows(void)
     top_source_close(&source);
 }
 
-/* A segment whose name somebody took away behind the library's back, so that it does not say that it was replaced, is left for the one that has the
- * name now. */
+/* A segment whose name somebody took away behind the library's back, so that it does not say that it was replaced, is
+ * left for the one that has the name now. */
 static void test_source_leaves_a_segment_without_a_name(void)
 {
     struct top_source source;
@@ -194,7 +203,9 @@ static void test_look_at_a_hostile_segment(void)
         /* Lanes, topics and slots; then and now with all bits set. */
         for (uint64_t at = fixture_segment.layout.lane_offset; at < fixture_segment.size; at++) {
             seed = seed * 1103515245u + 12345u;
-            fixture_segment.base[at] = turn % 3 == 0 ? 0xff : turn % 3 == 1 ? (unsigned char)(seed >> 16) : (unsigned char)(seed >> 28);
+            fixture_segment.base[at] = turn % 3 == 0   ? 0xff
+                                       : turn % 3 == 1 ? (unsigned char)(seed >> 16)
+                                                       : (unsigned char)(seed >> 28);
         }
         for (size_t at = 128; at < sizeof(struct layout_header); at++)
             if (at >= 256) /* "retired" would send us elsewhere */

@@ -55,13 +55,16 @@ static int shows(int columns, const char *bytes, size_t size, const wchar_t *exp
     return top_text_escape(text, 64, columns, bytes, size, NULL) == used && wcscmp(text, expected) == 0;
 }
 
-/* Control characters, C1 ones too, and bytes that are no UTF-8 are shown as what they are; wide characters take two columns; marks that could turn a line
- * round do not reach the terminal. */
+/* Control characters, C1 ones too, and bytes that are no UTF-8 are shown as what they are; wide characters take two
+ * columns; marks that could turn a line round do not reach the terminal. */
 static void test_escape_utf8(void)
 {
     CHECK(setlocale(LC_CTYPE, "C.UTF-8"));
     CHECK(shows(40, "\033[2J\r\n\t\x7f", 8, L"\\x1b[2J\\x0d\\x0a\\x09\\x7f", 23));
-    CHECK(shows(40, "\xc2\x9b" "2J", 4, L"\\xc2\\x9b2J", 10));
+    CHECK(shows(40,
+                "\xc2\x9b"
+                "2J",
+                4, L"\\xc2\\x9b2J", 10));
     CHECK(shows(40, "\xff\xc3", 2, L"\\xff\\xc3", 8));
     CHECK(shows(40, "a\0b", 3, L"a\\x00b", 6));
     CHECK(shows(40, "\xe2\x80\xae", 3, L"\\xe2\\x80\\xae", 12));

@@ -48,7 +48,9 @@ static int look_as_nobody(void)
 
     if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
         return 2;
-    return attach_view(&shm) == 0 && shared_memory_read_status(shm, &status) == 0 && status.channels == FIXTURE_USUAL ? 0 : 1;
+    return attach_view(&shm) == 0 && shared_memory_read_status(shm, &status) == 0 && status.channels == FIXTURE_USUAL
+               ? 0
+               : 1;
 }
 
 static void test_view_needs_to_read_only(void)
@@ -88,7 +90,8 @@ static void test_status_is_the_gateways(void)
     shared_memory_detach(shm);
 }
 
-/* Gauges tell how a channel is made and its latencies; a lane's counters are its own, and say whether it has a writer. */
+/* Gauges tell how a channel is made and its latencies; a lane's counters are its own, and say whether it has a writer.
+ */
 static void test_gauges_and_lanes(void)
 {
     uint32_t latency[LAYOUT_LATENCIES] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -105,7 +108,8 @@ static void test_gauges_and_lanes(void)
     CHECK_EQUAL(attach_view(&shm), 0);
     CHECK_EQUAL(shared_memory_channel_gauges(shm, CHANNEL_OUT, &gauges), 0);
     CHECK(gauges.lanes == 2 && gauges.slots == 8 && gauges.max_payload == 64);
-    CHECK(gauges.write_to_send_us[0] == 1 && gauges.write_to_send_us[3] == 4 && gauges.send_to_ack_us[0] == 5 && gauges.send_to_ack_us[3] == 8);
+    CHECK(gauges.write_to_send_us[0] == 1 && gauges.write_to_send_us[3] == 4 && gauges.send_to_ack_us[0] == 5 &&
+          gauges.send_to_ack_us[3] == 8);
     CHECK_EQUAL(shared_memory_channel_gauges(shm, FIXTURE_USUAL, &gauges), -ENOENT);
     CHECK_EQUAL(shared_memory_lane_counters(shm, CHANNEL_OUT, 0, &counters, &has_writer), 0);
     CHECK(counters.written == 1 && counters.queued == 1 && has_writer == 1);

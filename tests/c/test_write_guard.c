@@ -23,8 +23,9 @@ static int connect_pair(int ends[2])
 
     ends[0] = socket(AF_INET, SOCK_STREAM, 0);
     ends[1] = -1;
-    if (listener >= 0 && ends[0] >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0 &&
-        getsockname(listener, (struct sockaddr *)&address, &size) == 0 && connect(ends[0], (struct sockaddr *)&address, size) == 0)
+    if (listener >= 0 && ends[0] >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 &&
+        listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
+        connect(ends[0], (struct sockaddr *)&address, size) == 0)
         ends[1] = accept(listener, NULL, NULL);
     close(listener);
     return ends[1] < 0 ? -1 : 0;

@@ -2,8 +2,8 @@
  *
  *   vandal SEGMENT ROUNDS SEED
  *
- * Half of the blows hit header, channels, lanes and dirty words, half the slots' own fields; payloads are hit too, but that harms nobody. It knows nothing
- * but the file's size: the tables are where they are. Prints "done".
+ * Half of the blows hit header, channels, lanes and dirty words, half the slots' own fields; payloads are hit too, but
+ * that harms nobody. It knows nothing but the file's size: the tables are where they are. Prints "done".
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -16,7 +16,7 @@
 
 #define TABLES 16384 /* bytes from the start that hold header, channels and lanes of a few channels */
 
-#define KEEP 20000   /* one in so many blows at the tables stays */
+#define KEEP 20000 /* one in so many blows at the tables stays */
 
 static uint64_t seed;
 
@@ -95,7 +95,8 @@ int main(int argc, char **argv)
         memcpy(&old, map + at, width);
         blow = evil(size, old);
         memcpy(map + at, &blow, width);
-        /* Most blows at the tables are taken back after a while: a segment that nobody can attach to any more is soon of no interest. */
+        /* Most blows at the tables are taken back after a while: a segment that nobody can attach to any more is soon
+         * of no interest. */
         if (at < TABLES && next_random() % KEEP != 0) {
             for (volatile uint64_t left = next_random() % 4096; left > 0; left--)
                 ;

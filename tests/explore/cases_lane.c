@@ -4,8 +4,9 @@
 #include "cases.h"
 #include "lanes.h"
 
-/* explore_state: a reader's marks at 0 and 16; then who wrote what, by number of the writer: 32 + 8 * writer + n is one more than the sequence
- * number of its nth message (0: not begun), 32 + 8 * writer + 7 the number of its writes that returned. */
+/* explore_state: a reader's marks at 0 and 16; then who wrote what, by number of the writer: 32 + 8 * writer + n is one
+ * more than the sequence number of its nth message (0: not begun), 32 + 8 * writer + 7 the number of its writes that
+ * returned. */
 #define MARKS(reader) (&explore_state[16 * (reader)])
 #define PLACE(writer, n) explore_state[32 + 8 * (writer) + (n)]
 #define RETURNED(writer) PLACE(writer, 7)
@@ -55,7 +56,8 @@ static void read_along(void)
     follow(&reader, 3);
 }
 
-/* The reader goes on to the end: each write that returned was read by it, or was overwritten while it looked and is counted. */
+/* The reader goes on to the end: each write that returned was read by it, or was overwritten while it looked and is
+ * counted. */
 static void read_to_end(void)
 {
     struct lanes_reader late = {.ring = lanes_ring(0, 0), .marks = MARKS(1)};
@@ -79,13 +81,34 @@ static void read_to_end(void)
         }
 }
 
-static void killed_1(void) { take_up(1, 2, 1); }
-static void killed_2(void) { take_up(2, 1, 1); }
-static void killed_short(void) { take_up(1, 1, 1); }
-static void next_2(void) { take_up(2, 1, 0); }
-static void next_long(void) { take_up(2, 2, 0); }
-static void next_3(void) { take_up(3, 1, 0); }
-static void next_3_long(void) { take_up(3, 2, 0); }
+static void killed_1(void)
+{
+    take_up(1, 2, 1);
+}
+static void killed_2(void)
+{
+    take_up(2, 1, 1);
+}
+static void killed_short(void)
+{
+    take_up(1, 1, 1);
+}
+static void next_2(void)
+{
+    take_up(2, 1, 0);
+}
+static void next_long(void)
+{
+    take_up(2, 2, 0);
+}
+static void next_3(void)
+{
+    take_up(3, 1, 0);
+}
+static void next_3_long(void)
+{
+    take_up(3, 2, 0);
+}
 
 /* ---- The ledger ---- */
 
@@ -93,8 +116,9 @@ static void next_3_long(void) { take_up(3, 2, 0); }
 
 static void ledger_begin(void)
 {
-    static char names[2][5][24] = {{"cell0.tail", "cell0.delivered", "cell0.spooled", "cell0.dropped", "cell0.dropped.last"},
-                                   {"cell1.tail", "cell1.delivered", "cell1.spooled", "cell1.dropped", "cell1.dropped.last"}};
+    static char names[2][5][24] = {
+        {"cell0.tail", "cell0.delivered", "cell0.spooled", "cell0.dropped", "cell0.dropped.last"},
+        {"cell1.tail", "cell1.delivered", "cell1.spooled", "cell1.dropped", "cell1.dropped.last"}};
 
     lanes_begin();
     for (int cell = 0; cell < 2; cell++) {
@@ -208,26 +232,54 @@ static void look_retired(void)
         EXPECT(atomic_load_explicit(&ready, memory_order_relaxed) == 1);
 }
 
-#define GOES_ON "a successor goes on where the dead writer stopped: nothing torn, twice, or lost whose write had returned"
+#define GOES_ON \
+    "a successor goes on where the dead writer stopped: nothing torn, twice, or lost whose write had returned"
 #define ONE_RECORD "the ledger is read as one record, old or new, also when its writer was killed"
 
 const struct explore_case cases_lane[] = {
-    {.name = "take-over", .promise = GOES_ON, .begin = lanes_begin,
-     .threads = {{"dead", killed_1, 0}, {"successor", next_2, 1}, {"reader", read_along, 0}}, .end = read_to_end},
-    {.name = "take-over-twice", .promise = GOES_ON, .begin = lanes_begin,
-     .threads = {{"dead", killed_short, 0}, {"dead 2", killed_2, 1}, {"successor", next_3, 2}, {"reader", read_along, 0}}, .end = read_to_end},
-    {.name = "take-over-long", .promise = GOES_ON, .begin = lanes_begin,
-     .threads = {{"dead", killed_1, 0}, {"successor", next_long, 1}, {"reader", read_along, 0}}, .end = read_to_end, .full = 1},
-    {.name = "take-over-twice-long", .promise = GOES_ON, .begin = lanes_begin,
-     .threads = {{"dead", killed_short, 0}, {"dead 2", killed_2, 1}, {"successor", next_3_long, 2}, {"reader", read_along, 0}},
-     .end = read_to_end, .full = 1},
-    {.name = "ledger", .promise = ONE_RECORD, .begin = ledger_begin, .threads = {{"gateway", ledger_store_2, 0}, {"reader", ledger_look, 0}},
+    {.name = "take-over",
+     .promise = GOES_ON,
+     .begin = lanes_begin,
+     .threads = {{"dead", killed_1, 0}, {"successor", next_2, 1}, {"reader", read_along, 0}},
+     .end = read_to_end},
+    {.name = "take-over-twice",
+     .promise = GOES_ON,
+     .begin = lanes_begin,
+     .threads =
+         {{"dead", killed_short, 0}, {"dead 2", killed_2, 1}, {"successor", next_3, 2}, {"reader", read_along, 0}},
+     .end = read_to_end},
+    {.name = "take-over-long",
+     .promise = GOES_ON,
+     .begin = lanes_begin,
+     .threads = {{"dead", killed_1, 0}, {"successor", next_long, 1}, {"reader", read_along, 0}},
+     .end = read_to_end,
+     .full = 1},
+    {.name = "take-over-twice-long",
+     .promise = GOES_ON,
+     .begin = lanes_begin,
+     .threads =
+         {{"dead", killed_short, 0}, {"dead 2", killed_2, 1}, {"successor", next_3_long, 2}, {"reader", read_along, 0}},
+     .end = read_to_end,
+     .full = 1},
+    {.name = "ledger",
+     .promise = ONE_RECORD,
+     .begin = ledger_begin,
+     .threads = {{"gateway", ledger_store_2, 0}, {"reader", ledger_look, 0}},
      .end = ledger_end},
-    {.name = "ledger-killed", .promise = ONE_RECORD, .begin = ledger_begin,
-     .threads = {{"dead gateway", ledger_store_killed, 0}, {"gateway", ledger_store_next, 1}, {"reader", ledger_look_2, 0}}, .end = ledger_end},
-    {.name = "magic", .promise = "what was made before the magic is seen by whoever sees the magic", .begin = flags_begin,
+    {.name = "ledger-killed",
+     .promise = ONE_RECORD,
+     .begin = ledger_begin,
+     .threads = {{"dead gateway", ledger_store_killed, 0},
+                 {"gateway", ledger_store_next, 1},
+                 {"reader", ledger_look_2, 0}},
+     .end = ledger_end},
+    {.name = "magic",
+     .promise = "what was made before the magic is seen by whoever sees the magic",
+     .begin = flags_begin,
      .threads = {{"gateway", publish, 0}, {"client", load_magic, 0}}},
-    {.name = "retired", .promise = "what was made before a segment was retired is seen by whoever sees that it is", .begin = flags_begin,
+    {.name = "retired",
+     .promise = "what was made before a segment was retired is seen by whoever sees that it is",
+     .begin = flags_begin,
      .threads = {{"gateway", retire, 0}, {"client", look_retired, 0}}},
     {0},
 };

@@ -4,7 +4,8 @@
 #include "cases.h"
 #include "lanes.h"
 
-/* explore_state: by reader, 16 marks each. Messages of the writer are marked 1, 2, 3... in order, so number s has mark s + 1. */
+/* explore_state: by reader, 16 marks each. Messages of the writer are marked 1, 2, 3... in order, so number s has mark
+ * s + 1. */
 #define MARKS(reader) (&explore_state[16 * (reader)])
 #define WRITTEN explore_state[120]
 
@@ -56,19 +57,58 @@ static void lapped_begin(void)
     lanes_narrow(); /* with all members, a hundred times as many executions */
 }
 
-static void write_2(void) { write_some(2, 0); }
-static void write_3(void) { write_some(3, 0); }
-static void write_5(void) { write_some(5, 0); }
-static void write_topic(void) { write_some(3, 1); }
-static void read_a(void) { read_some(0, 4, 0, 3); }
-static void read_b(void) { read_some(1, 4, 0, 3); }
-static void read_2(void) { read_some(0, 3, 0, 2); }
-static void read_5(void) { read_some(0, 4, 0, 5); }
-static void read_topic(void) { read_some(0, 3, 1, 3); }
-static void rest_2(void) { read_rest(2, 0); }
-static void rest_3(void) { read_rest(3, 0); }
-static void rest_5(void) { read_rest(5, 0); }
-static void rest_topic(void) { read_rest(3, 1); }
+static void write_2(void)
+{
+    write_some(2, 0);
+}
+static void write_3(void)
+{
+    write_some(3, 0);
+}
+static void write_5(void)
+{
+    write_some(5, 0);
+}
+static void write_topic(void)
+{
+    write_some(3, 1);
+}
+static void read_a(void)
+{
+    read_some(0, 4, 0, 3);
+}
+static void read_b(void)
+{
+    read_some(1, 4, 0, 3);
+}
+static void read_2(void)
+{
+    read_some(0, 3, 0, 2);
+}
+static void read_5(void)
+{
+    read_some(0, 4, 0, 5);
+}
+static void read_topic(void)
+{
+    read_some(0, 3, 1, 3);
+}
+static void rest_2(void)
+{
+    read_rest(2, 0);
+}
+static void rest_3(void)
+{
+    read_rest(3, 0);
+}
+static void rest_5(void)
+{
+    read_rest(5, 0);
+}
+static void rest_topic(void)
+{
+    read_rest(3, 1);
+}
 
 /* ---- Looking at a message where it lies ---- */
 
@@ -152,7 +192,8 @@ static void read_newest(void)
 
 /* ---- Reject: the gateway reads and gives slots back ---- */
 
-/* explore_state: by sequence number, what of the gateway's operations the next write to the slot must come after, and whose they are. */
+/* explore_state: by sequence number, what of the gateway's operations the next write to the slot must come after, and
+ * whose they are. */
 #define READ_BY(sequence) explore_state[64 + 2 * (sequence)]
 #define READ_AT(sequence) explore_state[65 + 2 * (sequence)]
 #define REJECTED explore_state[121]
@@ -174,7 +215,8 @@ static void write_reject(uint64_t tries)
         WRITTEN += rc == 0;
         EXPECT(ring_rejected(&ring) == REJECTED);
         if (rc == 0 && sequence >= SLOTS)
-            EXPECT(READ_AT(sequence - SLOTS) > 0 && explore_known((int)READ_BY(sequence - SLOTS)) >= READ_AT(sequence - SLOTS));
+            EXPECT(READ_AT(sequence - SLOTS) > 0 &&
+                   explore_known((int)READ_BY(sequence - SLOTS)) >= READ_AT(sequence - SLOTS));
     }
 }
 
@@ -184,8 +226,8 @@ static void release_slots(int number, int tries)
     struct ring_ledger ledger;
 
     ring_ledger_load(ring.lane, &ledger);
-    /* The gateway before may have been killed between the record and the tail: without this, a writer whose ring is full, and has been
-     * delivered, would be refused for ever. */
+    /* The gateway before may have been killed between the record and the tail: without this, a writer whose ring is
+     * full, and has been delivered, would be refused for ever. */
     ring_ledger_store(ring.lane, &ledger);
     while (tries-- > 0) {
         struct ring_message message;
@@ -206,12 +248,30 @@ static void release_slots(int number, int tries)
     }
 }
 
-static void write_reject_5(void) { write_reject(5); }
-static void write_reject_2(void) { write_reject(2); }
-static void write_reject_3(void) { write_reject(3); }
-static void release_4(void) { release_slots(1, 4); }
-static void release_after_2(void) { release_slots(2, 2); }
-static void release_next(void) { release_slots(2, 3); }
+static void write_reject_5(void)
+{
+    write_reject(5);
+}
+static void write_reject_2(void)
+{
+    write_reject(2);
+}
+static void write_reject_3(void)
+{
+    write_reject(3);
+}
+static void release_4(void)
+{
+    release_slots(1, 4);
+}
+static void release_after_2(void)
+{
+    release_slots(2, 2);
+}
+static void release_next(void)
+{
+    release_slots(2, 3);
+}
 
 static void release_killed(void)
 {
@@ -232,28 +292,59 @@ static void reject_end(void)
 }
 
 #define GIVEN_BACK "no slot is written before the gateway has given it back; what it reads needs no second look"
-#define WHOLE "each message read is whole and the right one, once and in order; what is missed was overwritten, and is counted"
+#define WHOLE \
+    "each message read is whole and the right one, once and in order; what is missed was overwritten, and is counted"
 
 const struct explore_case cases_ring[] = {
-    {.name = "read", .promise = WHOLE, .begin = lanes_begin, .threads = {{"writer", write_3, 0}, {"reader a", read_a, 0}, {"reader b", read_b, 0}},
+    {.name = "read",
+     .promise = WHOLE,
+     .begin = lanes_begin,
+     .threads = {{"writer", write_3, 0}, {"reader a", read_a, 0}, {"reader b", read_b, 0}},
      .end = rest_3},
-    {.name = "read-unlapped", .promise = WHOLE ", and none is missed while nothing is overwritten", .begin = lanes_begin,
-     .threads = {{"writer", write_2, 0}, {"reader", read_2, 0}}, .end = rest_2},
-    {.name = "read-topic", .promise = WHOLE, .begin = lanes_begin, .threads = {{"writer", write_topic, 0}, {"reader", read_topic, 0}},
+    {.name = "read-unlapped",
+     .promise = WHOLE ", and none is missed while nothing is overwritten",
+     .begin = lanes_begin,
+     .threads = {{"writer", write_2, 0}, {"reader", read_2, 0}},
+     .end = rest_2},
+    {.name = "read-topic",
+     .promise = WHOLE,
+     .begin = lanes_begin,
+     .threads = {{"writer", write_topic, 0}, {"reader", read_topic, 0}},
      .end = rest_topic},
-    {.name = "read-lapped", .promise = WHOLE " after a lap", .begin = lapped_begin, .threads = {{"writer", write_5, 0}, {"reader", read_5, 0}},
-     .end = rest_5, .full = 1},
-    {.name = "peek", .promise = "a message that is still there after it was looked at was whole", .begin = lanes_begin,
-     .threads = {{"writer", write_3, 0}, {"reader", peek, 0}, {"reader b", peek_last, 0}}, .end = rest_3},
-    {.name = "read-small", .promise = "a message that fits is not called too large because of another in its slot", .begin = lanes_begin,
+    {.name = "read-lapped",
+     .promise = WHOLE " after a lap",
+     .begin = lapped_begin,
+     .threads = {{"writer", write_5, 0}, {"reader", read_5, 0}},
+     .end = rest_5,
+     .full = 1},
+    {.name = "peek",
+     .promise = "a message that is still there after it was looked at was whole",
+     .begin = lanes_begin,
+     .threads = {{"writer", write_3, 0}, {"reader", peek, 0}, {"reader b", peek_last, 0}},
+     .end = rest_3},
+    {.name = "read-small",
+     .promise = "a message that fits is not called too large because of another in its slot",
+     .begin = lanes_begin,
      .threads = {{"writer", write_small, 0}, {"reader", read_small, 0}}},
-    {.name = "newest", .promise = "the message below the head is there, or was overwritten", .begin = lanes_begin,
-     .threads = {{"writer", write_3, 0}, {"reader", read_newest, 0}}, .end = rest_3},
-    {.name = "reject", .promise = GIVEN_BACK, .begin = lanes_begin, .threads = {{"writer", write_reject_5, 0}, {"gateway", release_4, 0}},
+    {.name = "newest",
+     .promise = "the message below the head is there, or was overwritten",
+     .begin = lanes_begin,
+     .threads = {{"writer", write_3, 0}, {"reader", read_newest, 0}},
+     .end = rest_3},
+    {.name = "reject",
+     .promise = GIVEN_BACK,
+     .begin = lanes_begin,
+     .threads = {{"writer", write_reject_5, 0}, {"gateway", release_4, 0}},
      .end = reject_end},
-    {.name = "reject-take-over", .promise = GIVEN_BACK, .begin = lanes_begin,
-     .threads = {{"writer", write_reject_2, 0}, {"successor", write_reject_2, 1}, {"gateway", release_after_2, 0}}, .end = reject_end},
-    {.name = "reject-restart", .promise = GIVEN_BACK, .begin = lanes_begin,
-     .threads = {{"writer", write_reject_3, 0}, {"dead gateway", release_killed, 0}, {"gateway", release_next, 2}}, .end = reject_end},
+    {.name = "reject-take-over",
+     .promise = GIVEN_BACK,
+     .begin = lanes_begin,
+     .threads = {{"writer", write_reject_2, 0}, {"successor", write_reject_2, 1}, {"gateway", release_after_2, 0}},
+     .end = reject_end},
+    {.name = "reject-restart",
+     .promise = GIVEN_BACK,
+     .begin = lanes_begin,
+     .threads = {{"writer", write_reject_3, 0}, {"dead gateway", release_killed, 0}, {"gateway", release_next, 2}},
+     .end = reject_end},
     {0},
 };

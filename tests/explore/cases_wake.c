@@ -4,7 +4,8 @@
 #include "cases.h"
 #include "lanes.h"
 
-/* explore_state: by lane, messages written so that the write returned, and messages that the gateway has read; then the readers' marks. */
+/* explore_state: by lane, messages written so that the write returned, and messages that the gateway has read; then the
+ * readers' marks. */
 #define RETURNED(lane) explore_state[lane]
 #define GOT(lane) explore_state[8 + (lane)]
 #define SLEEPS explore_state[16]
@@ -51,10 +52,23 @@ static void write_lane(int lane, int count)
     }
 }
 
-static void write_one(void) { write_lane(0, 1); }
-static void write_two(void) { write_lane(0, 2); }
-static void write_other(void) { write_lane(1, 1); }
-static void write_killed(void) { explore_mortal(1); write_lane(0, 1); }
+static void write_one(void)
+{
+    write_lane(0, 1);
+}
+static void write_two(void)
+{
+    write_lane(0, 2);
+}
+static void write_other(void)
+{
+    write_lane(1, 1);
+}
+static void write_killed(void)
+{
+    explore_mortal(1);
+    write_lane(0, 1);
+}
 
 /* A callback of the MQTT client's thread: an event for the loop, and a look whether it sleeps. */
 static void summon(void)
@@ -116,8 +130,14 @@ static void serve(int reads_mail)
     }
 }
 
-static void gateway(void) { serve(0); }
-static void gateway_mail(void) { serve(1); }
+static void gateway(void)
+{
+    serve(0);
+}
+static void gateway_mail(void)
+{
+    serve(1);
+}
 
 static void gateway_killed(void)
 {
@@ -160,8 +180,14 @@ static void feed(int count)
     }
 }
 
-static void feed_one(void) { feed(1); }
-static void feed_two(void) { feed(2); }
+static void feed_one(void)
+{
+    feed(1);
+}
+static void feed_two(void)
+{
+    feed(2);
+}
 
 static int read_next(struct lanes_reader *reader)
 {
@@ -190,36 +216,81 @@ static void follow(int number, uint64_t count)
     }
 }
 
-static void follow_one_a(void) { follow(0, 1); }
-static void follow_one_b(void) { follow(1, 1); }
-static void follow_two_a(void) { follow(0, 2); }
+static void follow_one_a(void)
+{
+    follow(0, 1);
+}
+static void follow_one_b(void)
+{
+    follow(1, 1);
+}
+static void follow_two_a(void)
+{
+    follow(0, 2);
+}
 
 static void all_awake(void)
 {
     EXPECT(!explore_blocked(1) && !explore_blocked(2));
 }
 
-#define NO_SLEEP "a gateway never waits while a message is unread whose write has returned, and a writer posts once for a sleep"
+#define NO_SLEEP \
+    "a gateway never waits while a message is unread whose write has returned, and a writer posts once for a sleep"
 #define NO_NAP "a reader never waits while there is a message for it"
 
 const struct explore_case cases_wake[] = {
-    {.name = "doorbell", .promise = NO_SLEEP, .begin = wake_begin, .threads = {{"writer", write_one, 0}, {"gateway", gateway, 0}}, .end = all_read},
-    {.name = "doorbell-again", .promise = NO_SLEEP, .begin = wake_begin, .threads = {{"writer", write_two, 0}, {"gateway", gateway, 0}},
+    {.name = "doorbell",
+     .promise = NO_SLEEP,
+     .begin = wake_begin,
+     .threads = {{"writer", write_one, 0}, {"gateway", gateway, 0}},
      .end = all_read},
-    {.name = "doorbell-killed", .promise = NO_SLEEP ", also when another writer is killed", .begin = wake_begin,
-     .threads = {{"dead", write_killed, 0}, {"writer", write_other, 0}, {"gateway", gateway, 0}}, .end = all_read, .full = 1},
-    {.name = "doorbell-two", .promise = NO_SLEEP, .begin = wake_begin,
-     .threads = {{"writer a", write_one, 0}, {"writer b", write_other, 0}, {"gateway", gateway, 0}}, .end = all_read, .full = 1},
-    {.name = "doorbell-restart", .promise = NO_SLEEP ", also when it takes over from one that was killed", .begin = wake_begin,
-     .threads = {{"writer", write_one, 0}, {"dead gateway", gateway_killed, 0}, {"gateway", gateway_next, 2}}, .end = all_read},
-    {.name = "summon", .promise = NO_SLEEP ", nor while there is an event for it", .begin = wake_begin,
-     .threads = {{"callback", summon, 0}, {"gateway", gateway_mail, 0}}, .end = mail_read},
-    {.name = "summon-and-write", .promise = NO_SLEEP ", nor while there is an event for it", .begin = wake_begin,
-     .threads = {{"callback", summon, 0}, {"writer", write_one, 0}, {"gateway", gateway_mail, 0}}, .end = mail_read, .full = 1},
-    {.name = "wake", .promise = NO_NAP, .begin = wake_begin, .threads = {{"gateway", feed_one, 0}, {"reader", follow_one_a, 0}}, .end = all_awake},
-    {.name = "wake-again", .promise = NO_NAP, .begin = wake_begin, .threads = {{"gateway", feed_two, 0}, {"reader", follow_two_a, 0}},
+    {.name = "doorbell-again",
+     .promise = NO_SLEEP,
+     .begin = wake_begin,
+     .threads = {{"writer", write_two, 0}, {"gateway", gateway, 0}},
+     .end = all_read},
+    {.name = "doorbell-killed",
+     .promise = NO_SLEEP ", also when another writer is killed",
+     .begin = wake_begin,
+     .threads = {{"dead", write_killed, 0}, {"writer", write_other, 0}, {"gateway", gateway, 0}},
+     .end = all_read,
+     .full = 1},
+    {.name = "doorbell-two",
+     .promise = NO_SLEEP,
+     .begin = wake_begin,
+     .threads = {{"writer a", write_one, 0}, {"writer b", write_other, 0}, {"gateway", gateway, 0}},
+     .end = all_read,
+     .full = 1},
+    {.name = "doorbell-restart",
+     .promise = NO_SLEEP ", also when it takes over from one that was killed",
+     .begin = wake_begin,
+     .threads = {{"writer", write_one, 0}, {"dead gateway", gateway_killed, 0}, {"gateway", gateway_next, 2}},
+     .end = all_read},
+    {.name = "summon",
+     .promise = NO_SLEEP ", nor while there is an event for it",
+     .begin = wake_begin,
+     .threads = {{"callback", summon, 0}, {"gateway", gateway_mail, 0}},
+     .end = mail_read},
+    {.name = "summon-and-write",
+     .promise = NO_SLEEP ", nor while there is an event for it",
+     .begin = wake_begin,
+     .threads = {{"callback", summon, 0}, {"writer", write_one, 0}, {"gateway", gateway_mail, 0}},
+     .end = mail_read,
+     .full = 1},
+    {.name = "wake",
+     .promise = NO_NAP,
+     .begin = wake_begin,
+     .threads = {{"gateway", feed_one, 0}, {"reader", follow_one_a, 0}},
      .end = all_awake},
-    {.name = "wake-two", .promise = NO_NAP, .begin = wake_begin,
-     .threads = {{"gateway", feed_one, 0}, {"reader a", follow_one_a, 0}, {"reader b", follow_one_b, 0}}, .end = all_awake},
+    {.name = "wake-again",
+     .promise = NO_NAP,
+     .begin = wake_begin,
+     .threads = {{"gateway", feed_two, 0}, {"reader", follow_two_a, 0}},
+     .end = all_awake},
+    {.name = "wake-two",
+     .promise = NO_NAP,
+     .begin = wake_begin,
+     .threads = {{"gateway", feed_one, 0}, {"reader a", follow_one_a, 0}, {"reader b", follow_one_b, 0}},
+     .end = all_awake},
     {0},
 };

@@ -6,11 +6,12 @@
 
 /* Limits of a case; all are checked. */
 #define LOCATIONS 96
-#define STORES 40     /* of one object */
-#define MESSAGES 384  /* stores of one execution, with one initial value an object */
+#define STORES 40    /* of one object */
+#define MESSAGES 384 /* stores of one execution, with one initial value an object */
 #define EVENTS 512
 
-/* What has happened before some point: per object the latest store (0: none but the initial value), per thread the number of its events. */
+/* What has happened before some point: per object the latest store (0: none but the initial value), per thread the
+ * number of its events. */
 struct view {
     uint16_t seen[LOCATIONS];
     uint16_t clock[EXPLORE_THREADS];
@@ -20,10 +21,10 @@ struct view {
 struct message {
     uint64_t value;
     uint16_t location;
-    uint16_t position;     /* in its object's modification order */
-    int16_t event;         /* -1: initial value */
-    uint8_t followed;      /* a read-modify-write took this value: nothing may come between */
-    struct view view;      /* what whoever acquires it gets */
+    uint16_t position; /* in its object's modification order */
+    int16_t event;     /* -1: initial value */
+    uint8_t followed;  /* a read-modify-write took this value: nothing may come between */
+    struct view view;  /* what whoever acquires it gets */
 };
 
 /* One object; it keeps its number over all executions of a case. */
@@ -32,7 +33,7 @@ struct location {
     const char *name;
     size_t size;
     int narrow;
-    int count;             /* of `order`; 0: not touched in this execution */
+    int count; /* of `order`; 0: not touched in this execution */
     uint16_t order[STORES];
     uint8_t written_by[EXPLORE_THREADS]; /* learned: the thread may store here */
 };
@@ -41,10 +42,10 @@ enum event_kind { EVENT_LOAD, EVENT_STORE, EVENT_UPDATE, EVENT_FENCE };
 
 struct event {
     uint8_t kind, thread, order;
-    uint16_t number;       /* in its thread, from 1 */
-    int16_t location;      /* -1: fence */
-    uint16_t source;       /* message that was read, or 0 */
-    uint16_t target;       /* message that was written, or 0 */
+    uint16_t number;                 /* in its thread, from 1 */
+    int16_t location;                /* -1: fence */
+    uint16_t source;                 /* message that was read, or 0 */
+    uint16_t target;                 /* message that was written, or 0 */
     uint16_t clock[EXPLORE_THREADS]; /* happens-before: events of each thread up to here, this one with them */
 };
 
@@ -53,15 +54,15 @@ enum thread_state { THREAD_UNUSED, THREAD_READY, THREAD_PARKED, THREAD_DONE };
 struct thread {
     enum thread_state state;
     int mortal;
-    struct view now;       /* happened before its next event */
-    struct view acquired;  /* what an acquire fence would add */
-    struct view released;  /* as of its last release fence */
-    uint64_t history;      /* hash of what it did and saw */
+    struct view now;      /* happened before its next event */
+    struct view acquired; /* what an acquire fence would add */
+    struct view released; /* as of its last release fence */
+    uint64_t history;     /* hash of what it did and saw */
     /* While it is parked, or has just been offered a store: */
     int location;
-    int waiting;           /* a wait, which may last for ever, and not a mere load */
-    int update;            /* the store after the one it takes is its own */
-    uint64_t bound;        /* of a wait */
+    int waiting;    /* a wait, which may last for ever, and not a mere load */
+    int update;     /* the store after the one it takes is its own */
+    uint64_t bound; /* of a wait */
     uint16_t source;
 };
 
@@ -72,7 +73,7 @@ struct execution {
     int message_count;
     struct event events[EVENTS];
     int event_count;
-    int sequential;        /* an event was seq_cst */
+    int sequential; /* an event was seq_cst */
 };
 
 extern struct execution execution;

@@ -31,7 +31,8 @@ static struct {
     int depth, length, deepest;
 } choices;
 
-/* States in which a thread ended, by hash. What is left to do depends on nothing else, so the second visit finds nothing new. */
+/* States in which a thread ended, by hash. What is left to do depends on nothing else, so the second visit finds
+ * nothing new. */
 static uint64_t *known;
 static uint64_t known_count;
 static int known_wanted;
@@ -84,7 +85,8 @@ static int choices_next(void)
     return 1;
 }
 
-/* ---- Threads: each has a stack, of which it never leaves the first frame, so that it can be begun again at any time. ---- */
+/* ---- Threads: each has a stack, of which it never leaves the first frame, so that it can be begun again at any time.
+ * ---- */
 
 static void to_main(void)
 {
@@ -249,8 +251,8 @@ static int next_thread(void)
     return -1;
 }
 
-/* A load that waits for a store which nobody can make any more is no execution. Nor is one that waits when all is over, though it could have
- * taken what is there. */
+/* A load that waits for a store which nobody can make any more is no execution. Nor is one that waits when all is over,
+ * though it could have taken what is there. */
 static int waits_in_vain(int over)
 {
     for (int i = 0; i < execution.thread_count - 1; i++) {
@@ -337,8 +339,9 @@ int explore_run(const struct explore_case *wanted)
     if (!failure && test->executions != 0 && found[OUTCOME_COMPLETE] != test->executions)
         failure = "the number of executions is the known one";
     explore_total += found[OUTCOME_COMPLETE] + found[OUTCOME_KNOWN];
-    printf("%-6s %-20s %9llu executions to the end, %9llu to a known state, %9llu given up, %3d choices deep\n", failure ? "FAILED" : "ok",
-           test->name, found[OUTCOME_COMPLETE], found[OUTCOME_KNOWN], found[OUTCOME_ABANDONED], choices.deepest);
+    printf("%-6s %-20s %9llu executions to the end, %9llu to a known state, %9llu given up, %3d choices deep\n",
+           failure ? "FAILED" : "ok", test->name, found[OUTCOME_COMPLETE], found[OUTCOME_KNOWN],
+           found[OUTCOME_ABANDONED], choices.deepest);
     if (failure) {
         printf("  promise: %s\n  broken:  %s\n", test->promise, failure);
         trace_print(test);

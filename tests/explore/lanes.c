@@ -18,9 +18,11 @@ static unsigned char slots[LANES][SLOTS * STRIDE] __attribute__((aligned(64)));
 static void slot_begin(int lane, int slot)
 {
     static char names[LANES][SLOTS][9][24];
-    static const char *const members[] = {"state", "time_ns", "size", "topic_size", "flags", "expires_ns", "payload", "payload+8", "topic"};
+    static const char *const members[] = {"state",      "time_ns", "size",      "topic_size", "flags",
+                                          "expires_ns", "payload", "payload+8", "topic"};
     unsigned char *base = slots[lane] + slot * STRIDE;
-    const void *addresses[] = {base, base + 8, base + 16, base + 20, base + 22, base + 24, base + 32, base + 40, base + 48};
+    const void *addresses[] = {base,      base + 8,  base + 16, base + 20, base + 22,
+                               base + 24, base + 32, base + 40, base + 48};
 
     for (int i = 0; i < 9; i++) {
         snprintf(names[lane][slot][i], sizeof(names[lane][slot][i]), "lane%d.slot%d.%s", lane, slot, members[i]);
@@ -63,7 +65,11 @@ void lanes_begin(void)
 
 struct ring lanes_ring(int number, int with_topic)
 {
-    return (struct ring){.lane = &lanes[number], .slots = slots[number], .mask = SLOTS - 1, .stride = STRIDE, .max_payload = PAYLOAD,
+    return (struct ring){.lane = &lanes[number],
+                         .slots = slots[number],
+                         .mask = SLOTS - 1,
+                         .stride = STRIDE,
+                         .max_payload = PAYLOAD,
                          .topic_max = with_topic ? 8 : 0};
 }
 
@@ -76,8 +82,13 @@ static uint32_t size_of(uint64_t mark)
 int lanes_write(struct ring_writer *writer, uint64_t mark, int with_topic)
 {
     uint64_t words[2] = {mark * 1000 + 1, mark * 1000 + 2}, topic = mark * 1000 + 3;
-    struct ring_message message = {.payload = words, .topic = (const char *)&topic, .size = size_of(mark), .topic_size = with_topic ? 8 : 0,
-                                   .flags = (uint16_t)mark, .time_ns = mark, .expires_ns = mark};
+    struct ring_message message = {.payload = words,
+                                   .topic = (const char *)&topic,
+                                   .size = size_of(mark),
+                                   .topic_size = with_topic ? 8 : 0,
+                                   .flags = (uint16_t)mark,
+                                   .time_ns = mark,
+                                   .expires_ns = mark};
 
     return ring_write(writer, &message);
 }
@@ -94,7 +105,8 @@ uint64_t lanes_check(const struct ring_message *message, const uint64_t *words, 
         EXPECT(message->topic_size == 8 && name == mark * 1000 + 3);
     }
     if (lanes_full)
-        EXPECT(message->time_ns == mark && message->expires_ns == mark && message->flags == mark && message->topic_size == (topic ? 8 : 0));
+        EXPECT(message->time_ns == mark && message->expires_ns == mark && message->flags == mark &&
+               message->topic_size == (topic ? 8 : 0));
     return mark;
 }
 

@@ -2,9 +2,10 @@
  *
  *      explore [--full] [--brief] [--patient] [NAME...]
  *
- * NAME: only cases whose name begins with it; larger ones only by their whole name. --full: larger cases too, and every member of a slot. --brief: end at the first case that fails.
- * --patient: loads wait for stores of any thread, known to write or not: the same executions, slower; to check the explorer.
- * The last line is "N passed, N failed". */
+ * NAME: only cases whose name begins with it; larger ones only by their whole name. --full: larger cases too, and every
+ * member of a slot. --brief: end at the first case that fails.
+ * --patient: loads wait for stores of any thread, known to write or not: the same executions, slower; to check the
+ * explorer. The last line is "N passed, N failed". */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* memory.c: loads, stores, updates and fences of one execution, by views: which stores a load may take, where a store may stand. */
+/* memory.c: loads, stores, updates and fences of one execution, by views: which stores a load may take, where a store
+ * may stand. */
 #include <string.h>
 
 #include "engine.h"
@@ -118,8 +119,11 @@ static struct event *event_new(int kind, int order, int location)
     if (execution.event_count == EVENTS)
         engine_bug("too many operations in one execution (a loop without an end?)");
     thread->now.clock[execution.current]++;
-    *event = (struct event){.kind = (uint8_t)kind, .thread = (uint8_t)execution.current, .order = (uint8_t)order,
-                            .number = thread->now.clock[execution.current], .location = (int16_t)location};
+    *event = (struct event){.kind = (uint8_t)kind,
+                            .thread = (uint8_t)execution.current,
+                            .order = (uint8_t)order,
+                            .number = thread->now.clock[execution.current],
+                            .location = (int16_t)location};
     execution.sequential |= order == memory_order_seq_cst;
     return event;
 }
@@ -154,7 +158,8 @@ int memory_could_take(const struct thread *thread)
 int memory_may_change(int location, int except)
 {
     for (int i = 0; i < execution.thread_count; i++)
-        if (i != except && execution.threads[i].state != THREAD_DONE && (explore_patient || locations[location].written_by[i]))
+        if (i != except && execution.threads[i].state != THREAD_DONE &&
+            (explore_patient || locations[location].written_by[i]))
             return 1;
     return 0;
 }
@@ -203,7 +208,8 @@ static void offer(uint16_t message)
     for (int i = 0; i < execution.thread_count; i++) {
         struct thread *thread = &execution.threads[i];
 
-        if (thread->state != THREAD_PARKED || thread->location != execution.messages[message].location || !may_take(thread, message))
+        if (thread->state != THREAD_PARKED || thread->location != execution.messages[message].location ||
+            !may_take(thread, message))
             continue;
         if (engine_choose(2) == 1) {
             thread->source = message;
@@ -238,7 +244,8 @@ static void put(struct event *event, uint64_t value, int before)
     offer(number);
 }
 
-/* An operation begins. That it may write is learned here and not when it does: one of two updates of the same value never does. */
+/* An operation begins. That it may write is learned here and not when it does: one of two updates of the same value
+ * never does. */
 static void start(const void *object, size_t size, int writes, int *location)
 {
     engine_step();

@@ -1,9 +1,9 @@
 /* order.c: the axiom of RC11 on seq_cst: the relation psc over the seq_cst events of an execution has no cycle.
  *
- *      scb      = po | po-other; hb; po-other | hb-same | mo | rb      po-other: to another object, hb-same: to the same object
- *      psc_base = ([E] | [F]; hb?); scb; ([E] | hb?; [F])              E: seq_cst events, fences among them; F: seq_cst fences
- *      psc_F    = [F]; (hb | hb; eco; hb); [F]                         eco: (rf | mo | rb)+
- *      psc      = psc_base | psc_F
+ *      scb      = po | po-other; hb; po-other | hb-same | mo | rb      po-other: to another object, hb-same: to the
+ * same object psc_base = ([E] | [F]; hb?); scb; ([E] | hb?; [F])              E: seq_cst events, fences among them; F:
+ * seq_cst fences psc_F    = [F]; (hb | hb; eco; hb); [F]                         eco: (rf | mo | rb)+ psc      =
+ * psc_base | psc_F
  */
 #include <string.h>
 
@@ -77,8 +77,9 @@ static int eco(const struct event *a, const struct event *b)
     return a->target ? place(a->target) <= place(b->source) : place(a->source) < place(b->source);
 }
 
-/* For each event, the next one of its thread that is not on the same object, and the last one before it: -1 when there is none. A chain
- * po-other; hb; po-other from a to b exists when after[a] happens before before[b], for these two reach furthest. */
+/* For each event, the next one of its thread that is not on the same object, and the last one before it: -1 when there
+ * is none. A chain po-other; hb; po-other from a to b exists when after[a] happens before before[b], for these two
+ * reach furthest. */
 static void neighbours_make(void)
 {
     int last[EXPLORE_THREADS][2]; /* of each thread: its latest event, and the latest on another object than that */
@@ -98,7 +99,8 @@ static void neighbours_make(void)
         const struct event *event = &execution.events[i];
 
         for (int k = i + 1; k < execution.event_count && after[i] < 0; k++)
-            if (execution.events[k].thread == event->thread && (event->location < 0 || execution.events[k].location != event->location))
+            if (execution.events[k].thread == event->thread &&
+                (event->location < 0 || execution.events[k].location != event->location))
                 after[i] = k;
     }
 }

@@ -31,8 +31,8 @@ void trace_print(const struct explore_case *test)
         const struct event *event = &execution.events[i];
         int last = event->thread == execution.thread_count - 1;
 
-        printf("    %-12s %3u  %-6s %-8s", last ? "end" : test->threads[event->thread].name, event->number, kinds[event->kind],
-               orders[event->order]);
+        printf("    %-12s %3u  %-6s %-8s", last ? "end" : test->threads[event->thread].name, event->number,
+               kinds[event->kind], orders[event->order]);
         if (event->location >= 0)
             name_print(&locations[event->location]);
         if (event->source) {

@@ -1,4 +1,5 @@
-/* fuzz_config.c: any bytes as gateway.ini: config_load comes to an end, and either reports a fault or gives a configuration that can be planned. */
+/* fuzz_config.c: any bytes as gateway.ini: config_load comes to an end, and either reports a fault or gives a
+ * configuration that can be planned. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

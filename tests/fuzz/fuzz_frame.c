@@ -1,5 +1,5 @@
-/* fuzz_frame.c: any bytes as a message with several samples: it is refused, or each sample lies in it and all of it is samples; and what was taken apart goes
- * together again. */
+/* fuzz_frame.c: any bytes as a message with several samples: it is refused, or each sample lies in it and all of it is
+ * samples; and what was taken apart goes together again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,12 +35,14 @@ static void take_apart(enum frame_format format, const unsigned char *data, size
             frame_add(&again, sample.size, sample.time_ns);
         }
     }
-    if (count == 0 || total > size || (format == FRAME_BINARY && total + FRAME_HEADER_SIZE + count * FRAME_SAMPLE_SIZE != size))
+    if (count == 0 || total > size ||
+        (format == FRAME_BINARY && total + FRAME_HEADER_SIZE + count * FRAME_SAMPLE_SIZE != size))
         abort();
     frame_end(&again);
     /* Numbers aside, a binary frame is the same again. */
     if (format == FRAME_BINARY && again.count == count &&
-        (again.size != size || memcmp(again.bytes + FRAME_HEADER_SIZE, data + FRAME_HEADER_SIZE, size - FRAME_HEADER_SIZE) != 0))
+        (again.size != size ||
+         memcmp(again.bytes + FRAME_HEADER_SIZE, data + FRAME_HEADER_SIZE, size - FRAME_HEADER_SIZE) != 0))
         abort();
     frame_free(&again);
 }

@@ -30,7 +30,9 @@ static void use_lane(const struct segment *segment, uint32_t lane)
     ring_ledger_store(ring.lane, &ledger);
     ring_writer_start(&writer, &ring, (int)(ledger.tail & 1));
     for (int i = 0; i < 4; i++) {
-        message = (struct ring_message){.payload = buffer, .topic = "t", .size = ring.max_payload < 8 ? ring.max_payload : 8,
+        message = (struct ring_message){.payload = buffer,
+                                        .topic = "t",
+                                        .size = ring.max_payload < 8 ? ring.max_payload : 8,
                                         .topic_size = ring.topic_max ? 1 : 0};
         ring_write(&writer, &message);
         ring_notify(segment->header, segment->dirty, lane);

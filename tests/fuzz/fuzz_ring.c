@@ -1,4 +1,5 @@
-/* fuzz_ring.c: any bytes as the content of a lane and its slots: readers and the next writer stay inside and come to an end. */
+/* fuzz_ring.c: any bytes as the content of a lane and its slots: readers and the next writer stay inside and come to an
+ * end. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         }
         /* Numbers near the end of their range wrap, which only a hostile head brings about. */
         if (writer.next < UINT64_C(1) << 62 &&
-            (ring_read(&ring, writer.next - 1, &message, buffer, sizeof(buffer), topic) != 0 || memcmp(buffer, "0123456", 7) != 0))
+            (ring_read(&ring, writer.next - 1, &message, buffer, sizeof(buffer), topic) != 0 ||
+             memcmp(buffer, "0123456", 7) != 0))
             abort();
     }
     free(slots);

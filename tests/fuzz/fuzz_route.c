@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         int topic_valid = route_topic_valid(topic, topic_size, reason, sizeof(reason)) == 0;
         int match = route_match(filter, filter_size, topic, topic_size);
 
-        if (filter_valid && topic_valid && !route_filter_has_wildcard(filter, filter_size) && route_filter_prefix(filter, filter_size) == 0 &&
+        if (filter_valid && topic_valid && !route_filter_has_wildcard(filter, filter_size) &&
+            route_filter_prefix(filter, filter_size) == 0 &&
             match != (filter_size == topic_size && memcmp(filter, topic, topic_size) == 0))
             abort();
         if (topic_valid && topic[0] != '$' && !route_match("#", 1, topic, topic_size))

@@ -1,4 +1,5 @@
-/* gateway.c: a gateway without a broker. See gateway.h; the accounting follows gateway/outward.c and gateway/inward.c. */
+/* gateway.c: a gateway without a broker. See gateway.h; the accounting follows gateway/outward.c and gateway/inward.c.
+ */
 #include "gateway.h"
 
 #include <errno.h>
@@ -108,7 +109,8 @@ void gateway_take(struct gateway *gateway, uint32_t number, unsigned limit)
             continue;
         }
         if (rc < 0 || !message_whole(buffer, message.size, &writer, &count)) {
-            violation("the gateway read a torn message %llu of lane %u (%d)", (unsigned long long)lane->next, number, rc);
+            violation("the gateway read a torn message %llu of lane %u (%d)", (unsigned long long)lane->next, number,
+                      rc);
             break;
         }
         account(lane, lane->next);
@@ -168,8 +170,11 @@ int gateway_woken(struct gateway *gateway)
 void gateway_write_inward(struct gateway *gateway)
 {
     struct gateway_lane *lane = &gateway->lanes[gateway_first_lane(INWARD)];
-    struct ring_message message = {
-        .payload = gateway->payload, .size = INWARD_SIZE, .topic = TOPIC, .topic_size = sizeof(TOPIC) - 1, .time_ns = platform_time_ns()};
+    struct ring_message message = {.payload = gateway->payload,
+                                   .size = INWARD_SIZE,
+                                   .topic = TOPIC,
+                                   .topic_size = sizeof(TOPIC) - 1,
+                                   .time_ns = platform_time_ns()};
 
     if (ring_write(&gateway->inward, &message) < 0) {
         violation("the gateway could not write inwards");

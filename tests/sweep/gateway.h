@@ -1,15 +1,17 @@
-/* gateway.h: a gateway without a broker: it serves the segment, takes the lanes' messages and keeps the ledger as shmgated does. */
+/* gateway.h: a gateway without a broker: it serves the segment, takes the lanes' messages and keeps the ledger as
+ * shmgated does. */
 #ifndef SHMGATE_TESTS_SWEEP_GATEWAY_H
 #define SHMGATE_TESTS_SWEEP_GATEWAY_H
 
 #include "segment.h"
 
-/* The segment of all sweeps: two publish channels and a subscribe channel, with rings so small that wrapping them is quick. */
+/* The segment of all sweeps: two publish channels and a subscribe channel, with rings so small that wrapping them is
+ * quick. */
 enum sweep_channel { NEWEST, STRICT, INWARD, CHANNELS };
 #define CHANNEL_NAMES {"newest", "strict", "inward"}
-#define WRITERS 3        /* lanes of a publish channel: two for the driver, one for the stepped process */
+#define WRITERS 3 /* lanes of a publish channel: two for the driver, one for the stepped process */
 #define SLOTS 4
-#define PAYLOAD 96       /* bytes, the largest */
+#define PAYLOAD 96 /* bytes, the largest */
 #define LANES (2 * WRITERS + 1)
 #define TOPIC "sweep/in"
 
@@ -22,11 +24,11 @@ struct gateway_lane {
 
 struct gateway {
     struct segment segment, olds[SEGMENT_OLD_MAX];
-    int serving;                   /* 1: this process is the segment's gateway */
-    int asleep;                    /* 1: it has said so and not been woken yet */
+    int serving; /* 1: this process is the segment's gateway */
+    int asleep;  /* 1: it has said so and not been woken yet */
     struct gateway_lane lanes[LANES];
     struct ring_writer inward;
-    uint32_t writer, number;       /* who it is, and how many messages it has written, in the subscribe channel */
+    uint32_t writer, number;        /* who it is, and how many messages it has written, in the subscribe channel */
     unsigned char payload[PAYLOAD]; /* of the next one */
 };
 
@@ -39,8 +41,8 @@ uint32_t gateway_first_lane(enum sweep_channel channel);
 /* Make the plan that all gateways of the sweep share. Returns 0 or -errno. */
 int gateway_plan(void);
 
-/* Become the gateway of the segment. The only place where the sweep calls segment_serve. Returns an enum segment_origin or -errno; `reason` has
- * SEGMENT_ERROR_SIZE bytes. */
+/* Become the gateway of the segment. The only place where the sweep calls segment_serve. Returns an enum segment_origin
+ * or -errno; `reason` has SEGMENT_ERROR_SIZE bytes. */
 int gateway_serve(struct gateway *gateway, const char *name, char *reason);
 
 /* The rest of becoming it: take up every lane at its ledger. `writer` names it in the subscribe channel. */

@@ -2,10 +2,10 @@
  *
  *   sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]
  *
- * Each operation is first looked through once, to learn how many instructions it has, which of them are the library's own, and
- * after which of them the segment has changed or the system was called. A full sweep then acts at every instruction. A sample acts
- * around every change and every call, at every 7th other instruction of the library and every 23rd of libc, beginning at a place that
- * follows from the seed. Each point is a process of its own.
+ * Each operation is first looked through once, to learn how many instructions it has, which of them are the library's
+ * own, and after which of them the segment has changed or the system was called. A full sweep then acts at every
+ * instruction. A sample acts around every change and every call, at every 7th other instruction of the library and
+ * every 23rd of libc, beginning at a place that follows from the seed. Each point is a process of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 #include "scene.h"
 
 #define INSTRUCTIONS_MAX 200000
-#define VIOLATIONS_MAX 10        /* of one sweep: then it is ended */
+#define VIOLATIONS_MAX 10 /* of one sweep: then it is ended */
 
 /* The run script puts the library's code into a section of its own. */
 extern const char __start_shmgate_text[] __attribute__((weak)), __stop_shmgate_text[] __attribute__((weak));
@@ -47,7 +47,7 @@ static struct {
     const char *operation;
 } options = {.mode = -1, .point = -1};
 static struct {
-    unsigned violations;             /* of the present point */
+    unsigned violations; /* of the present point */
     char first[400];
 } present;
 
@@ -87,7 +87,8 @@ static void window_open(void)
     scene.window = NULL;
     if (fd < 0)
         return;
-    if (fstat(fd, &status) == 0 && (view = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0)) != MAP_FAILED) {
+    if (fstat(fd, &status) == 0 &&
+        (view = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0)) != MAP_FAILED) {
         scene.window = view;
         scene.window_size = (uint64_t)status.st_size;
     }
@@ -179,14 +180,17 @@ static void report_violation(const char *what, unsigned long at, uint64_t place)
 {
     char command[100];
 
-    printf("  violation: %s, after %lu instructions, at %#llx: %s\n", what, at, (unsigned long long)place, present.first);
+    printf("  violation: %s, after %lu instructions, at %#llx: %s\n", what, at, (unsigned long long)place,
+           present.first);
     fflush(stdout);
-    snprintf(command, sizeof(command), "addr2line -f -s -e /proc/%d/exe %#llx | sed 's/^/    /'", (int)getpid(), (unsigned long long)place);
+    snprintf(command, sizeof(command), "addr2line -f -s -e /proc/%d/exe %#llx | sed 's/^/    /'", (int)getpid(),
+             (unsigned long long)place);
     if (system(command) != 0)
         printf("    (addr2line is not there to name the place)\n");
 }
 
-/* Bring the stepped process to its instruction number `at` in the quickest way: by a trap at a place it passes seldom, then by steps. */
+/* Bring the stepped process to its instruction number `at` in the quickest way: by a trap at a place it passes seldom,
+ * then by steps. */
 static enum tracer_state reach(const struct instruction *trace, unsigned long at)
 {
     unsigned long best = 0, least = at;
@@ -209,8 +213,8 @@ static enum tracer_state reach(const struct instruction *trace, unsigned long at
 }
 
 /* One point. */
-static int try_point(unsigned operation, enum scene_mode mode, const struct instruction *trace, unsigned long count, unsigned long at,
-                     uint64_t *place)
+static int try_point(unsigned operation, enum scene_mode mode, const struct instruction *trace, unsigned long count,
+                     unsigned long at, uint64_t *place)
 {
     enum tracer_state state;
 
@@ -218,7 +222,8 @@ static int try_point(unsigned operation, enum scene_mode mode, const struct inst
     if (scene_begin(&scene, operation) < 0)
         return 0;
     state = reach(trace, at);
-    /* It took another way than when it was looked through (a clock that ticked, say) and came to the operation's end. */
+    /* It took another way than when it was looked through (a clock that ticked, say) and came to the operation's end.
+     */
     if (state == TRACER_AT_END && at < count) {
         scene_act(&scene, SCENE_KILL);
         if (scene_begin(&scene, operation) < 0)
@@ -318,13 +323,16 @@ static void make_private(void)
         if (write_file("/proc/self/gid_map", map) < 0)
             return;
     }
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("sweep", "/dev/shm", "tmpfs", 0, "size=64m,mode=1777") == 0)
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        mount("sweep", "/dev/shm", "tmpfs", 0, "size=64m,mode=1777") == 0)
         world_private = 1;
 }
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]\n");
+    fprintf(
+        stderr,
+        "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]\n");
     return 2;
 }
 
@@ -390,7 +398,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "could not start the sweep: %s\n", strerror(errno));
         return 1;
     }
-    printf("seed %lu; /dev/shm is %s\n", options.seed, world_private ? "the sweep's own" : "shared with others: only names are compared");
+    printf("seed %lu; /dev/shm is %s\n", options.seed,
+           world_private ? "the sweep's own" : "shared with others: only names are compared");
     for (unsigned i = 0; i < stepped_operation_count; i++)
         if (!options.operation || strstr(stepped_operations[i].name, options.operation))
             sweep_operation(i, trace, &passed, &failed);

@@ -51,5 +51,6 @@ int message_whole(const void *buffer, size_t size, uint32_t *writer, uint32_t *n
     *writer = head.writer;
     *number = head.number;
     return size < MESSAGE_NAMED_SIZE ||
-           (head.writer > 0 && head.checksum == checksum(bytes + sizeof(head), size - sizeof(head), head.writer, head.number));
+           (head.writer > 0 &&
+            head.checksum == checksum(bytes + sizeof(head), size - sizeof(head), head.writer, head.number));
 }

@@ -1,4 +1,5 @@
-/* message.h: messages that show whether they are whole: writer, number, checksum, and a filler that follows from them. */
+/* message.h: messages that show whether they are whole: writer, number, checksum, and a filler that follows from them.
+ */
 #ifndef SHMGATE_TESTS_SWEEP_MESSAGE_H
 #define SHMGATE_TESTS_SWEEP_MESSAGE_H
 

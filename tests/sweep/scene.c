@@ -92,7 +92,8 @@ static void expect_returned(const struct scene *scene)
 
     /* A process that opens its lane again is another writer from then on. */
     if (report->returned > 0)
-        world_expect(&scene->world, stepped_lane(scene), lane->writer == scene->stepped + 1 ? lane->writer : scene->stepped, report->returned);
+        world_expect(&scene->world, stepped_lane(scene),
+                     lane->writer == scene->stepped + 1 ? lane->writer : scene->stepped, report->returned);
 }
 
 /* Let the stepped process go on to its end. */
@@ -298,9 +299,9 @@ void scene_clear(struct scene *scene)
             size_t skip = strlen(prefixes[i]);
 
             snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
-            if (entry->d_name[0] != '.' &&
-                (world_private || (strncmp(entry->d_name, prefixes[i], skip) == 0 &&
-                                   strncmp(entry->d_name + skip, scene->world.name + 1, strlen(scene->world.name + 1)) == 0)))
+            if (entry->d_name[0] != '.' && (world_private || (strncmp(entry->d_name, prefixes[i], skip) == 0 &&
+                                                              strncmp(entry->d_name + skip, scene->world.name + 1,
+                                                                      strlen(scene->world.name + 1)) == 0)))
                 unlink(path);
         }
     if (directory)

@@ -13,7 +13,7 @@ const char *stepped_segment;
 uint32_t stepped_writer;
 struct shared_memory *stepped_shm;
 
-static uint32_t number;                      /* of this process's last message */
+static uint32_t number; /* of this process's last message */
 static struct shared_memory_writer *writer;
 static unsigned char payload[PAYLOAD];
 
@@ -185,7 +185,8 @@ const struct stepped_operation stepped_operations[] = {
     {"write 64 bytes, reject, full", ROLE_FULL, prepare_full, act_write_64, finish_full},
     {"read", ROLE_READER, stepped_prepare_reader_newest, stepped_act_read, stepped_finish_read},
     {"read, nothing there", ROLE_READER, stepped_prepare_reader_empty, stepped_act_read, stepped_finish_read_empty},
-    {"read from a subscribe channel", ROLE_READER, stepped_prepare_reader_inward, stepped_act_read, stepped_finish_read_inward},
+    {"read from a subscribe channel", ROLE_READER, stepped_prepare_reader_inward, stepped_act_read,
+     stepped_finish_read_inward},
     {"peek and advance", ROLE_READER, stepped_prepare_reader_newest, stepped_act_peek, stepped_finish_peek},
     {"latest", ROLE_READER, stepped_prepare_reader_newest, stepped_act_latest, stepped_finish_latest},
     {"writer_open", ROLE_OPENER, stepped_attach, act_open, finish_open},

@@ -11,27 +11,37 @@
 
 /* One page that both have mapped. */
 struct stepped_report {
-    uint32_t returned;       /* messages whose write has returned 0 */
-    uint32_t rejected;       /* writes that were answered with -EAGAIN */
-    int result;              /* what the operation returned */
-    char fault[256];         /* empty, or what the process itself found wrong */
+    uint32_t returned; /* messages whose write has returned 0 */
+    uint32_t rejected; /* writes that were answered with -EAGAIN */
+    int result;        /* what the operation returned */
+    char fault[256];   /* empty, or what the process itself found wrong */
 };
 
 /* What the stepped process has or is while it is stepped. */
-enum stepped_role { ROLE_READER, ROLE_NEWEST, ROLE_STRICT, ROLE_FULL, ROLE_OPENER, ROLE_GATEWAY, ROLE_CREATOR, ROLE_REMOVER };
+enum stepped_role {
+    ROLE_READER,
+    ROLE_NEWEST,
+    ROLE_STRICT,
+    ROLE_FULL,
+    ROLE_OPENER,
+    ROLE_GATEWAY,
+    ROLE_CREATOR,
+    ROLE_REMOVER
+};
 
 struct stepped_operation {
     const char *name;
     enum stepped_role role;
-    int (*prepare)(void);    /* before the first instruction that counts */
-    int (*act)(void);        /* the instructions that count */
-    void (*finish)(int rc);  /* afterwards, when it was not killed */
+    int (*prepare)(void);   /* before the first instruction that counts */
+    int (*act)(void);       /* the instructions that count */
+    void (*finish)(int rc); /* afterwards, when it was not killed */
 };
 
 extern const struct stepped_operation stepped_operations[];
 extern const unsigned stepped_operation_count;
 
-/* The whole life of the stepped process: operation number `operation` on the segment, as writer `writer`. Returns the exit code. */
+/* The whole life of the stepped process: operation number `operation` on the segment, as writer `writer`. Returns the
+ * exit code. */
 int stepped_main(unsigned operation, const char *segment, uint32_t writer, struct stepped_report *report);
 
 /* 1 in the stepped process; NULL elsewhere. */

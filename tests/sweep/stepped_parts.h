@@ -7,8 +7,8 @@
 #include "stepped.h"
 
 extern const char *stepped_segment;
-extern uint32_t stepped_writer;              /* who this process is as a writer */
-extern struct shared_memory *stepped_shm;    /* its attachment */
+extern uint32_t stepped_writer;           /* who this process is as a writer */
+extern struct shared_memory *stepped_shm; /* its attachment */
 
 /* A violation unless it holds; `rc` is what the call before returned. */
 void stepped_expect(int holds, const char *what, int rc);

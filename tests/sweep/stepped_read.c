@@ -10,9 +10,9 @@ static struct shared_memory_message message;
 static unsigned char payload[PAYLOAD];
 
 static struct {
-    uint64_t next[WRITERS];                  /* sequence number to come, where known */
+    uint64_t next[WRITERS]; /* sequence number to come, where known */
     int known[WRITERS];
-    uint64_t gaps, missed;                   /* what was stepped over by sequence numbers, and by the reader's own count */
+    uint64_t gaps, missed; /* what was stepped over by sequence numbers, and by the reader's own count */
 } seen;
 
 static void note_message(const void *bytes)
@@ -55,7 +55,8 @@ int stepped_act_read(void)
     return shared_memory_reader_read(reader, payload, sizeof(payload), &message, 0);
 }
 
-/* One message of each lane is read, so that it is known where the reader is in them; the rest of the ring lies before it. */
+/* One message of each lane is read, so that it is known where the reader is in them; the rest of the ring lies before
+ * it. */
 int stepped_prepare_reader_newest(void)
 {
     int rc = prepare_reader("newest");
@@ -146,4 +147,3 @@ void stepped_finish_latest(int rc)
         violation("latest gave a torn message");
     finish_rest();
 }
-

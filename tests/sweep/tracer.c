@@ -17,12 +17,12 @@
 
 #if defined(__x86_64__)
 #define COUNTER rip
-#define TRAP UINT64_C(0xcc)           /* int3; the counter stands behind it when it has trapped */
+#define TRAP UINT64_C(0xcc) /* int3; the counter stands behind it when it has trapped */
 #define TRAP_MASK UINT64_C(0xff)
 #define TRAP_SIZE 1
 #else
 #define COUNTER pc
-#define TRAP UINT64_C(0xd4200000)     /* brk #0; the counter stands on it */
+#define TRAP UINT64_C(0xd4200000) /* brk #0; the counter stands on it */
 #define TRAP_MASK UINT64_C(0xffffffff)
 #define TRAP_SIZE 0
 #endif
@@ -43,7 +43,8 @@ int tracer_init(struct tracer *tracer)
     return 0;
 }
 
-/* In the child: become the stepped process. A fresh program rather than a fork, which would share its parent's locks. */
+/* In the child: become the stepped process. A fresh program rather than a fork, which would share its parent's locks.
+ */
 static void become(struct tracer *tracer, unsigned operation, const char *segment, uint32_t writer)
 {
     char number[16], who[16], fd[16];
@@ -206,7 +207,8 @@ void tracer_finish(struct tracer *tracer)
     for (int stopped = await(tracer, &status); stopped; stopped = await(tracer, &status)) {
         if (stopped != STEPPED_END) {
             tracer_kill(tracer);
-            violation("the stepped process got signal %d (%s)", stopped, stopped == SIGALRM ? "it hung" : strsignal(stopped));
+            violation("the stepped process got signal %d (%s)", stopped,
+                      stopped == SIGALRM ? "it hung" : strsignal(stopped));
             return;
         }
         ptrace(PTRACE_CONT, tracer->pid, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "stepped.h"
 
 struct tracer {
-    pid_t pid;                       /* 0: none */
+    pid_t pid; /* 0: none */
     struct stepped_report *report;
     int report_fd;
 };
@@ -18,14 +18,15 @@ enum tracer_state { TRACER_STEPPED, TRACER_AT_END, TRACER_EXITED };
 /* Make the report's page, once. Returns 0 or -errno. */
 int tracer_init(struct tracer *tracer);
 
-/* Start the stepped process and let it run to the first instruction of its operation. Returns 0, or -1 after a violation. */
+/* Start the stepped process and let it run to the first instruction of its operation. Returns 0, or -1 after a
+ * violation. */
 int tracer_start(struct tracer *tracer, unsigned operation, const char *segment, uint32_t writer);
 
 /* Run `count` instructions; a system call is one, and so is each turn of a repeated string instruction. */
 enum tracer_state tracer_step(struct tracer *tracer, unsigned long count);
 
-/* Let the process run until it comes to `place` for the `pass`th time (from 0), by a trap instruction put there meanwhile: single steps are
- * slow. TRACER_AT_END when it never came there. */
+/* Let the process run until it comes to `place` for the `pass`th time (from 0), by a trap instruction put there
+ * meanwhile: single steps are slow. TRACER_AT_END when it never came there. */
 enum tracer_state tracer_run(struct tracer *tracer, uint64_t place, unsigned long pass);
 
 /* Address of the next instruction. */

@@ -74,7 +74,8 @@ void world_attach(struct world *world)
 
         if (shared_memory_channel_counters(world->shm, channel, &counters) == 0)
             world->rejected[channel] = counters.rejected;
-        if (shared_memory_reader_open(world->shm, channel_names[channel], SHARED_MEMORY_FROM_OLDEST, &world->close[channel]) < 0)
+        if (shared_memory_reader_open(world->shm, channel_names[channel], SHARED_MEMORY_FROM_OLDEST,
+                                      &world->close[channel]) < 0)
             violation("a reader could not open channel %s: %s", channel_names[channel], shared_memory_error());
     }
     for (int channel = NEWEST; channel <= STRICT; channel++)
@@ -116,7 +117,8 @@ void world_end(struct world *world)
 
 /* ---- Reading ---- */
 
-static void note_message(struct world *world, uint32_t number, const struct shared_memory_message *message, const void *payload)
+static void note_message(struct world *world, uint32_t number, const struct shared_memory_message *message,
+                         const void *payload)
 {
     struct world_lane *lane = &world->lanes[number];
     uint32_t writer, count;
@@ -126,14 +128,15 @@ static void note_message(struct world *world, uint32_t number, const struct shar
     if (number == gateway_first_lane(INWARD) && strcmp(message->topic, TOPIC) != 0)
         violation("message %llu has topic %s", (unsigned long long)message->sequence, message->topic);
     if (lane->known && message->sequence != lane->next)
-        violation("lane %u: message %llu after %llu", number, (unsigned long long)message->sequence, (unsigned long long)lane->next - 1);
+        violation("lane %u: message %llu after %llu", number, (unsigned long long)message->sequence,
+                  (unsigned long long)lane->next - 1);
     if (writer == 0) { /* too short to tell: it is the present writer's next */
         writer = lane->writer;
         count = lane->number + 1;
     }
     if (lane->known && (writer == lane->writer ? count != lane->number + 1 : count != 1))
-        violation("lane %u: number %u of writer %u after number %u of writer %u: lost, or there twice", number, count, writer, lane->number,
-                  lane->writer);
+        violation("lane %u: number %u of writer %u after number %u of writer %u: lost, or there twice", number, count,
+                  writer, lane->number, lane->writer);
     lane->known = 1;
     lane->next = message->sequence + 1;
     lane->writer = writer;
@@ -180,9 +183,11 @@ static void read_channel_again(struct world *world, enum sweep_channel channel)
         if (!message_whole(payload, message.size, &writer, &number))
             violation("torn message %llu of lane %u, read again", (unsigned long long)message.sequence, at);
         if (!lane->known || message.sequence >= lane->next)
-            violation("lane %u has message %llu, which the reader before did not get", at, (unsigned long long)message.sequence);
-        else if (writer != 0 && (lane->record[message.sequence % (2 * SLOTS)].writer != writer ||
-                                 lane->record[message.sequence % (2 * SLOTS)].number != number) &&
+            violation("lane %u has message %llu, which the reader before did not get", at,
+                      (unsigned long long)message.sequence);
+        else if (writer != 0 &&
+                 (lane->record[message.sequence % (2 * SLOTS)].writer != writer ||
+                  lane->record[message.sequence % (2 * SLOTS)].number != number) &&
                  lane->record[message.sequence % (2 * SLOTS)].writer != 0)
             violation("lane %u: message %llu is another one than before", at, (unsigned long long)message.sequence);
     }
@@ -217,7 +222,8 @@ void world_slow_begin(struct world *world)
     world_read(world);
     for (int channel = 0; channel < CHANNELS; channel++) {
         world->slow_from[channel] = channel_total(world, channel);
-        if (shared_memory_reader_open(world->shm, channel_names[channel], SHARED_MEMORY_FROM_NOW, &world->slow[channel]) < 0)
+        if (shared_memory_reader_open(world->shm, channel_names[channel], SHARED_MEMORY_FROM_NOW,
+                                      &world->slow[channel]) < 0)
             violation("a reader could not open channel %s: %s", channel_names[channel], shared_memory_error());
     }
 }
@@ -238,8 +244,8 @@ void world_slow_end(struct world *world)
                 violation("a slow reader got a torn message");
         }
         if (got != want)
-            violation("a slow reader of %s got or missed %llu messages of %llu", channel_names[channel], (unsigned long long)got,
-                      (unsigned long long)want);
+            violation("a slow reader of %s got or missed %llu messages of %llu", channel_names[channel],
+                      (unsigned long long)got, (unsigned long long)want);
         shared_memory_reader_close(world->slow[channel]);
         world->slow[channel] = NULL;
     }
@@ -348,8 +354,9 @@ void world_expect(const struct world *world, uint32_t number, uint32_t writer, u
     if (count == 0 && lane->writer != writer)
         return;
     if (lane->writer != writer || lane->number < count || lane->number > count + 1)
-        violation("lane %u: the write of number %u of writer %u returned, but the last message is number %u of writer %u", number, count, writer,
-                  lane->number, lane->writer);
+        violation(
+            "lane %u: the write of number %u of writer %u returned, but the last message is number %u of writer %u",
+            number, count, writer, lane->number, lane->writer);
 }
 
 /* ---- Counters ---- */
@@ -371,12 +378,14 @@ void world_count(struct world *world, int uncounted, int exact)
             violation("%s: written %llu, but delivered, queued and dropped are %llu", channel_names[channel],
                       (unsigned long long)counters.written, (unsigned long long)sum);
         /* A writer between its commit and its head has one more message in the ring than it has counted. */
-        if (counters.written + !exact < channel_total(world, channel) || counters.written > channel_total(world, channel))
-            violation("%s: written %llu, but %llu messages were seen", channel_names[channel], (unsigned long long)counters.written,
-                      (unsigned long long)channel_total(world, channel));
-        if (counters.rejected < world->rejected[channel] || counters.rejected > world->rejected[channel] + (uint64_t)uncounted)
-            violation("%s: %llu writes counted as rejected of %llu", channel_names[channel], (unsigned long long)counters.rejected,
-                      (unsigned long long)world->rejected[channel]);
+        if (counters.written + !exact < channel_total(world, channel) ||
+            counters.written > channel_total(world, channel))
+            violation("%s: written %llu, but %llu messages were seen", channel_names[channel],
+                      (unsigned long long)counters.written, (unsigned long long)channel_total(world, channel));
+        if (counters.rejected < world->rejected[channel] ||
+            counters.rejected > world->rejected[channel] + (uint64_t)uncounted)
+            violation("%s: %llu writes counted as rejected of %llu", channel_names[channel],
+                      (unsigned long long)counters.rejected, (unsigned long long)world->rejected[channel]);
         if (exact)
             world->rejected[channel] = counters.rejected;
     }

@@ -1,5 +1,5 @@
-/* world.h: the others: a gateway, two writers a channel and readers, all in the driver; what they must be able to do whatever happens
- * to the stepped process; and what must be true of the segment afterwards.
+/* world.h: the others: a gateway, two writers a channel and readers, all in the driver; what they must be able to do
+ * whatever happens to the stepped process; and what must be true of the segment afterwards.
  *
  * A fault is reported with violation(); nothing here gives up because of one.
  */
@@ -20,10 +20,12 @@ struct world_writer {
 
 /* What the driver's close reader, which never misses a message, knows of a lane. */
 struct world_lane {
-    int known;                 /* 1: `next` is */
-    uint64_t next;             /* sequence number to come */
-    uint32_t writer, number;   /* the last message's */
-    struct { uint32_t writer, number; } record[2 * SLOTS];
+    int known;               /* 1: `next` is */
+    uint64_t next;           /* sequence number to come */
+    uint32_t writer, number; /* the last message's */
+    struct {
+        uint32_t writer, number;
+    } record[2 * SLOTS];
 };
 
 struct world {
@@ -32,9 +34,9 @@ struct world {
     struct shared_memory *shm;
     struct world_writer writers[2][SECONDS]; /* of NEWEST and STRICT */
     struct shared_memory_reader *close[CHANNELS], *slow[CHANNELS];
-    uint64_t slow_from[CHANNELS];            /* messages that were in the channel when the slow reader began */
+    uint64_t slow_from[CHANNELS]; /* messages that were in the channel when the slow reader began */
     struct world_lane lanes[LANES];
-    uint64_t rejected[CHANNELS];             /* writes that were answered with -EAGAIN */
+    uint64_t rejected[CHANNELS]; /* writes that were answered with -EAGAIN */
 };
 
 /* A number for a writer: each has its own. Two are reserved, for a stepped process that opens its lane again. */
@@ -65,7 +67,8 @@ void world_read_again(struct world *world);
 /* All others go on until every ring has wrapped twice. */
 void world_go_on(struct world *world);
 
-/* A lane of the channel must be free, and its next writer go on behind the last message. -EBUSY is returned when there is none. */
+/* A lane of the channel must be free, and its next writer go on behind the last message. -EBUSY is returned when there
+ * is none. */
 int world_succeed(struct world *world, enum sweep_channel channel);
 
 /* The channel's counters must add up. `uncounted` rejections may be in them that nobody was told of. */
