@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backlog_parts.h"
-#include "counters.h"
+#include "shm/counters.h"
 
 struct spool *backlog_spool(const struct backlog *backlog)
 {

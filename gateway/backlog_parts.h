@@ -5,7 +5,7 @@
 #define SHMGATE_BACKLOG_PARTS_H
 
 #include "backlog.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 struct line {
     struct backlog *backlog;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "layout.h"
+#include "shm/layout.h"
 
 /* Whether a channel's messages go to disk: never, when the ring is about to overwrite them, or each. */
 enum config_spool { CONFIG_SPOOL_OFF, CONFIG_SPOOL_OVERFLOW, CONFIG_SPOOL_ALWAYS };

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "listen_address.h"
-#include "segment.h"
+#include "shm/segment.h"
 
 struct unit {
     const char *name;

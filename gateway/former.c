@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "counters.h"
 #include "route.h"
+#include "shm/counters.h"
 
 /* One of them. */
 struct stage {

@@ -8,9 +8,9 @@
 
 #include "age.h"
 #include "mqtt.h"
-#include "platform.h"
 #include "rate.h"
 #include "route.h"
+#include "shm/platform.h"
 
 /* A subscribe channel. Its ring and ledger have one writer: the thread of the callback. */
 struct entry {

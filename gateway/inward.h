@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "frame.h"
-#include "segment.h"
+#include "shm/segment.h"
 
 /* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
 struct inward_channel {

@@ -10,7 +10,7 @@
 #include "inward.h"
 #include "log.h"
 #include "mqtt.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 #define BASE_MS 200     /* first wait after a failed round; grows with jitter */
 #define CAP_MS 30000    /* longest wait: an operator who has mended the network does not wait longer than that */

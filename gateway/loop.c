@@ -14,7 +14,7 @@
 #include "log.h"
 #include "loop_parts.h"
 #include "notify.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 #define STOP_MS 5000 /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
 #define PATIENCE_MS \

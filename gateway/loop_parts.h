@@ -17,8 +17,8 @@
 #include "mailbox.h"
 #include "outward.h"
 #include "plan.h"
-#include "platform.h"
-#include "segment.h"
+#include "shm/platform.h"
+#include "shm/segment.h"
 #include "spool.h"
 
 struct loop {

@@ -12,7 +12,7 @@
 #include "metrics.h"
 #include "mqtt.h"
 #include "origin.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 /* An event waits in the mailbox; on one of the MQTT client's threads. */
 static void ring_doorbell(void *context)

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "counters.h"
 #include "log.h"
 #include "loop_parts.h"
 #include "notify.h"
-#include "platform.h"
+#include "shm/counters.h"
+#include "shm/platform.h"
 
 #define EVENTS 32        /* taken from the mailbox at a time */
 #define OLD_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "counters.h"
+#include "shm/counters.h"
 
 #define CHECK_MS 1000  /* between two looks at the counters while messages are being lost */
 #define QUIET_MS 60000 /* without a loss until a channel counts as well again */

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 
-#include "segment.h"
+#include "shm/segment.h"
 
 struct losses;
 

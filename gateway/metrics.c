@@ -15,8 +15,8 @@
 #include "listen_address.h"
 #include "metrics_http.h"
 #include "metrics_text.h"
-#include "platform.h"
-#include "segment.h"
+#include "shm/platform.h"
+#include "shm/segment.h"
 
 #define SOCKET_MODE 0660
 #define STACK_SIZE (256 * 1024) /* bytes; the deepest call, into stdio, needs a tenth of it */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "counters.h"
+#include "shm/counters.h"
 #include "utf8.h"
 
 #define NS_PER_MS 1000000

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "segment.h"
+#include "shm/segment.h"
 
 /* What the segment does not know. */
 struct metrics_facts {

@@ -9,7 +9,7 @@
 #include "age.h"
 #include "mqtt_client.h"
 #include "mqtt_text.h"
-#include "platform.h"
+#include "shm/platform.h"
 #include "write_guard.h"
 
 static struct mailbox *answers; /* where the answers to publishes go: their context has room for the token only */

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 #include "outward_lane.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 int outward_has_lane(const struct outward *outward, uint32_t lane)
 {

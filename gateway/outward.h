@@ -11,7 +11,7 @@
 
 #include "flight.h"
 #include "frame.h"
-#include "segment.h"
+#include "shm/segment.h"
 
 struct backlog;
 

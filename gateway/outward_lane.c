@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "config_fill.h"
-#include "counters.h"
+#include "shm/counters.h"
 
 void lane_changed(struct lane *lane)
 {

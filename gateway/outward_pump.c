@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "outward_lane.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 /* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short
  * enough that one busy writer delays another by a fraction of the window. */

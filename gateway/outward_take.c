@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "outward_lane.h"
-#include "platform.h"
+#include "shm/platform.h"
 
 /* A batch: large enough that a sync, some milliseconds on flash, is shared by many messages; small enough that the loop
  * is back soon. */

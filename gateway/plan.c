@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
+#include "shm/platform.h"
 
 static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF,
                                             [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,

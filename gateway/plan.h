@@ -4,8 +4,8 @@
 
 #include "config.h"
 #include "inward.h"
-#include "layout.h"
 #include "outward.h"
+#include "shm/layout.h"
 #include "spool.h"
 
 /* One element a channel, in the order of the configuration; all strings are borrowed from it. */

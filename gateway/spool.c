@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "platform.h"
+#include "shm/platform.h"
 #include "spool_file.h"
 #include "spool_parts.h"
 

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "platform.h"
+#include "shm/platform.h"
 #include "spool_file.h"
 #include "spool_parts.h"
 

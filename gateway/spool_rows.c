@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "platform.h"
 #include "route.h"
+#include "shm/platform.h"
 
 static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_BEGIN] = "BEGIN IMMEDIATE",
