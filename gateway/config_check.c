@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/route.h"
+#include "base/tls_files.h"
+#include "base/utf8.h"
 #include "config_fill.h"
-#include "route.h"
-#include "tls_files.h"
-#include "utf8.h"
 
 #define REASON_SIZE 256
 #define SHOWN 80       /* bytes of a topic shown in a message */

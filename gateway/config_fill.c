@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #define FILLED_MAX (1024 * 1024) /* bytes, as of the longest line that is read */
 #define SHOWN 80                 /* bytes of a placeholder shown in a message */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #define KEY_MAX 64 /* bytes; the longest key there is has fewer than 20 */
 #define SHOWN 80   /* bytes of the file shown in a message */

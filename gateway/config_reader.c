@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "config_fill.h"
 #include "config_lines.h"
-#include "utf8.h"
 
 #define REASON_SIZE 512
 #define SHOWN 80                             /* bytes of a value shown in a message */

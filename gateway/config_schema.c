@@ -7,9 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/rate.h"
+#include "base/utf8.h"
 #include "config.h"
-#include "rate.h"
-#include "utf8.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)

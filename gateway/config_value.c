@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "listen_address.h"
+#include "base/listen_address.h"
 #include "shm/segment.h"
 
 struct unit {

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "latency.h"
+#include "base/latency.h"
 
 /* Messages in flight at most. Paho with 64-byte messages at QoS 1 did 49,000 a second with a window of 20, 51,000 with
  * 50, 48,000 with 100 (measured on 2 cores against mosquitto 2.0.11); past that it falls, since Paho walks its queues.

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "route.h"
+#include "base/route.h"
 #include "shm/counters.h"
 
 /* One of them. */

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "age.h"
+#include "base/age.h"
+#include "base/rate.h"
+#include "base/route.h"
 #include "mqtt.h"
-#include "rate.h"
-#include "route.h"
 #include "shm/platform.h"
 
 /* A subscribe channel. Its ring and ledger have one writer: the thread of the callback. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "base/frame.h"
 #include "shm/segment.h"
 
 /* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backoff.h"
+#include "base/backoff.h"
 #include "inward.h"
 #include "log.h"
 #include "mqtt.h"

@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "journal.h"
 #include "log_fields.h"
 #include "progress.h"
-#include "utf8.h"
 
 #define TEXT_SIZE 2048 /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
 #define SHOWN_SIZE \

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "listen_address.h"
+#include "base/listen_address.h"
 #include "metrics_http.h"
 #include "metrics_text.h"
 #include "shm/platform.h"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "shm/counters.h"
-#include "utf8.h"
 
 #define NS_PER_MS 1000000
 #define US_PER_S 1000000

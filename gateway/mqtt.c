@@ -17,8 +17,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/tls_files.h"
 #include "mqtt_client.h"
-#include "tls_files.h"
 #include "topic_alias.h"
 #include "write_guard.h"
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "age.h"
+#include "base/age.h"
 #include "mqtt_client.h"
 #include "mqtt_text.h"
 #include "shm/platform.h"

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #define STATUS_SIZE 512 /* bytes of a status line; systemctl shows one line of a terminal */
 

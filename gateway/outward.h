@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/frame.h"
 #include "flight.h"
-#include "frame.h"
 #include "shm/segment.h"
 
 struct backlog;

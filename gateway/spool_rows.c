@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "route.h"
+#include "base/route.h"
 #include "shm/platform.h"
 
 static const char *const texts[ROWS_STATEMENTS] = {

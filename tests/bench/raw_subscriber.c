@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/frame.h"
 #include "bench.h"
-#include "frame.h"
 #include "raw_mqtt.h"
 
 #define USAGE "raw_subscriber PORT TOPIC QOS COUNT [SESSION]"

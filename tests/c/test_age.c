@@ -1,7 +1,7 @@
 /* test_age.c: a publisher's time stamp as text, and when a message becomes too old. */
 #include <errno.h>
 
-#include "age.h"
+#include "base/age.h"
 #include "check.h"
 
 #define SECOND UINT64_C(1000000000)

@@ -1,5 +1,5 @@
 /* test_backoff.c: the waits between attempts to connect, and the order of the URIs. */
-#include "backoff.h"
+#include "base/backoff.h"
 #include "check.h"
 
 #define BASE 200

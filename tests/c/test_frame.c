@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/frame.h"
 #include "check.h"
-#include "frame.h"
 
 static struct frame frame;
 

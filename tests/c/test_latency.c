@@ -1,8 +1,8 @@
 /* test_latency.c: percentiles of known durations. */
 #include <stdlib.h>
 
+#include "base/latency.h"
 #include "check.h"
-#include "latency.h"
 
 static struct latency latency;
 static struct latency_summary summary;

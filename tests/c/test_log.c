@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "check.h"
 #include "log.h"
-#include "utf8.h"
 
 static char output[16384];
 

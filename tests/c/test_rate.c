@@ -1,6 +1,6 @@
 /* test_rate.c: the token bucket: its burst, its rate over time, and the ends of its numbers. */
+#include "base/rate.h"
 #include "check.h"
-#include "rate.h"
 
 #define SECOND UINT64_C(1000000000)
 #define START (UINT64_C(77) * SECOND + 13) /* any time will do */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/route.h"
 #include "check.h"
-#include "route.h"
 
 static char reason[256];
 

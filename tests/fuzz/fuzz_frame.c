@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frame.h"
+#include "base/frame.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

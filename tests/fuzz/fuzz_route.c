@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "route.h"
+#include "base/route.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

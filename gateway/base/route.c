@@ -1,11 +1,11 @@
 /* route.c: which topic names and topic filters MQTT allows, and which filter takes which topic. */
-#include "route.h"
+#include "base/route.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 /* An MQTT string carries its length in 16 bits (3.1.1, 1.5.3). */
 #define TOPIC_SIZE_MAX 65535

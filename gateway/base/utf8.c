@@ -1,5 +1,5 @@
 /* utf8.c: decode UTF-8 strictly, and show bytes of unknown origin as one harmless line of text. */
-#include "utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* frame.c: several samples in one MQTT message, and the way back. See frame.h. */
-#include "frame.h"
+#include "base/frame.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* latency.c: how long things took. See latency.h. */
-#include "latency.h"
+#include "base/latency.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* rate.c: how many messages a second may pass. See rate.h. */
-#include "rate.h"
+#include "base/rate.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define MESSAGE SECOND_NS /* of credit: what one message costs */

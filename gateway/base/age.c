@@ -1,5 +1,5 @@
 /* age.c: until when a message from the broker is good. See age.h. */
-#include "age.h"
+#include "base/age.h"
 
 #include <errno.h>
 

@@ -1,5 +1,5 @@
 /* listen_address.c: where the metrics are served. See listen_address.h. */
-#include "listen_address.h"
+#include "base/listen_address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* backoff.c: when to try to connect next. See backoff.h. */
-#include "backoff.h"
+#include "base/backoff.h"
 
 /* xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016): ample for
  * jitter. */

@@ -1,5 +1,5 @@
 /* tls_files.c: whether the certificate and key files of a TLS connection can be used. */
-#include "tls_files.h"
+#include "base/tls_files.h"
 
 #include <errno.h>
 #include <openssl/err.h>
