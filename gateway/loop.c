@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "config_diff.h"
+#include "config/config_diff.h"
 #include "log.h"
 #include "loop_parts.h"
 #include "notify.h"

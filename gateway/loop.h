@@ -2,7 +2,7 @@
 #ifndef SHMGATE_LOOP_H
 #define SHMGATE_LOOP_H
 
-#include "config.h"
+#include "config/config.h"
 
 struct metrics;
 

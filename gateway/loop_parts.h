@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "backlog.h"
-#include "config.h"
+#include "config/config.h"
 #include "drain.h"
 #include "flight.h"
 #include "former.h"

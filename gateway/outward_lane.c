@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_fill.h"
+#include "config/config_fill.h"
 #include "shm/counters.h"
 
 void lane_changed(struct lane *lane)

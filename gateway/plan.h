@@ -2,7 +2,7 @@
 #ifndef SHMGATE_PLAN_H
 #define SHMGATE_PLAN_H
 
-#include "config.h"
+#include "config/config.h"
 #include "inward.h"
 #include "outward.h"
 #include "shm/layout.h"

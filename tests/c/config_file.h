@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "config.h"
+#include "config/config.h"
 
 /* The least that a good file needs. */
 #define CHANNEL "[channel c]\ndirection = publish\ntopic = t\n"

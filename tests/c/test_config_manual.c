@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "config_schema.h"
+#include "config/config_schema.h"
 
 /* The repository's folder; without it the place is taken from this file's. */
 #define BELOW "tests/c/test_config_manual.c"

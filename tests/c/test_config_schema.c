@@ -1,6 +1,6 @@
 /* test_config_schema.c: the table of keys is complete, and the shipped conf/gateway.ini says what it says. */
+#include "config/config_schema.h"
 #include "config_file.h"
-#include "config_schema.h"
 
 /* The repository's folder; without it the place is taken from this file's. */
 #ifndef SHMGATE_SOURCE_DIR

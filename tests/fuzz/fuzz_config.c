@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "config/config.h"
 #include "plan.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);

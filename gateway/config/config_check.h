@@ -3,8 +3,8 @@
 #ifndef SHMGATE_CONFIG_CHECK_H
 #define SHMGATE_CONFIG_CHECK_H
 
-#include "config_faults.h"
-#include "config_schema.h"
+#include "config/config_faults.h"
+#include "config/config_schema.h"
 
 /* Where a section and its keys stand, for messages: line numbers, 0 for what is not in the file. */
 struct config_origin {

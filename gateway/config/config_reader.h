@@ -7,9 +7,9 @@
 #ifndef SHMGATE_CONFIG_READER_H
 #define SHMGATE_CONFIG_READER_H
 
-#include "config_check.h"
-#include "config_faults.h"
-#include "config_schema.h"
+#include "config/config_check.h"
+#include "config/config_faults.h"
+#include "config/config_schema.h"
 
 /* Where the reading stands. */
 struct config_reader {

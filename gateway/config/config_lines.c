@@ -1,5 +1,5 @@
 /* config_lines.c: cut a configuration file into lines of any length and let inih take them apart. */
-#include "config_lines.h"
+#include "config/config_lines.h"
 
 #include <errno.h>
 #include <ini.h>

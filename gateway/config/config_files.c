@@ -1,5 +1,5 @@
 /* config_files.c: which files make up a configuration. See config_files.h. */
-#include "config_files.h"
+#include "config/config_files.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* config_check.c: what only several keys of gateway.ini together can get wrong, and the defaults that are computed
    from others. */
-#include "config_check.h"
+#include "config/config_check.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "base/route.h"
 #include "base/tls_files.h"
 #include "base/utf8.h"
-#include "config_fill.h"
+#include "config/config_fill.h"
 
 #define REASON_SIZE 256
 #define SHOWN 80       /* bytes of a topic shown in a message */

@@ -1,5 +1,5 @@
 /* config_schema.c: the one table of gateway.ini's sections and keys. */
-#include "config_schema.h"
+#include "config/config_schema.h"
 
 #include <ctype.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 
 #include "base/rate.h"
 #include "base/utf8.h"
-#include "config.h"
+#include "config/config.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)

@@ -1,5 +1,5 @@
 /* config_fill.c: fill in what a value of gateway.ini leaves open. See config_fill.h. */
-#include "config_fill.h"
+#include "config/config_fill.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef SHMGATE_CONFIG_SCHEMA_H
 #define SHMGATE_CONFIG_SCHEMA_H
 
-#include "config_value.h"
+#include "config/config_value.h"
 
 enum config_section {
     CONFIG_SECTION_MQTT,

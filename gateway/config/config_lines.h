@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-#include "config_faults.h"
+#include "config/config_faults.h"
 
 /* Bytes of the longest line that is read: the longest topic has 65535, and a list of URIs seldom more. */
 #define CONFIG_LINE_MAX (1024 * 1024)

@@ -1,5 +1,5 @@
 /* config.c: what gateway.ini says, checked. See config.h. */
-#include "config.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config_files.h"
-#include "config_reader.h"
+#include "config/config_files.h"
+#include "config/config_reader.h"
 
 #define REASON_SIZE 512
 

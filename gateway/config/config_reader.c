@@ -1,5 +1,5 @@
 /* config_reader.c: the lines of the files become a struct config. See config_reader.h. */
-#include "config_reader.h"
+#include "config/config_reader.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "config_fill.h"
-#include "config_lines.h"
+#include "config/config_fill.h"
+#include "config/config_lines.h"
 
 #define REASON_SIZE 512
 #define SHOWN 80                             /* bytes of a value shown in a message */

@@ -1,6 +1,6 @@
 /* config_faults.c: the faults of a configuration, gathered while its files are read, told in the order of their lines.
  */
-#include "config_faults.h"
+#include "config/config_faults.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* config_diff.c: what has changed between two configurations. See config_diff.h. */
-#include "config_diff.h"
+#include "config/config_diff.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "config.h"
-#include "config_value.h"
+#include "config/config.h"
+#include "config/config_value.h"
 
 #define SHOWN 80     /* bytes of a URI shown in a message */
 #define HOST_MAX 253 /* characters of a host name (RFC 1035, 2.3.4, without the root's dot) */

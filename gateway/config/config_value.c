@@ -1,5 +1,5 @@
 /* config_value.c: understand the text of one value: numbers, durations, sizes, choices, names, files. */
-#include "config_value.h"
+#include "config/config_value.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 #ifndef SHMGATE_CONFIG_DIFF_H
 #define SHMGATE_CONFIG_DIFF_H
 
-#include "config.h"
-#include "config_schema.h"
+#include "config/config.h"
+#include "config/config_schema.h"
 
 /* Takes one change as a line, such as "[mqtt] keepalive" or "[channel out] added"; values are not told: they may be
  * secrets' whereabouts. */
