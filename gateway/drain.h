@@ -2,7 +2,7 @@
 #ifndef SHMGATE_DRAIN_H
 #define SHMGATE_DRAIN_H
 
-#include "progress.h"
+#include "observe/progress.h"
 #include "spool.h"
 
 /* Fewer messages are gone before one has read the line; with spool = always some are on the disk at any time. */

@@ -8,8 +8,8 @@
 
 #include "base/backoff.h"
 #include "inward.h"
-#include "log.h"
 #include "mqtt.h"
+#include "observe/log.h"
 #include "shm/platform.h"
 
 #define BASE_MS 200     /* first wait after a failed round; grows with jitter */

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 #include "config/config_diff.h"
-#include "log.h"
 #include "loop_parts.h"
-#include "notify.h"
+#include "observe/log.h"
+#include "observe/notify.h"
 #include "shm/platform.h"
 
 #define STOP_MS 5000 /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "metrics.h"
 #include "mqtt.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
 #include "origin.h"
 #include "shm/platform.h"
 

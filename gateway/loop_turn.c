@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "log.h"
 #include "loop_parts.h"
-#include "notify.h"
+#include "observe/log.h"
+#include "observe/notify.h"
 #include "shm/counters.h"
 #include "shm/platform.h"
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "log.h"
 #include "loop.h"
-#include "metrics.h"
-#include "notify.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "observe/notify.h"
 #include "plan.h"
 
 #define DEFAULT_CONFIG "/etc/shmgate/gateway.ini"

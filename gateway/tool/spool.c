@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "progress.h"
+#include "observe/progress.h"
 #include "shm/shared_memory.h"
 #include "spool_file.h"
 #include "tool/tool.h"

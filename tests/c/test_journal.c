@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "journal.h"
-#include "log.h"
-#include "log_fields.h"
+#include "observe/journal.h"
+#include "observe/log.h"
+#include "observe/log_fields.h"
 
 #define FIELDS 32
 

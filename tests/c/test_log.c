@@ -8,7 +8,7 @@
 
 #include "base/utf8.h"
 #include "check.h"
-#include "log.h"
+#include "observe/log.h"
 
 static char output[16384];
 

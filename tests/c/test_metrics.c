@@ -1,7 +1,7 @@
 /* test_metrics.c: the text that Prometheus reads, and the addresses it may be served on. */
 #include "base/listen_address.h"
 #include "fixture.h"
-#include "metrics_text.h"
+#include "observe/metrics_text.h"
 
 static const struct metrics_facts facts = {.segment = "/s\"\\\n\xff", .version = "1", .start_ns = 1700000000123456789};
 

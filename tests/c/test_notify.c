@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "notify.h"
+#include "observe/notify.h"
 
 static char received[4096];
 

@@ -14,8 +14,8 @@
 #include "flight.h"
 #include "former.h"
 #include "inward.h"
-#include "losses.h"
 #include "mailbox.h"
+#include "observe/losses.h"
 #include "outward.h"
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */

@@ -1,5 +1,5 @@
 /* notify.c: tell systemd how the daemon is: ready, reloading, stopping, alive (sd_notify(3), without libsystemd). */
-#include "notify.h"
+#include "observe/notify.h"
 
 #include <errno.h>
 #include <inttypes.h>

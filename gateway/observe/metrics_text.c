@@ -4,7 +4,7 @@
  * so outlast the gateway: a restart is no reset. Every drop reason is there from the start, with 0: an alert on rate()
  * sees the first loss too.
  */
-#include "metrics_text.h"
+#include "observe/metrics_text.h"
 
 #include <errno.h>
 #include <stdio.h>

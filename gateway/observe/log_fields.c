@@ -1,5 +1,5 @@
 /* log_fields.c: which parts of a formatted line are the values of key=value pairs. See log_fields.h. */
-#include "log_fields.h"
+#include "observe/log_fields.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* metrics.c: the counters for Prometheus: the listening socket, and the thread that answers. See metrics.h. */
-#include "metrics.h"
+#include "observe/metrics.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/listen_address.h"
-#include "metrics_http.h"
-#include "metrics_text.h"
+#include "observe/metrics_http.h"
+#include "observe/metrics_text.h"
 #include "shm/platform.h"
 #include "shm/segment.h"
 

@@ -1,5 +1,5 @@
 /* journal.c: send an entry with fields to the journal. See journal.h. */
-#include "journal.h"
+#include "observe/journal.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* progress.c: a line on standard error that writes over itself. See progress.h. */
-#include "progress.h"
+#include "observe/progress.h"
 
 #include <errno.h>
 #include <poll.h>

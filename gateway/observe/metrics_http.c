@@ -1,5 +1,5 @@
 /* metrics_http.c: one HTTP connection that asks for the metrics. See metrics_http.h. */
-#include "metrics_http.h"
+#include "observe/metrics_http.h"
 
 #include <errno.h>
 #include <poll.h>

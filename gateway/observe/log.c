@@ -1,5 +1,5 @@
 /* log.c: one line on standard error for each message, for the journal or for a person. */
-#include "log.h"
+#include "observe/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/utf8.h"
-#include "journal.h"
-#include "log_fields.h"
-#include "progress.h"
+#include "observe/journal.h"
+#include "observe/log_fields.h"
+#include "observe/progress.h"
 
 #define TEXT_SIZE 2048 /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
 #define SHOWN_SIZE \

@@ -1,5 +1,5 @@
 /* losses.c: when a channel begins and ceases to lose messages. See losses.h. */
-#include "losses.h"
+#include "observe/losses.h"
 
 #include <errno.h>
 #include <stdio.h>
