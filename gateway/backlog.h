@@ -12,7 +12,7 @@
 
 #include "flight.h"
 #include "outward.h"
-#include "spool.h"
+#include "spool/spool.h"
 
 struct backlog;
 

@@ -3,7 +3,7 @@
 #define SHMGATE_DRAIN_H
 
 #include "observe/progress.h"
-#include "spool.h"
+#include "spool/spool.h"
 
 /* Fewer messages are gone before one has read the line; with spool = always some are on the disk at any time. */
 #define DRAIN_WORTH_TELLING 1000

@@ -19,7 +19,7 @@
 #include "plan.h"
 #include "shm/platform.h"
 #include "shm/segment.h"
-#include "spool.h"
+#include "spool/spool.h"
 
 struct loop {
     struct config *config; /* the caller's */

@@ -6,7 +6,7 @@
 #include "inward.h"
 #include "outward.h"
 #include "shm/layout.h"
-#include "spool.h"
+#include "spool/spool.h"
 
 /* One element a channel, in the order of the configuration; all strings are borrowed from it. */
 struct plan {

@@ -7,7 +7,7 @@
 
 #include "observe/progress.h"
 #include "shm/shared_memory.h"
-#include "spool_file.h"
+#include "spool/spool_file.h"
 #include "tool/tool.h"
 
 #define LOOK_EVERY 64 /* messages between two looks at the clock */

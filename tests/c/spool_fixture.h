@@ -13,7 +13,7 @@
 
 #include "check.h"
 #include "platform.h"
-#include "spool.h"
+#include "spool/spool.h"
 
 static char folder[40], spool_path[80], told[8192];
 static struct spool_options options;

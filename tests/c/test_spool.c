@@ -3,7 +3,7 @@
 #include <sqlite3.h>
 
 #include "disk.h"
-#include "spool_file.h"
+#include "spool/spool_file.h"
 #include "spool_fixture.h"
 
 static int faults;

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 
-#include "spool_file.h"
+#include "spool/spool_file.h"
 #include "spool_fixture.h"
 
 static void run_sql(const char *sql)

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "disk.h"
-#include "spool_file.h"
+#include "spool/spool_file.h"
 #include "spool_fixture.h"
 
 #define LANES 2

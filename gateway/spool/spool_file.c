@@ -1,5 +1,5 @@
 /* spool_file.c: the spool's file. See spool_file.h. */
-#include "spool_file.h"
+#include "spool/spool_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

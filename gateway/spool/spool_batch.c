@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 #include "shm/platform.h"
-#include "spool_file.h"
-#include "spool_parts.h"
+#include "spool/spool_file.h"
+#include "spool/spool_parts.h"
 
 #define DONE_MS 200                      /* that long at most a delivered message stays on disk */
 #define SEQUENCE_MAX (UINT64_C(1) << 62) /* SQLite's integers have a sign */

@@ -1,5 +1,5 @@
 /* spool_rows.c: the statements that work on the spool's tables. See spool_rows.h. */
-#include "spool_rows.h"
+#include "spool/spool_rows.h"
 
 #include <string.h>
 

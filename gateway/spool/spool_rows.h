@@ -4,7 +4,7 @@
 
 #include <sqlite3.h>
 
-#include "spool.h"
+#include "spool/spool.h"
 
 enum spool_rows_statement {
     ROWS_BEGIN,

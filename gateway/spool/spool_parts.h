@@ -2,8 +2,8 @@
 #ifndef SHMGATE_SPOOL_PARTS_H
 #define SHMGATE_SPOOL_PARTS_H
 
-#include "spool.h"
-#include "spool_rows.h"
+#include "spool/spool.h"
+#include "spool/spool_rows.h"
 
 /* Messages that were delivered, or will not be. */
 struct spool_done {

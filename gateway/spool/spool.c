@@ -7,7 +7,7 @@
  * lost
  *   - after an error of the disk it is opened again, and the ledgers are read from it
  */
-#include "spool.h"
+#include "spool/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "shm/platform.h"
-#include "spool_file.h"
-#include "spool_parts.h"
+#include "spool/spool_file.h"
+#include "spool/spool_parts.h"
 
 #define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
 #define TRIM_MS 1000   /* how often the ages are looked at */
