@@ -9,7 +9,6 @@
 #include "base/age.h"
 #include "base/rate.h"
 #include "base/route.h"
-#include "mqtt.h"
 #include "shm/platform.h"
 
 /* A subscribe channel. Its ring and ledger have one writer: the thread of the callback. */
@@ -57,7 +56,7 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         ring = segment_ring(segment, layout->channels[i].lane_first);
         entry->filter = channels[i].filter;
         entry->filter_size = strlen(entry->filter);
-        entry->identifier = inward_identifier(entry->filter);
+        entry->identifier = route_filter_identifier(entry->filter);
         entry->max_age_ms = channels[i].max_age_ms;
         entry->ignore_retained = channels[i].ignore_retained;
         entry->unpack = channels[i].unpack;
@@ -98,19 +97,8 @@ static void settle(struct inward *inward, struct entry *entry)
         segment_wake_gateway(inward->segment);
 }
 
-uint32_t inward_identifier(const char *filter)
-{
-    /* FNV-1a (Fowler, Noll, Vo; RFC 9923), folded into the range of an identifier. Two filters with one hash share
-     * their messages, no worse than without identifiers. */
-    uint32_t hash = 2166136261u;
-
-    for (; *filter; filter++)
-        hash = (hash ^ (unsigned char)*filter) * 16777619u;
-    return hash % 268435455u + 1;
-}
-
 /* Whether the entry is one that the message is meant for. */
-static int takes(const struct entry *entry, const struct mqtt_message *message)
+static int takes(const struct entry *entry, const struct transport_arrival *message)
 {
     int named = message->identifier_count == 0;
 
@@ -135,7 +123,7 @@ static int unfit(struct entry *entry, const struct ring_message *message, size_t
 }
 
 /* What the message says of its age. A publisher's time that is no time counts as none. */
-static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
+static struct age age_of(const struct transport_arrival *message, uint64_t now_ns)
 {
     struct age age = {.arrival_ns = now_ns, .expires = message->expires, .expiry_s = message->expiry_s};
 
@@ -145,7 +133,7 @@ static struct age age_of(const struct mqtt_message *message, uint64_t now_ns)
 }
 
 /* Put one sample into the channel's ring, if it is fit for it. */
-static void put(struct inward *inward, struct entry *entry, const struct mqtt_message *from,
+static void put(struct inward *inward, struct entry *entry, const struct transport_arrival *from,
                 const struct frame_sample *sample, struct age age)
 {
     struct ring_message message = {.payload = sample->payload,
@@ -170,7 +158,7 @@ static void put(struct inward *inward, struct entry *entry, const struct mqtt_me
         drop(inward, entry, (enum layout_drop)reason);
 }
 
-void inward_message(void *context, const struct mqtt_message *from)
+void inward_message(void *context, const struct transport_arrival *from)
 {
     struct inward *inward = context;
     struct age age = age_of(from, platform_time_ns());

@@ -12,6 +12,7 @@
 
 #include "base/frame.h"
 #include "shm/segment.h"
+#include "transport/message.h"
 
 /* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
 struct inward_channel {
@@ -36,12 +37,7 @@ void inward_destroy(struct inward *inward);
  * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for
  * each subscription that matches; without this every channel would get every copy.) Called from one thread at a time;
  * never waits. `context` is the struct inward. */
-struct mqtt_message;
-void inward_message(void *context, const struct mqtt_message *message);
-
-/* The subscription identifier of a filter (MQTT 5, 3.8.2.1.2): 1 to 268435455, the same in every run, since the broker
- * keeps subscriptions over our restarts. */
-uint32_t inward_identifier(const char *filter);
+void inward_message(void *context, const struct transport_arrival *message);
 
 /* Drop reasons that grew since the last call, as a bit mask. Any thread. */
 unsigned inward_dropped(struct inward *inward);

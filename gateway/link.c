@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/backoff.h"
-#include "inward.h"
+#include "base/route.h"
 #include "mqtt.h"
 #include "observe/log.h"
 #include "shm/platform.h"
@@ -210,7 +210,7 @@ static void subscribe_all(struct link *link, int session_present)
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
         rc = mqtt_subscribe(link->mqtt, channel->topic, asked_qos(link->config, channel),
-                            retained_for(link, channel, session_present), inward_identifier(channel->topic), i);
+                            retained_for(link, channel, session_present), route_filter_identifier(channel->topic), i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
                       strerror(-rc));
@@ -244,7 +244,7 @@ void link_take(struct link *link, const struct config *before, const struct conf
 
 static int publish_status(struct link *link, const char *status, uint64_t token)
 {
-    const struct mqtt_outgoing message = {
+    const struct transport_message message = {
         .topic = link->status_topic, .payload = status, .size = strlen(status), .qos = 1, .retain = 1};
 
     return mqtt_publish(link->mqtt, &message, token);
@@ -392,9 +392,9 @@ unsigned link_window(const struct link *link)
     return link->window;
 }
 
-int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_t token)
+int link_publish(struct link *link, const struct transport_message *message, uint64_t token)
 {
-    struct mqtt_outgoing outgoing = *message;
+    struct transport_message outgoing = *message;
 
     /* With QoS 2 Paho's memory is kept over a lost connection, and what it sends again must have its topic. */
     outgoing.alias = !link->qos2;
@@ -403,7 +403,7 @@ int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_
 
 void link_publish_stats(struct link *link, const char *json, size_t size)
 {
-    const struct mqtt_outgoing message = {.topic = link->stats_topic, .payload = json, .size = size};
+    const struct transport_message message = {.topic = link->stats_topic, .payload = json, .size = size};
     int rc = mqtt_publish(link->mqtt, &message, TOKEN_STATS);
 
     if (rc == -EMSGSIZE && link->stats_refused)

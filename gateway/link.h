@@ -9,12 +9,12 @@
 
 #include "config/config.h"
 #include "mailbox.h"
+#include "transport/message.h"
 
 struct link;
 
 /* Takes a message from the broker; on the MQTT client's receive thread (see mqtt.h). */
-struct mqtt_message;
-typedef void (*link_message)(void *context, const struct mqtt_message *message);
+typedef void (*link_message)(void *context, const struct transport_arrival *message);
 
 /* Prepare; nothing is connected yet. `config` is borrowed for the life of the link. On success *out must be given to
  * link_destroy. -errno with the reason. */
@@ -50,8 +50,7 @@ int link_refused(const struct link *link);
 unsigned link_window(const struct link *link);
 
 /* Publish a message of a channel; see mqtt_publish. */
-struct mqtt_outgoing;
-int link_publish(struct link *link, const struct mqtt_outgoing *message, uint64_t token);
+int link_publish(struct link *link, const struct transport_message *message, uint64_t token);
 
 /* Publish the ledger on the stats topic; best effort. */
 void link_publish_stats(struct link *link, const char *json, size_t size);

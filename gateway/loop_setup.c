@@ -29,7 +29,7 @@ static void ring_doorbell(void *context)
 
 /* A message has come; on the MQTT client's receive thread. It waits while the loop changes the segment: some
  * milliseconds. */
-static void receive(void *context, const struct mqtt_message *message)
+static void receive(void *context, const struct transport_arrival *message)
 {
     struct loop *loop = context;
 
@@ -43,7 +43,7 @@ static int send_message(void *context, const struct outward_channel *channel, co
                         uint64_t token)
 {
     struct loop *loop = context;
-    struct mqtt_outgoing outgoing = {.topic = message->topic,
+    struct transport_message outgoing = {.topic = message->topic,
                                      .payload = message->payload,
                                      .size = message->size,
                                      .qos = channel->qos,

@@ -245,7 +245,7 @@ int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter)
 
 /* Bytes of the user properties in the packet: a byte of kind, and two strings with two bytes of length each (MQTT
  * 5, 2.2.2.2, 1.5.7). */
-static size_t property_bytes(const struct mqtt_outgoing *message)
+static size_t property_bytes(const struct transport_message *message)
 {
     size_t bytes = 0;
 
@@ -256,15 +256,15 @@ static size_t property_bytes(const struct mqtt_outgoing *message)
 
 /* Put the message's properties into `array`, which has room for them. Paho copies the list and its strings; made here
  * and not by MQTTProperties_add it needs no memory of its own. */
-static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsigned alias, MQTTProperty *array)
+static MQTTProperties make_properties(const struct transport_message *message, unsigned alias, MQTTProperty *array)
 {
     int count = 0;
 
     if (alias > 0)
         array[count++] = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS,
                                         .value.integer2 = (unsigned short)alias};
-    for (size_t i = 0; i < message->property_count && i < MQTT_PROPERTIES; i++) {
-        const struct mqtt_property *property = &message->properties[i];
+    for (size_t i = 0; i < message->property_count && i < TRANSPORT_PROPERTIES; i++) {
+        const struct transport_property *property = &message->properties[i];
         MQTTProperty *user = &array[count++];
 
         *user = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
@@ -278,7 +278,7 @@ static MQTTProperties make_properties(const struct mqtt_outgoing *message, unsig
 }
 
 /* The number to send a message with, or 0. */
-static unsigned alias_for(struct mqtt *mqtt, const struct mqtt_outgoing *message, unsigned qos, int *known)
+static unsigned alias_for(struct mqtt *mqtt, const struct transport_message *message, unsigned qos, int *known)
 {
     const struct mqtt_limits *limits = &mqtt->limits;
     unsigned alias = topic_alias_find(mqtt->aliases, message->topic,
@@ -292,10 +292,10 @@ static unsigned alias_for(struct mqtt *mqtt, const struct mqtt_outgoing *message
     return alias;
 }
 
-int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token)
+int mqtt_publish(struct mqtt *mqtt, const struct transport_message *message, uint64_t token)
 {
     MQTTAsync_responseOptions response = mqtt_answers_publish(mqtt, token);
-    MQTTProperty array[MQTT_PROPERTIES + 1];
+    MQTTProperty array[TRANSPORT_PROPERTIES + 1];
     unsigned alias = 0, qos = message->qos;
     int retain = message->retain, known = 0;
     int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic),

@@ -16,27 +16,9 @@
 #include <stdint.h>
 
 #include "mailbox.h"
+#include "transport/message.h"
 
 struct mqtt;
-
-#define MQTT_IDENTIFIERS \
-    16 /* subscriptions of ours that one message can be said to match; a broker sends more messages for more */
-
-/* A message from the broker; everything is borrowed for the call. */
-struct mqtt_message {
-    const char *topic; /* not terminated */
-    size_t topic_size;
-    const void *payload;
-    size_t size;
-    unsigned qos;
-    int retained;
-    uint32_t identifiers[MQTT_IDENTIFIERS]; /* of the subscriptions it is sent for; MQTT 5 only */
-    size_t identifier_count;                /* 0: the broker does not say */
-    int expires;                            /* 1: with a message expiry interval; MQTT 5 only, like the two below */
-    uint32_t expiry_s;                      /* what is left of it */
-    const char *made; /* the publisher's user property AGE_PROPERTY, not terminated, unchecked; NULL: none */
-    size_t made_size;
-};
 
 /* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
 struct mqtt_options {
@@ -56,7 +38,7 @@ struct mqtt_options {
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The
      * broker gets its acknowledgement of a QoS 1 message after this returns, and that of a QoS 2 message with MQTT 5;
      * with 3.1.1 it gets the first half before. */
-    void (*on_message)(void *context, const struct mqtt_message *message);
+    void (*on_message)(void *context, const struct transport_arrival *message);
     void *context;
 };
 
@@ -85,31 +67,12 @@ int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqt
 /* End a subscription; best effort, without an answer. -errno when Paho does not take it. */
 int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter);
 
-/* A user property (MQTT 5, 3.3.2.3.7). */
-struct mqtt_property {
-    const char *name, *value;
-};
-
-#define MQTT_PROPERTIES 8
-
-/* A message to publish; everything is borrowed for the call and copied. */
-struct mqtt_outgoing {
-    const char *topic;
-    const void *payload;
-    size_t size;
-    unsigned qos;
-    int retain;
-    const struct mqtt_property *properties; /* MQTT 5 only; MQTT_PROPERTIES at most */
-    size_t property_count;
-    int alias; /* 1: a number may stand for the topic, where the broker takes that; only when mqtt_give_up follows every
-                  loss of the connection: sent again by Paho on another one the number would mean nothing */
-};
-
 /* Publish. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
  * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection.
- * `token` must fit a pointer. */
-int mqtt_publish(struct mqtt *mqtt, const struct mqtt_outgoing *message, uint64_t token);
+ * `token` must fit a pointer. An alias is used only when mqtt_give_up follows every loss of the connection: sent again by
+ * Paho on another one the number would mean nothing. Properties go along as user properties (MQTT 5, 3.3.2.3.7). */
+int mqtt_publish(struct mqtt *mqtt, const struct transport_message *message, uint64_t token);
 
 /* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight
  * with FAILED, before it tries. Without this Paho, when the broker has lost our session, sends what it had queued

@@ -213,19 +213,19 @@ static void on_disconnected(void *context, MQTTProperties *properties, enum MQTT
     put(&event);
 }
 
-static void take_identifiers(struct mqtt_message *message, MQTTProperties *properties)
+static void take_identifiers(struct transport_arrival *message, MQTTProperties *properties)
 {
     int count = MQTTProperties_propertyCount(properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER);
 
     /* With more than fit, all filters that match count, as if the broker had said nothing. */
-    if (count > MQTT_IDENTIFIERS)
+    if (count > TRANSPORT_IDENTIFIERS)
         return;
     for (int i = 0; i < count; i++)
         message->identifiers[message->identifier_count++] = (uint32_t)MQTTProperties_getNumericValueAt(
             properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, i);
 }
 
-static void take_age(struct mqtt_message *message, const MQTTProperties *properties)
+static void take_age(struct transport_arrival *message, const MQTTProperties *properties)
 {
     /* Paho's own look-up starts at the first property each time; there may be as many as a packet holds. */
     for (int i = 0; i < properties->count; i++) {
@@ -247,13 +247,12 @@ static void take_age(struct mqtt_message *message, const MQTTProperties *propert
 static int on_message(void *context, char *topic, int topic_length, MQTTAsync_message *message)
 {
     struct mqtt *mqtt = context;
-    struct mqtt_message copy = {
+    struct transport_arrival copy = {
         .topic = topic,
         /* A length is given only when the topic holds a NUL byte. */
         .topic_size = topic_length > 0 ? (size_t)topic_length : strlen(topic),
         .payload = message->payload,
         .size = (size_t)message->payloadlen,
-        .qos = (unsigned)message->qos,
         .retained = message->retained,
     };
 

@@ -10,8 +10,8 @@ void origin_describe(struct origin *origin, const struct outward_message *messag
     snprintf(origin->sequence, sizeof(origin->sequence), "%llu", (unsigned long long)message->sequence);
     snprintf(origin->time, sizeof(origin->time), "%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000),
              (unsigned long long)(message->time_ns % 1000000000));
-    origin->properties[0] = (struct mqtt_property){"shmgate-boot", message->boot ? message->boot : boot};
-    origin->properties[1] = (struct mqtt_property){"shmgate-stream", origin->stream};
-    origin->properties[2] = (struct mqtt_property){"shmgate-seq", origin->sequence};
-    origin->properties[3] = (struct mqtt_property){"shmgate-time", origin->time};
+    origin->properties[0] = (struct transport_property){"shmgate-boot", message->boot ? message->boot : boot};
+    origin->properties[1] = (struct transport_property){"shmgate-stream", origin->stream};
+    origin->properties[2] = (struct transport_property){"shmgate-seq", origin->sequence};
+    origin->properties[3] = (struct transport_property){"shmgate-time", origin->time};
 }

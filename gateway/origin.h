@@ -11,13 +11,13 @@
 #ifndef SHMGATE_ORIGIN_H
 #define SHMGATE_ORIGIN_H
 
-#include "mqtt.h"
 #include "outward.h"
+#include "transport/message.h"
 
 #define ORIGIN_PROPERTIES 4
 
 struct origin {
-    struct mqtt_property properties[ORIGIN_PROPERTIES]; /* point into the texts below */
+    struct transport_property properties[ORIGIN_PROPERTIES]; /* point into the texts below */
     char stream[32], sequence[24], time[40];
 };
 

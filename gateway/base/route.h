@@ -8,6 +8,7 @@
 #define SHMGATE_ROUTE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Check a topic name that is to be published to: 1 to 65535 bytes of UTF-8 without control characters, which brokers
  * may answer by closing the connection (3.1.1, 1.5.3), and without wildcards.
@@ -27,5 +28,9 @@ int route_filter_has_wildcard(const char *filter, size_t size);
 
 /* Bytes of the $share/GROUP/ prefix of a filter; 0 when it has none. */
 size_t route_filter_prefix(const char *filter, size_t size);
+
+/* The subscription identifier of a filter (MQTT 5, 3.8.2.1.2): 1 to 268435455, the same in every run, since the broker
+ * keeps subscriptions over our restarts. */
+uint32_t route_filter_identifier(const char *filter);
 
 #endif

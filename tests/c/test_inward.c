@@ -19,17 +19,17 @@ static int begin(struct inward_channel rules)
 }
 
 /* A message as the MQTT client hands it over. */
-static struct mqtt_message message_of(const char *topic, size_t size)
+static struct transport_arrival message_of(const char *topic, size_t size)
 {
     static const char payload[256];
 
-    return (struct mqtt_message){
-        .topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size, .qos = 1};
+    return (struct transport_arrival){
+        .topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size};
 }
 
 static void arrive(const char *topic, size_t size)
 {
-    struct mqtt_message message = message_of(topic, size);
+    struct transport_arrival message = message_of(topic, size);
 
     inward_message(inward, &message);
 }
@@ -77,7 +77,7 @@ static void test_unfit_messages_are_not_part_of_the_rate(void)
  * one is taken. */
 static void test_unwanted_retained_message_is_not_counted(void)
 {
-    struct mqtt_message message = message_of("t/a", 1);
+    struct transport_arrival message = message_of("t/a", 1);
 
     CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .ignore_retained = 1}), 0);
     message.retained = 1;
@@ -102,7 +102,7 @@ static int64_t end_of(uint64_t sequence)
  * proper time is as old as its arrival. */
 static void test_stale_message_is_dropped_on_arrival(void)
 {
-    struct mqtt_message message = message_of("t/a", 1);
+    struct transport_arrival message = message_of("t/a", 1);
     char made[32];
 
     CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 60000}), 0);
@@ -129,7 +129,7 @@ static void test_stale_message_is_dropped_on_arrival(void)
 /* What is taken bears its end: by its own interval or by max_age from when it was made, whichever is earlier. */
 static void test_message_in_the_ring_bears_its_end(void)
 {
-    struct mqtt_message message = message_of("t/a", 1);
+    struct transport_arrival message = message_of("t/a", 1);
     int64_t second = 1000000000, now = (int64_t)platform_time_ns();
     char made[32];
 
@@ -155,7 +155,7 @@ static void test_frame_is_taken_apart(void)
 {
     uint64_t now_ns = platform_time_ns();
     struct frame frame = {0};
-    struct mqtt_message message = message_of("t/a", 0);
+    struct transport_arrival message = message_of("t/a", 0);
     size_t room;
 
     CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_BINARY, .max_age_ms = 60000}), 0);
@@ -184,7 +184,7 @@ static void test_frame_is_taken_apart(void)
 /* Lines are taken apart at each newline; one at the very end begins no further line. */
 static void test_lines_are_taken_apart(void)
 {
-    struct mqtt_message message = message_of("t/a", 0);
+    struct transport_arrival message = message_of("t/a", 0);
 
     CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_LINES}), 0);
     message.payload = "one\n\nthree\n";
