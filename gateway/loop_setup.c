@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mqtt.h"
+#include "mqtt/mqtt.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "origin.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "mailbox.h"
+#include "mqtt/mailbox.h"
 
 #define THREADS 4
 #define EVENTS 20000

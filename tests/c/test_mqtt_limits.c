@@ -1,5 +1,5 @@
 /* test_mqtt_limits.c: how large a PUBLISH is, and what a broker's limits make of a message. */
-#include "mqtt_limits.h"
+#include "mqtt/mqtt_limits.h"
 
 #include <errno.h>
 

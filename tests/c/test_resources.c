@@ -14,7 +14,7 @@
 #include "flight.h"
 #include "former.h"
 #include "inward.h"
-#include "mailbox.h"
+#include "mqtt/mailbox.h"
 #include "observe/losses.h"
 #include "outward.h"
 

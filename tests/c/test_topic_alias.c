@@ -1,5 +1,5 @@
 /* test_topic_alias.c: which topics get a number, and when it is forgotten. */
-#include "topic_alias.h"
+#include "mqtt/topic_alias.h"
 
 #include "check.h"
 

@@ -1,5 +1,5 @@
 /* test_write_guard.c: what this program's own writev() does to a socket; Paho's calls go the same way. */
-#include "write_guard.h"
+#include "mqtt/write_guard.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mqtt_limits.h"
+#include "mqtt/mqtt_limits.h"
 
 #define MAILBOX_TEXT_SIZE 200
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
-#include "mailbox.h"
+#include "mqtt/mailbox.h"
 #include "transport/message.h"
 
 struct link;

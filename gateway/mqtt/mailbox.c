@@ -1,5 +1,5 @@
 /* mailbox.c: events from the MQTT client's threads to the loop. See mailbox.h. */
-#include "mailbox.h"
+#include "mqtt/mailbox.h"
 
 #include <errno.h>
 #include <pthread.h>

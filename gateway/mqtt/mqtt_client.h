@@ -5,7 +5,7 @@
 #include <MQTTAsync.h>
 #include <stdatomic.h>
 
-#include "mqtt.h"
+#include "mqtt/mqtt.h"
 
 #define MQTT_CLIENT_ADDRESS_SIZE 512
 

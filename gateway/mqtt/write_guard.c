@@ -1,5 +1,5 @@
 /* write_guard.c: keeps Paho from using freed memory when a write to the broker fails. See write_guard.h. */
-#include "write_guard.h"
+#include "mqtt/write_guard.h"
 
 #include <dlfcn.h>
 #include <errno.h>

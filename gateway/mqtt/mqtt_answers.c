@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "base/age.h"
-#include "mqtt_client.h"
-#include "mqtt_text.h"
+#include "mqtt/mqtt_client.h"
+#include "mqtt/mqtt_text.h"
+#include "mqtt/write_guard.h"
 #include "shm/platform.h"
-#include "write_guard.h"
 
 static struct mailbox *answers; /* where the answers to publishes go: their context has room for the token only */
 

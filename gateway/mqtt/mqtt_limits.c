@@ -1,5 +1,5 @@
 /* mqtt_limits.c: what a broker will not take. See mqtt_limits.h. */
-#include "mqtt_limits.h"
+#include "mqtt/mqtt_limits.h"
 
 #include <errno.h>
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mailbox.h"
+#include "mqtt/mailbox.h"
 #include "transport/message.h"
 
 struct mqtt;

@@ -1,5 +1,5 @@
 /* link.c: the connection to the broker as a state machine. See link.h. */
-#include "link.h"
+#include "mqtt/link.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "base/backoff.h"
 #include "base/route.h"
-#include "mqtt.h"
+#include "mqtt/mqtt.h"
 #include "observe/log.h"
 #include "shm/platform.h"
 

@@ -1,5 +1,5 @@
 /* topic_alias.c: which topics a broker knows by a number. See topic_alias.h. */
-#include "topic_alias.h"
+#include "mqtt/topic_alias.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
  *   - the answer to a publish of QoS 0 comes from the thread that wrote it, right after the write
  *   - when the session is not there any more, it gives all messages in flight back with an error: they are sent again
  */
-#include "mqtt.h"
+#include "mqtt/mqtt.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -18,9 +18,9 @@
 #include <time.h>
 
 #include "base/tls_files.h"
-#include "mqtt_client.h"
-#include "topic_alias.h"
-#include "write_guard.h"
+#include "mqtt/mqtt_client.h"
+#include "mqtt/topic_alias.h"
+#include "mqtt/write_guard.h"
 
 #define DISCONNECT_POLL_MS 2
 

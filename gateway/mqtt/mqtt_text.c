@@ -1,5 +1,5 @@
 /* mqtt_text.c: what the broker's, Paho's and OpenSSL's codes mean. */
-#include "mqtt_text.h"
+#include "mqtt/mqtt_text.h"
 
 #include <stdio.h>
 #include <string.h>
