@@ -11,7 +11,6 @@
 #include "drain.h"
 #include "flight.h"
 #include "former.h"
-#include "inward.h"
 #include "mqtt/link.h"
 #include "mqtt/mailbox.h"
 #include "observe/losses.h"
@@ -20,6 +19,7 @@
 #include "shm/platform.h"
 #include "shm/segment.h"
 #include "spool/spool.h"
+#include "subscribe/inward.h"
 
 struct loop {
     struct config *config; /* the caller's */

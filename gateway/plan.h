@@ -3,10 +3,10 @@
 #define SHMGATE_PLAN_H
 
 #include "config/config.h"
-#include "inward.h"
 #include "outward.h"
 #include "shm/layout.h"
 #include "spool/spool.h"
+#include "subscribe/inward.h"
 
 /* One element a channel, in the order of the configuration; all strings are borrowed from it. */
 struct plan {

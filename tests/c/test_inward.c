@@ -1,7 +1,7 @@
 /* test_inward.c: which message of the broker a subscribe channel takes, and what becomes of the others. */
 #include "fixture.h"
-#include "inward.h"
 #include "mqtt/mqtt.h"
+#include "subscribe/inward.h"
 
 static struct inward *inward;
 

@@ -13,10 +13,10 @@
 #include "fixture.h"
 #include "flight.h"
 #include "former.h"
-#include "inward.h"
 #include "mqtt/mailbox.h"
 #include "observe/losses.h"
 #include "outward.h"
+#include "subscribe/inward.h"
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */
 

@@ -1,5 +1,5 @@
 /* inward.c: from the broker into the rings of the subscribe channels. See inward.h. */
-#include "inward.h"
+#include "subscribe/inward.h"
 
 #include <errno.h>
 #include <stdatomic.h>
