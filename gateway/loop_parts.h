@@ -6,16 +6,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "backlog.h"
 #include "config/config.h"
-#include "drain.h"
-#include "flight.h"
-#include "former.h"
 #include "mqtt/link.h"
 #include "mqtt/mailbox.h"
 #include "observe/losses.h"
-#include "outward.h"
 #include "plan.h"
+#include "publish/backlog.h"
+#include "publish/drain.h"
+#include "publish/flight.h"
+#include "publish/former.h"
+#include "publish/outward.h"
 #include "shm/platform.h"
 #include "shm/segment.h"
 #include "spool/spool.h"

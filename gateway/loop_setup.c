@@ -11,7 +11,7 @@
 #include "mqtt/mqtt.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
-#include "origin.h"
+#include "publish/origin.h"
 #include "shm/platform.h"
 
 /* An event waits in the mailbox; on one of the MQTT client's threads. */

@@ -3,7 +3,7 @@
 #define SHMGATE_PLAN_H
 
 #include "config/config.h"
-#include "outward.h"
+#include "publish/outward.h"
 #include "shm/layout.h"
 #include "spool/spool.h"
 #include "subscribe/inward.h"

@@ -1,6 +1,6 @@
 /* test_flight.c: the promises of gateway/flight.h. */
 #include "check.h"
-#include "flight.h"
+#include "publish/flight.h"
 
 static struct flight flight;
 static struct flight_lane lane, other;

@@ -1,7 +1,7 @@
 /* test_outward.c: what the gateway's outward side makes of a segment, without a broker. */
 #include "fixture.h"
-#include "flight.h"
-#include "outward.h"
+#include "publish/flight.h"
+#include "publish/outward.h"
 
 static struct flight flight;
 static struct outward_channel channels[FIXTURE_USUAL];

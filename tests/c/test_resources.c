@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 
 #include "fixture.h"
-#include "flight.h"
-#include "former.h"
 #include "mqtt/mailbox.h"
 #include "observe/losses.h"
-#include "outward.h"
+#include "publish/flight.h"
+#include "publish/former.h"
+#include "publish/outward.h"
 #include "subscribe/inward.h"
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */

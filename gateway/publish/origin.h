@@ -11,7 +11,7 @@
 #ifndef SHMGATE_ORIGIN_H
 #define SHMGATE_ORIGIN_H
 
-#include "outward.h"
+#include "publish/outward.h"
 #include "transport/message.h"
 
 #define ORIGIN_PROPERTIES 4

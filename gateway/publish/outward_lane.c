@@ -5,7 +5,7 @@
  * both. When a gateway starts, the two may differ by what a killed one had committed to the file and not yet written
  * into the segment: the file is right.
  */
-#include "outward_lane.h"
+#include "publish/outward_lane.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* former.c: the segments that were replaced, while they are being drained. See former.h. */
-#include "former.h"
+#include "publish/former.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "outward_lane.h"
+#include "publish/outward_lane.h"
 #include "shm/platform.h"
 
 /* Messages a lane may send before the next one has its turn: long enough to keep a lane's slots in the cache, short

@@ -4,7 +4,7 @@
 #ifndef SHMGATE_BACKLOG_PARTS_H
 #define SHMGATE_BACKLOG_PARTS_H
 
-#include "backlog.h"
+#include "publish/backlog.h"
 #include "shm/platform.h"
 
 struct line {

@@ -1,5 +1,5 @@
 /* drain.c: how far the draining of the backlog is, for a person. See drain.h. */
-#include "drain.h"
+#include "publish/drain.h"
 
 void drain_begin(struct drain *drain)
 {

@@ -1,5 +1,5 @@
 /* flight.c: the messages that are on their way to the broker. See flight.h. */
-#include "flight.h"
+#include "publish/flight.h"
 
 #include <assert.h>
 #include <stddef.h>

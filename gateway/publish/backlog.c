@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backlog_parts.h"
+#include "publish/backlog_parts.h"
 #include "shm/counters.h"
 
 struct spool *backlog_spool(const struct backlog *backlog)

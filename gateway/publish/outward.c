@@ -13,12 +13,12 @@
  *   - failed in step 3: sending begins again at that message when the lane's others are answered
  *   - the gateway is killed anywhere: the next one begins at the ledger's tail
  */
-#include "outward.h"
+#include "publish/outward.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "outward_lane.h"
+#include "publish/outward_lane.h"
 #include "shm/platform.h"
 
 int outward_has_lane(const struct outward *outward, uint32_t lane)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/frame.h"
-#include "flight.h"
+#include "publish/flight.h"
 #include "shm/segment.h"
 
 struct backlog;

@@ -7,7 +7,7 @@
 #ifndef SHMGATE_FORMER_H
 #define SHMGATE_FORMER_H
 
-#include "outward.h"
+#include "publish/outward.h"
 
 struct former;
 

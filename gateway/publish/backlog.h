@@ -10,8 +10,8 @@
 #ifndef SHMGATE_BACKLOG_H
 #define SHMGATE_BACKLOG_H
 
-#include "flight.h"
-#include "outward.h"
+#include "publish/flight.h"
+#include "publish/outward.h"
 #include "spool/spool.h"
 
 struct backlog;

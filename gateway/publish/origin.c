@@ -1,5 +1,5 @@
 /* origin.c: where a message comes from, as user properties. See origin.h. */
-#include "origin.h"
+#include "publish/origin.h"
 
 #include <stdio.h>
 

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "outward_lane.h"
+#include "publish/outward_lane.h"
 #include "shm/platform.h"
 
 /* A batch: large enough that a sync, some milliseconds on flash, is shared by many messages; small enough that the loop

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "backlog_parts.h"
+#include "publish/backlog_parts.h"
 
 #define BURST 16 /* messages of a stream until the next one has its turn; as in outward_pump.c */
 

@@ -4,8 +4,8 @@
 #ifndef SHMGATE_OUTWARD_LANE_H
 #define SHMGATE_OUTWARD_LANE_H
 
-#include "backlog.h"
-#include "outward.h"
+#include "publish/backlog.h"
+#include "publish/outward.h"
 
 /* What a batch for the spool will do to the lane's ledger once it is on the disk. */
 struct lane_batch {
