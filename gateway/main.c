@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "loop.h"
+#include "loop/loop.h"
+#include "loop/plan.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "observe/notify.h"
-#include "plan.h"
 
 #define DEFAULT_CONFIG "/etc/shmgate/gateway.ini"
 

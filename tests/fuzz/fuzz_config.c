@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "plan.h"
+#include "loop/plan.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

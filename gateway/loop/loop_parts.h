@@ -7,10 +7,10 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
+#include "loop/plan.h"
 #include "mqtt/link.h"
 #include "mqtt/mailbox.h"
 #include "observe/losses.h"
-#include "plan.h"
 #include "publish/backlog.h"
 #include "publish/drain.h"
 #include "publish/flight.h"

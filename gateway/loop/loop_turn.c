@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "loop_parts.h"
+#include "loop/loop_parts.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/counters.h"

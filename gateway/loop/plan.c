@@ -1,5 +1,5 @@
 /* plan.c: what a configuration asks of the segment, the outward and the inward side. */
-#include "plan.h"
+#include "loop/plan.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* loop_setup.c: put the gateway's parts together, and take them apart. See loop_parts.h. */
-#include "loop_parts.h"
+#include "loop/loop_parts.h"
 
 #include <errno.h>
 #include <grp.h>

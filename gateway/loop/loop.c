@@ -3,7 +3,7 @@
  *
  * When a turn found nothing to do, the loop says that it sleeps, looks once more, and waits on the doorbell.
  */
-#include "loop.h"
+#include "loop/loop.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "config/config_diff.h"
-#include "loop_parts.h"
+#include "loop/loop_parts.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
