@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/rate.h"
+#include "base/rate_limiter.h"
 #include "base/utf8.h"
 #include "config/config.h"
 
@@ -122,7 +122,7 @@ static const struct config_key keys[] = {
     {CHANNEL, "unpack", "no", SUBSCRIBE, LIVE, CHOICE, IN_CHANNEL(unpack), ONE_OF(unpacks)},
     {CHANNEL, "topic_max", "256", SUBSCRIBE | COMPUTED, SEGMENT, SIZE, IN_CHANNEL(topic_max),
      RANGE(1, LAYOUT_TOPIC_MAX, uint32_t)},
-    {CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_MAX, uint32_t)},
+    {CHANNEL, "max_rate", "0", SUBSCRIBE, LIVE, COUNT, IN_CHANNEL(max_rate), ZERO_OR(1, RATE_LIMITER_MAX, uint32_t)},
     {CHANNEL, "max_age", "0", SUBSCRIBE, LIVE, DURATION_MS, IN_CHANNEL(max_age_ms), ZERO_OR(1, 3650 * DAY, uint64_t)},
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

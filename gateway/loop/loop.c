@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "config/config_diff.h"
-#include "loop/loop_parts.h"
+#include "loop/loop_internal.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
@@ -50,7 +50,7 @@ static void rest(struct loop *loop, uint64_t deadline_ms)
     const struct segment *segment = &loop->segment;
 
     ring_sleep(segment->header);
-    if (!ring_any_dirty(segment->dirty, segment->layout.dirty_words) && !mailbox_pending(loop->mailbox) &&
+    if (!ring_any_dirty(segment->dirty, segment->layout.dirty_words) && !event_queue_pending(loop->queue) &&
         !atomic_load(&stop_wanted) && !atomic_load(&reload_wanted))
         platform_doorbell_wait(segment->doorbell,
                                deadline_ms < UINT64_MAX / 1000000 ? deadline_ms * 1000000 : UINT64_MAX);
@@ -63,23 +63,23 @@ static void rest(struct loop *loop, uint64_t deadline_ms)
  * long; and when it brings nothing the next one is a common one. */
 static void rest_patiently(struct loop *loop)
 {
-    mailbox_set_patience(loop->mailbox, loop->flight.used / 2);
+    event_queue_set_coalesce_count(loop->queue, loop->flight.used / 2);
     loop->answered = 0;
     if (flight_is_full(&loop->flight)) {
         atomic_store(&loop->patient, 1);
-        if (!mailbox_pending(loop->mailbox))
+        if (!event_queue_pending(loop->queue))
             platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
         atomic_store(&loop->patient, 0);
     } else {
         rest(loop, loop->now_ms + PATIENCE_MS);
     }
-    mailbox_set_patience(loop->mailbox, 1);
+    event_queue_set_coalesce_count(loop->queue, 1);
 }
 
 /* Whether nothing, or only what is new, can be sent before answers come; and they come. */
 static int may_be_patient(const struct loop *loop)
 {
-    return loop->answered && link_up(loop->link) &&
+    return loop->answered && connection_is_up(loop->connection) &&
            (flight_is_full(&loop->flight) || (loop->backlog && backlog_is_full(loop->backlog)));
 }
 
@@ -94,9 +94,10 @@ static void log_change(void *context, const char *line)
 /* Let the messages in flight be answered. Returns whether they all were. */
 static int land(struct loop *loop, uint64_t deadline_ms)
 {
-    while (link_up(loop->link) && (link_closing(loop->link) || loop->flight.used > 0) && loop->now_ms < deadline_ms) {
+    while (connection_is_up(loop->connection) && (connection_closing(loop->connection) || loop->flight.used > 0) &&
+           loop->now_ms < deadline_ms) {
         ring_sleep(loop->segment.header);
-        if (!mailbox_pending(loop->mailbox))
+        if (!event_queue_pending(loop->queue))
             platform_doorbell_wait(loop->segment.doorbell, deadline_ms * 1000000);
         ring_wake(loop->segment.header);
         loop->now_ms = platform_monotonic_ns() / 1000000;
@@ -109,16 +110,16 @@ static int land(struct loop *loop, uint64_t deadline_ms)
 /* Send what waits, publish "offline", let the messages in flight be answered, and close the connection. */
 static void finish(struct loop *loop)
 {
-    if (!link_up(loop->link))
+    if (!connection_is_up(loop->connection))
         return;
     loop->now_ms = platform_monotonic_ns() / 1000000;
     /* Samples that wait for others wait no longer. */
     outward_collect(loop->outward);
     if (!loop->former)
         outward_pump(loop->outward, UINT64_MAX);
-    link_say_offline(loop->link);
+    connection_say_offline(loop->connection);
     land(loop, loop->now_ms + STOP_MS);
-    link_disconnect(loop->link, DISCONNECT_MS);
+    connection_disconnect(loop->connection, DISCONNECT_MS);
 }
 
 /* Keep the running configuration. Returns what serve goes on with. */
@@ -153,7 +154,8 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     }
     loop->now_ms = platform_monotonic_ns() / 1000000;
     /* What flies belongs to the lanes as they are: it is answered first. A broker that does not answer is left. */
-    if (change >= CONFIG_RELOAD_RECONNECT || !link_can_take(loop->link, next) || !land(loop, loop->now_ms + STOP_MS))
+    if (change >= CONFIG_RELOAD_RECONNECT || !connection_can_take(loop->connection, next) ||
+        !land(loop, loop->now_ms + STOP_MS))
         return LOOP_RELOAD;
     atomic_store(&ringing, NULL);
     if (loop_change(loop, next) < 0) {
@@ -205,7 +207,7 @@ static enum loop_end serve(struct loop *loop, struct config *next)
             if (end != LOOP_STOPPED)
                 return end;
         }
-        if (link_refused(loop->link))
+        if (connection_refused(loop->connection))
             return LOOP_FAILED;
         if (!worked && may_be_patient(loop))
             rest_patiently(loop);

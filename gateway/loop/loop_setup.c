@@ -1,5 +1,5 @@
-/* loop_setup.c: put the gateway's parts together, and take them apart. See loop_parts.h. */
-#include "loop/loop_parts.h"
+/* loop_setup.c: put the gateway's parts together, and take them apart. See loop_internal.h. */
+#include "loop/loop_internal.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -14,7 +14,7 @@
 #include "publish/origin.h"
 #include "shm/platform.h"
 
-/* An event waits in the mailbox; on one of the MQTT client's threads. */
+/* An event waits in the queue; on one of the MQTT client's threads. */
 static void ring_doorbell(void *context)
 {
     struct loop *loop = context;
@@ -44,10 +44,10 @@ static int send_message(void *context, const struct outward_channel *channel, co
 {
     struct loop *loop = context;
     struct transport_message outgoing = {.topic = message->topic,
-                                     .payload = message->payload,
-                                     .size = message->size,
-                                     .qos = channel->qos,
-                                     .retain = channel->retain};
+                                         .payload = message->payload,
+                                         .size = message->size,
+                                         .qos = channel->qos,
+                                         .retain = channel->retain};
     struct origin origin;
 
     if (!message->topic)
@@ -57,7 +57,7 @@ static int send_message(void *context, const struct outward_channel *channel, co
         outgoing.properties = origin.properties;
         outgoing.property_count = ORIGIN_PROPERTIES;
     }
-    return link_publish(loop->link, &outgoing, token);
+    return connection_publish(loop->connection, &outgoing, token);
 }
 
 __attribute__((format(printf, 3, 0))) static void report_spool(void *context, int fault, const char *format,
@@ -146,7 +146,7 @@ static int open_modules(struct loop *loop)
         (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog,
                              send_message, loop)) == 0 &&
         (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0)
-        rc = losses_create(&loop->losses, &loop->segment);
+        rc = loss_report_create(&loop->loss_report, &loop->segment);
     if (rc < 0)
         log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
     return rc;
@@ -158,10 +158,11 @@ static int open_link(struct loop *loop)
      * more channels. */
     size_t capacity = FLIGHT_WINDOW + 2 * LAYOUT_CHANNELS_MAX + 16;
     char error[256] = "out of memory";
-    int rc = mailbox_create(&loop->mailbox, capacity, ring_doorbell, loop);
+    int rc = event_queue_create(&loop->queue, capacity, ring_doorbell, loop);
 
     if (rc == 0)
-        rc = link_create(&loop->link, loop->config, FLIGHT_WINDOW, loop->mailbox, receive, loop, error, sizeof(error));
+        rc = connection_create(&loop->connection, loop->config, FLIGHT_WINDOW, loop->queue, receive, loop, error,
+                               sizeof(error));
     if (rc < 0)
         log_write(LOG_LEVEL_ERROR, "could not start: %s", error);
     return rc;
@@ -203,15 +204,15 @@ static int open_service(struct loop *loop)
 
 static void close_service(struct loop *loop)
 {
-    if (loop->losses)
+    if (loop->loss_report)
         loop_settle_ledgers(loop);
-    losses_destroy(loop->losses);
+    loss_report_destroy(loop->loss_report);
     inward_destroy(loop->inward);
     former_destroy(loop->former);
     outward_destroy(loop->outward);
     backlog_destroy(loop->backlog);
     spool_close(loop->spool);
-    loop->losses = NULL;
+    loop->loss_report = NULL;
     loop->inward = NULL;
     loop->former = NULL;
     loop->outward = NULL;
@@ -270,9 +271,10 @@ int loop_change(struct loop *loop, struct config *next)
         *loop->config = before;
         return rc;
     }
-    flight_set_limit(&loop->flight, link_window(loop->link));
-    ring_set_link(loop->segment.header, link_up(loop->link) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN, platform_time_ns());
-    link_take(loop->link, next, loop->config);
+    flight_set_limit(&loop->flight, connection_window(loop->connection));
+    ring_set_link(loop->segment.header, connection_is_up(loop->connection) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
+                  platform_time_ns());
+    connection_take(loop->connection, next, loop->config);
     /* The link's strings are those of the configuration that it was made with. */
     if (!loop->kept.path)
         loop->kept = *next;
@@ -289,7 +291,7 @@ void loop_settle_ledgers(struct loop *loop)
     if (loop->former)
         former_settle(loop->former);
     if (dropped)
-        losses_suspect(loop->losses);
+        loss_report_suspect(loop->loss_report);
 }
 
 void loop_close(struct loop *loop, int failed)
@@ -299,11 +301,11 @@ void loop_close(struct loop *loop, int failed)
 
     drain_end(&loop->drain);
     /* Its threads end first: afterwards nobody else knows the loop. */
-    link_destroy(loop->link);
+    connection_destroy(loop->connection);
     if (loop->segment.base)
         ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
     close_service(loop);
-    mailbox_destroy(loop->mailbox);
+    event_queue_destroy(loop->queue);
     if (loop->lock_made)
         pthread_mutex_destroy(&loop->lock);
     if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)

@@ -1,6 +1,6 @@
 /* loop_turn.c: one turn of the gateway's loop.
  *
- *   1. take the events that the MQTT client's threads left in the mailbox: answers, the link's ups and downs
+ *   1. take the events that the MQTT client's threads left in the queue: answers, the link's ups and downs
  *   2. take the lanes' word that they have news, wake their local readers
  *   3. move to the spool what the rings cannot keep
  *   4. send, as far as the window and the broker allow
@@ -10,13 +10,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "loop/loop_parts.h"
+#include "loop/loop_internal.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/counters.h"
 #include "shm/platform.h"
 
-#define EVENTS 32        /* taken from the mailbox at a time */
+#define EVENTS 32        /* taken from the queue at a time */
 #define OLD_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
 #define LATENCY_WINDOW_MS 60000 /* latencies are those of the present window, or of the last one that had messages */
@@ -28,24 +28,24 @@ __attribute__((format(printf, 2, 0))) static void report_loss(void *context, con
     log_write_list(LOG_LEVEL_WARNING, format, arguments);
 }
 
-static enum flight_answer answer_of(enum mailbox_kind kind)
+static enum flight_answer answer_of(enum event_kind kind)
 {
-    return kind == MAILBOX_DELIVERED ? FLIGHT_DELIVERED : kind == MAILBOX_REFUSED ? FLIGHT_REFUSED : FLIGHT_FAILED;
+    return kind == EVENT_DELIVERED ? FLIGHT_DELIVERED : kind == EVENT_REFUSED ? FLIGHT_REFUSED : FLIGHT_FAILED;
 }
 
-static void handle_event(struct loop *loop, const struct mailbox_event *event)
+static void handle_event(struct loop *loop, const struct event *event)
 {
     switch (event->kind) {
-    case MAILBOX_DELIVERED:
-    case MAILBOX_FAILED:
-    case MAILBOX_REFUSED:
+    case EVENT_DELIVERED:
+    case EVENT_FAILED:
+    case EVENT_REFUSED:
         if (!flight_answer(&loop->flight, event->token, answer_of(event->kind), event->time_ns))
-            link_event(loop->link, event, loop->now_ms);
+            connection_event(loop->connection, event, loop->now_ms);
         break;
     default:
-        link_event(loop->link, event, loop->now_ms);
-        flight_set_limit(&loop->flight, link_window(loop->link));
-        ring_set_link(loop->segment.header, link_up(loop->link) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
+        connection_event(loop->connection, event, loop->now_ms);
+        flight_set_limit(&loop->flight, connection_window(loop->connection));
+        ring_set_link(loop->segment.header, connection_is_up(loop->connection) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
                       platform_time_ns());
         loop->retry_ms = 0;
     }
@@ -53,8 +53,8 @@ static void handle_event(struct loop *loop, const struct mailbox_event *event)
 
 int loop_take_events(struct loop *loop)
 {
-    struct mailbox_event events[EVENTS];
-    size_t count = mailbox_take(loop->mailbox, events, EVENTS);
+    struct event events[EVENTS];
+    size_t count = event_queue_take(loop->queue, events, EVENTS);
 
     for (size_t i = 0; i < count; i++)
         handle_event(loop, &events[i]);
@@ -68,7 +68,7 @@ void loop_spool_changed(struct loop *loop)
     if (loop->former)
         former_spool_changed(loop->former);
     backlog_settle(loop->backlog);
-    losses_suspect(loop->losses);
+    loss_report_suspect(loop->loss_report);
     if (spool_state(loop->spool) != loop->spool_state) {
         loop->spool_state = spool_state(loop->spool);
         loop->stats_ms = 0;
@@ -84,7 +84,7 @@ static int spool_work(struct loop *loop)
 
     if (!loop->spool)
         return 0;
-    if (link_up(loop->link)) {
+    if (connection_is_up(loop->connection)) {
         loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
     } else if (loop->now_ms >= loop->outage_ms) {
         /* In an outage the power may fail as well: what waits goes to the disk though the rings could hold it. */
@@ -121,7 +121,7 @@ static int pump(struct loop *loop)
 {
     int sent = 0, rc;
 
-    if (!link_up(loop->link) || loop->now_ms < loop->retry_ms)
+    if (!connection_is_up(loop->connection) || loop->now_ms < loop->retry_ms)
         return 0;
     if (loop->former) {
         /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it
@@ -146,7 +146,7 @@ static int pump(struct loop *loop)
 void loop_settle(struct loop *loop)
 {
     loop_settle_ledgers(loop);
-    losses_check(loop->losses, loop->now_ms, report_loss, NULL);
+    loss_report_check(loop->loss_report, loop->now_ms, report_loss, NULL);
 }
 
 /* Whether the replaced segments have served their time. */
@@ -177,7 +177,7 @@ static void publish_stats(struct loop *loop)
         length = counters_json(&loop->segment, loop->config->segment, loop->stats, loop->stats_size);
     }
     if (length < loop->stats_size)
-        link_publish_stats(loop->link, loop->stats, length);
+        connection_publish_stats(loop->connection, loop->stats, length);
 }
 
 /* Show how long messages take, once a second while there are any, over windows of a minute. */
@@ -197,10 +197,10 @@ static void show_latency(struct loop *loop)
 static void do_timers(struct loop *loop)
 {
     show_latency(loop);
-    link_step(loop->link, loop->now_ms);
+    connection_step(loop->connection, loop->now_ms);
     check_former(loop);
-    drain_show(&loop->drain, loop->spool, link_up(loop->link), loop->now_ms);
-    if (loop->config->stats_interval_ms > 0 && link_up(loop->link) && loop->now_ms >= loop->stats_ms) {
+    drain_show(&loop->drain, loop->spool, connection_is_up(loop->connection), loop->now_ms);
+    if (loop->config->stats_interval_ms > 0 && connection_is_up(loop->connection) && loop->now_ms >= loop->stats_ms) {
         loop->stats_ms = loop->now_ms + loop->config->stats_interval_ms;
         publish_stats(loop);
     }
@@ -217,9 +217,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t loop_deadline_ms(const struct loop *loop)
 {
-    uint64_t deadline = earlier(link_deadline_ms(loop->link), losses_deadline_ms(loop->losses));
+    uint64_t deadline = earlier(connection_deadline_ms(loop->connection), loss_report_deadline_ms(loop->loss_report));
 
-    if (loop->config->stats_interval_ms > 0 && link_up(loop->link))
+    if (loop->config->stats_interval_ms > 0 && connection_is_up(loop->connection))
         deadline = earlier(deadline, loop->stats_ms);
     if (loop->watchdog_interval_ms > 0)
         deadline = earlier(deadline, loop->watchdog_ms);
@@ -228,13 +228,13 @@ uint64_t loop_deadline_ms(const struct loop *loop)
     if (loop->retry_ms > loop->now_ms)
         deadline = earlier(deadline, loop->retry_ms);
     /* With a former segment nothing is held. */
-    if (link_up(loop->link) && !loop->former && loop->now_ms >= loop->retry_ms)
+    if (connection_is_up(loop->connection) && !loop->former && loop->now_ms >= loop->retry_ms)
         deadline = earlier(deadline, outward_deadline_ms(loop->outward));
     if (loop->latency_stale)
         deadline = earlier(deadline, loop->latency_ms);
     if (loop->spool)
         deadline = earlier(deadline, spool_deadline_ms(loop->spool));
-    if (loop->spool && !link_up(loop->link))
+    if (loop->spool && !connection_is_up(loop->connection))
         deadline = earlier(deadline, loop->outage_ms);
     return earlier(deadline, drain_deadline_ms(&loop->drain));
 }

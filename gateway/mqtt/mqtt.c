@@ -1,7 +1,7 @@
 /* mqtt.c: the MQTT client over Eclipse Paho's MQTTAsync. See mqtt.h.
  *
  * What this file knows of Paho, read in its source and tried (1.3.12, 1.3.14):
- *   - its callbacks run on its threads with its one lock held: they only copy what they are told into the mailbox
+ *   - its callbacks run on its threads with its one lock held: they only copy what they are told into the queue
  *   - a list of several URIs with automatic reconnection sticks at the last one: each attempt here gets one URI, and
  * reconnection is ours
  *   - one client object that has used TLS uses it for ever after: it is made anew when the scheme changes
@@ -18,7 +18,7 @@
 #include <time.h>
 
 #include "base/tls_files.h"
-#include "mqtt/mqtt_client.h"
+#include "mqtt/mqtt_internal.h"
 #include "mqtt/topic_alias.h"
 #include "mqtt/write_guard.h"
 
@@ -51,7 +51,7 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
                  "CMakeLists.txt");
         return -ENOSYS;
     }
-    if (mqtt_answers_open(options->mailbox) < 0) {
+    if (mqtt_answers_open(options->queue) < 0) {
         snprintf(error, error_size, "there is an MQTT client already");
         return -EBUSY;
     }

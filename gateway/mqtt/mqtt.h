@@ -1,10 +1,10 @@
 /* mqtt.h: the MQTT client: one connection to one broker at a time, over Eclipse Paho. mqtt.c calls Paho, mqtt_answers.c
  * is called by it; no other file knows it.
  *
- * Paho's two threads do the sending and the receiving; they leave what the loop must know in the mailbox. All functions
+ * Paho's two threads do the sending and the receiving; they leave what the loop must know in the queue. All functions
  * here are for the loop's thread. Paho keeps messages of QoS 1 and 2 that are in flight over a lost connection and
  * sends them again on the next one, if the broker still knows the session; otherwise it gives them back as
- * MAILBOX_FAILED. Whoever publishes keeps at most `window` of them in flight: beyond that Paho queues, which it does
+ * EVENT_FAILED. Whoever publishes keeps at most `window` of them in flight: beyond that Paho queues, which it does
  * badly (a queued message waits up to a second).
  *
  * One client a process: Paho hands a publish's answer nothing but the token, so where the answers go is kept once.
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mqtt/mailbox.h"
+#include "mqtt/event_queue.h"
 #include "transport/message.h"
 
 struct mqtt;
@@ -34,7 +34,7 @@ struct mqtt_options {
     unsigned queued;           /* messages handed over and not answered at most, those of QoS 0 among them */
     unsigned topics;           /* how many topics it is published on with an alias, about; at least 1 */
     const char *will_topic, *will_payload; /* published by the broker when we vanish: QoS 1, retained */
-    struct mailbox *mailbox;
+    struct event_queue *queue;
     /* Takes a message, on Paho's receive thread and with Paho's lock held: it must not wait, nor call mqtt_*. The
      * broker gets its acknowledgement of a QoS 1 message after this returns, and that of a QoS 2 message with MQTT 5;
      * with 3.1.1 it gets the first half before. */
@@ -45,7 +45,7 @@ struct mqtt_options {
 /* Prepare. On success *out must be given to mqtt_destroy. -EBUSY there is one already; -ENOMEM. */
 int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size);
 
-/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with MAILBOX_FAILED.
+/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with EVENT_FAILED.
  */
 void mqtt_destroy(struct mqtt *mqtt);
 
@@ -70,8 +70,8 @@ int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter);
 /* Publish. A QoS that the broker does not take is lowered, and `retain` is dropped where it keeps nothing.
  * Returns 0, and then exactly one of DELIVERED, FAILED and REFUSED comes with the token, however
  * long it takes; -EAGAIN: not now; -EINVAL: never; -EMSGSIZE: never to this broker, as it would close the connection.
- * `token` must fit a pointer. An alias is used only when mqtt_give_up follows every loss of the connection: sent again by
- * Paho on another one the number would mean nothing. Properties go along as user properties (MQTT 5, 3.3.2.3.7). */
+ * `token` must fit a pointer. An alias is used only when mqtt_give_up follows every loss of the connection: sent again
+ * by Paho on another one the number would mean nothing. Properties go along as user properties (MQTT 5, 3.3.2.3.7). */
 int mqtt_publish(struct mqtt *mqtt, const struct transport_message *message, uint64_t token);
 
 /* After a lost connection: let Paho forget what it still holds. The next mqtt_connect answers all that is in flight

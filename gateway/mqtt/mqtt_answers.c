@@ -1,4 +1,4 @@
-/* mqtt_answers.c: what Paho reports, on its own threads, put into the mailbox. See mqtt.h.
+/* mqtt_answers.c: what Paho reports, on its own threads, put into the queue. See mqtt.h.
  *
  * All callbacks run with Paho's one lock held: they only copy what they are told.
  */
@@ -6,18 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/age.h"
-#include "mqtt/mqtt_client.h"
+#include "base/expiry.h"
+#include "mqtt/mqtt_internal.h"
 #include "mqtt/mqtt_text.h"
 #include "mqtt/write_guard.h"
 #include "shm/platform.h"
 
-static struct mailbox *answers; /* where the answers to publishes go: their context has room for the token only */
+static struct event_queue *answers; /* where the answers to publishes go: their context has room for the token only */
 
-static void put(const struct mailbox_event *event)
+static void put(const struct event *event)
 {
-    /* It cannot be full: see mailbox.h. Were it, the message would be sent again after a restart. */
-    mailbox_put(answers, event);
+    /* It cannot be full: see event_queue.h. Were it, the message would be sent again after a restart. */
+    event_queue_put(answers, event);
 }
 
 static uint64_t token_of(const void *context)
@@ -25,9 +25,9 @@ static uint64_t token_of(const void *context)
     return (uint64_t)(uintptr_t)context;
 }
 
-static void answer(enum mailbox_kind kind, void *context, int reason, const char *text)
+static void answer(enum event_kind kind, void *context, int reason, const char *text)
 {
-    struct mailbox_event event = {
+    struct event event = {
         .kind = kind, .token = token_of(context), .time_ns = platform_monotonic_ns(), .reason = reason};
 
     snprintf(event.text, sizeof(event.text), "%s", text);
@@ -39,9 +39,9 @@ static void on_sent(void *context, int qos)
     /* A failed write that was hidden from Paho (write_guard.h) has delivered nothing. For QoS 1 and 2 the broker's
      * answer counts. */
     if (qos == 0 && write_guard_take_failure())
-        answer(MAILBOX_FAILED, context, 0, "");
+        answer(EVENT_FAILED, context, 0, "");
     else
-        answer(MAILBOX_DELIVERED, context, 0, "");
+        answer(EVENT_DELIVERED, context, 0, "");
 }
 
 static void on_send_success(void *context, MQTTAsync_successData *data)
@@ -56,7 +56,7 @@ static void on_send_success5(void *context, MQTTAsync_successData5 *data)
 
 static void on_send_failure(void *context, MQTTAsync_failureData *data)
 {
-    answer(MAILBOX_FAILED, context, data ? data->code : 0, "");
+    answer(EVENT_FAILED, context, data ? data->code : 0, "");
 }
 
 static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -65,39 +65,38 @@ static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
     int reason = !data ? 0 : data->code < 0 ? data->code : (int)data->reasonCode;
 
     if (mqtt_text_publish_refused(reason))
-        answer(MAILBOX_REFUSED, context, reason, mqtt_text_reason(reason));
+        answer(EVENT_REFUSED, context, reason, mqtt_text_reason(reason));
     else
-        answer(MAILBOX_FAILED, context, reason, "");
+        answer(EVENT_FAILED, context, reason, "");
 }
 
 static void on_subscribe_success(void *context, MQTTAsync_successData *data)
 {
-    answer(MAILBOX_SUBSCRIBED, context, data->alt.qos, "");
+    answer(EVENT_SUBSCRIBED, context, data->alt.qos, "");
 }
 
 static void on_subscribe_success5(void *context, MQTTAsync_successData5 *data)
 {
-    answer(MAILBOX_SUBSCRIBED, context, (int)data->reasonCode, "");
+    answer(EVENT_SUBSCRIBED, context, (int)data->reasonCode, "");
 }
 
 static void on_subscribe_failure(void *context, MQTTAsync_failureData *data)
 {
     /* Without an answer from the broker (a lost connection) the next connection subscribes again. */
     if (data && data->code == 0x80)
-        answer(MAILBOX_SUBSCRIBE_REFUSED, context, data->code,
+        answer(EVENT_SUBSCRIBE_REFUSED, context, data->code,
                "the broker refused the subscription: check its access rules");
 }
 
 static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
 {
     if (data && (int)data->reasonCode >= 0x80)
-        answer(MAILBOX_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
+        answer(EVENT_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
 }
 
 static void report_connected(struct mqtt *mqtt, int session_present)
 {
-    struct mailbox_event event = {
-        .kind = MAILBOX_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
+    struct event event = {.kind = EVENT_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
 
     mqtt->connected_once = 1;
     write_guard_new_connection(mqtt->keepalive_s * 1000);
@@ -136,7 +135,7 @@ static void read_limits(struct mqtt_limits *limits, MQTTProperties *properties)
 /* The next attempt at this broker asks for less; the client object, perhaps connected, is not used any more. */
 static void report_adapted(struct mqtt *mqtt, const char *text)
 {
-    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .adapted = 1};
+    struct event event = {.kind = EVENT_CONNECT_FAILED, .adapted = 1};
 
     mqtt->renew = 1;
     snprintf(event.text, sizeof(event.text), "%s", text);
@@ -162,7 +161,7 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
 
 static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
 {
-    struct mailbox_event event = {.kind = MAILBOX_CONNECT_FAILED, .reason = code};
+    struct event event = {.kind = EVENT_CONNECT_FAILED, .reason = code};
 
     event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message,
                                         mqtt->tls_reason);
@@ -192,7 +191,7 @@ static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
 
 static void on_lost(void *context, char *cause)
 {
-    struct mailbox_event event = {.kind = MAILBOX_LOST};
+    struct event event = {.kind = EVENT_LOST};
 
     (void)context;
     snprintf(event.text, sizeof(event.text), "%s",
@@ -203,7 +202,7 @@ static void on_lost(void *context, char *cause)
 /* MQTT 5: the broker says goodbye; Paho then does not call on_lost. */
 static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
 {
-    struct mailbox_event event = {.kind = MAILBOX_LOST, .reason = (int)reason};
+    struct event event = {.kind = EVENT_LOST, .reason = (int)reason};
     struct mqtt *mqtt = context;
 
     (void)properties;
@@ -235,8 +234,8 @@ static void take_age(struct transport_arrival *message, const MQTTProperties *pr
             message->expires = 1;
             message->expiry_s = property->value.integer4;
         } else if (property->identifier == MQTTPROPERTY_CODE_USER_PROPERTY && !message->made &&
-                   property->value.data.len == (int)strlen(AGE_PROPERTY) &&
-                   memcmp(property->value.data.data, AGE_PROPERTY, strlen(AGE_PROPERTY)) == 0 &&
+                   property->value.data.len == (int)strlen(EXPIRY_TIME_PROPERTY) &&
+                   memcmp(property->value.data.data, EXPIRY_TIME_PROPERTY, strlen(EXPIRY_TIME_PROPERTY)) == 0 &&
                    property->value.value.len > 0) {
             message->made = property->value.value.data;
             message->made_size = (size_t)property->value.value.len;
@@ -278,11 +277,11 @@ static int on_tls_error(const char *text, size_t size, void *context)
 
 /* ---- Who is called ---- */
 
-int mqtt_answers_open(struct mailbox *mailbox)
+int mqtt_answers_open(struct event_queue *queue)
 {
-    if (mailbox && answers)
+    if (queue && answers)
         return -EBUSY;
-    answers = mailbox;
+    answers = queue;
     return 0;
 }
 

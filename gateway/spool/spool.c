@@ -20,7 +20,7 @@
 
 #include "shm/platform.h"
 #include "spool/spool_file.h"
-#include "spool/spool_parts.h"
+#include "spool/spool_internal.h"
 
 #define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
 #define TRIM_MS 1000   /* how often the ages are looked at */

@@ -15,7 +15,7 @@
 
 #include "shm/platform.h"
 #include "spool/spool_file.h"
-#include "spool/spool_parts.h"
+#include "spool/spool_internal.h"
 
 #define DONE_MS 200                      /* that long at most a delivered message stays on disk */
 #define SEQUENCE_MAX (UINT64_C(1) << 62) /* SQLite's integers have a sign */

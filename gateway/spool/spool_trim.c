@@ -2,7 +2,7 @@
  * counted. */
 #include <string.h>
 
-#include "spool/spool_parts.h"
+#include "spool/spool_internal.h"
 
 /* Messages that one commit drops at most: some 20 ms of work. */
 #define TRIM_MAX 4096

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/age.h"
-#include "base/rate.h"
+#include "base/expiry.h"
+#include "base/rate_limiter.h"
 #include "base/route.h"
 #include "shm/platform.h"
 
@@ -19,7 +19,7 @@ struct entry {
     uint32_t channel;
     struct ring_writer writer;
     struct ring_ledger ledger;
-    struct rate rate;
+    struct rate_limiter rate;
     uint64_t max_age_ms;
     int ignore_retained;
     enum frame_format unpack;
@@ -60,7 +60,7 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         entry->max_age_ms = channels[i].max_age_ms;
         entry->ignore_retained = channels[i].ignore_retained;
         entry->unpack = channels[i].unpack;
-        rate_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
+        rate_limiter_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
         ring_ledger_load(ring.lane, &entry->ledger);
@@ -117,24 +117,24 @@ static int unfit(struct entry *entry, const struct ring_message *message, size_t
     if (message->expires_ns > 0 && message->expires_ns <= message->time_ns)
         return LAYOUT_DROP_EXPIRED;
     /* Last, so that what is dropped anyway does not use up the rate of what is not. */
-    if (entry->rate.per_second > 0 && !rate_take(&entry->rate, platform_monotonic_ns()))
+    if (entry->rate.per_second > 0 && !rate_limiter_take(&entry->rate, platform_monotonic_ns()))
         return LAYOUT_DROP_RATE;
     return -1;
 }
 
 /* What the message says of its age. A publisher's time that is no time counts as none. */
-static struct age age_of(const struct transport_arrival *message, uint64_t now_ns)
+static struct expiry age_of(const struct transport_arrival *message, uint64_t now_ns)
 {
-    struct age age = {.arrival_ns = now_ns, .expires = message->expires, .expiry_s = message->expiry_s};
+    struct expiry age = {.arrival_ns = now_ns, .expires = message->expires, .expiry_s = message->expiry_s};
 
     if (message->made)
-        age_parse_time(message->made, message->made_size, &age.made_ns);
+        expiry_parse_time(message->made, message->made_size, &age.made_ns);
     return age;
 }
 
 /* Put one sample into the channel's ring, if it is fit for it. */
 static void put(struct inward *inward, struct entry *entry, const struct transport_arrival *from,
-                const struct frame_sample *sample, struct age age)
+                const struct frame_sample *sample, struct expiry age)
 {
     struct ring_message message = {.payload = sample->payload,
                                    .topic = from->topic,
@@ -144,7 +144,7 @@ static void put(struct inward *inward, struct entry *entry, const struct transpo
 
     if (sample->time_ns > 0)
         age.made_ns = sample->time_ns;
-    message.expires_ns = age_expires_ns(&age, entry->max_age_ms);
+    message.expires_ns = expiry_ns(&age, entry->max_age_ms);
     reason = unfit(entry, &message, sample->size, from->topic_size);
     if (reason < 0) {
         message.size = (uint32_t)sample->size;
@@ -161,7 +161,7 @@ static void put(struct inward *inward, struct entry *entry, const struct transpo
 void inward_message(void *context, const struct transport_arrival *from)
 {
     struct inward *inward = context;
-    struct age age = age_of(from, platform_time_ns());
+    struct expiry age = age_of(from, platform_time_ns());
     int taken = 0;
 
     for (size_t i = 0; i < inward->count; i++) {

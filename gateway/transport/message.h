@@ -19,7 +19,8 @@ struct transport_arrival {
     size_t identifier_count;                     /* 0: the broker does not say */
     int expires;                                 /* 1: it is of use for a time only */
     uint32_t expiry_s;                           /* what is left of that */
-    const char *made; /* when it was made, as its sender says (AGE_PROPERTY): not terminated, unchecked; NULL: unsaid */
+    const char *made; /* when it was made, as its sender says (EXPIRY_TIME_PROPERTY): not terminated, unchecked; NULL:
+                         unsaid */
     size_t made_size;
 };
 

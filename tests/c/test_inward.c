@@ -23,8 +23,7 @@ static struct transport_arrival message_of(const char *topic, size_t size)
 {
     static const char payload[256];
 
-    return (struct transport_arrival){
-        .topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size};
+    return (struct transport_arrival){.topic = topic, .topic_size = strlen(topic), .payload = payload, .size = size};
 }
 
 static void arrive(const char *topic, size_t size)

@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 
 #include "fixture.h"
-#include "mqtt/mailbox.h"
-#include "observe/losses.h"
+#include "mqtt/event_queue.h"
+#include "observe/loss_report.h"
 #include "publish/flight.h"
 #include "publish/former.h"
 #include "publish/outward.h"
@@ -333,12 +333,12 @@ static int make_modules(void)
     static struct outward_channel channels[FIXTURE_USUAL];
     static struct flight flight;
     struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
-    struct mailbox *mailbox = NULL;
+    struct event_queue *queue = NULL;
     struct outward *outward = NULL;
     struct former *former = NULL;
     struct inward *inward = NULL;
-    struct losses *losses = NULL;
-    int rc = mailbox_create(&mailbox, 10, ring_nothing, NULL);
+    struct loss_report *losses = NULL;
+    int rc = event_queue_create(&queue, 10, ring_nothing, NULL);
 
     flight_init(&flight);
     olds[0] = fixture_segment;
@@ -349,12 +349,12 @@ static int make_modules(void)
     if (rc == 0)
         rc = inward_create(&inward, &fixture_segment, subscribed);
     if (rc == 0)
-        rc = losses_create(&losses, &fixture_segment);
-    losses_destroy(losses);
+        rc = loss_report_create(&losses, &fixture_segment);
+    loss_report_destroy(losses);
     inward_destroy(inward);
     former_destroy(former);
     outward_destroy(outward);
-    mailbox_destroy(mailbox);
+    event_queue_destroy(queue);
     return rc;
 }
 

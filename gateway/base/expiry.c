@@ -1,5 +1,5 @@
-/* age.c: until when a message from the broker is good. See age.h. */
-#include "base/age.h"
+/* expiry.c: until when a message from the broker is good. See expiry.h. */
+#include "base/expiry.h"
 
 #include <errno.h>
 
@@ -11,7 +11,7 @@ static int is_digit(char letter)
     return letter >= '0' && letter <= '9';
 }
 
-int age_parse_time(const char *text, size_t size, uint64_t *time_ns)
+int expiry_parse_time(const char *text, size_t size, uint64_t *time_ns)
 {
     uint64_t seconds = 0, fraction = 0, unit = SECOND_NS;
     size_t at = 0;
@@ -43,7 +43,7 @@ static uint64_t add(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-uint64_t age_expires_ns(const struct age *age, uint64_t max_age_ms)
+uint64_t expiry_ns(const struct expiry *age, uint64_t max_age_ms)
 {
     uint64_t end = UINT64_MAX;
 

@@ -1,5 +1,5 @@
-/* losses.c: when a channel begins and ceases to lose messages. See losses.h. */
-#include "observe/losses.h"
+/* loss_report.c: when a channel begins and ceases to lose messages. See loss_report.h. */
+#include "observe/loss_report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ struct channel {
     int losing;
 };
 
-struct losses {
+struct loss_report {
     const struct segment *segment;
     struct channel *channels;
     int suspected;
@@ -39,9 +39,9 @@ struct losses {
     uint64_t next_check_ms;
 };
 
-int losses_create(struct losses **out, const struct segment *segment)
+int loss_report_create(struct loss_report **out, const struct segment *segment)
 {
-    struct losses *losses = calloc(1, sizeof(*losses));
+    struct loss_report *losses = calloc(1, sizeof(*losses));
 
     *out = NULL;
     if (!losses)
@@ -62,7 +62,7 @@ int losses_create(struct losses **out, const struct segment *segment)
     return 0;
 }
 
-void losses_destroy(struct losses *losses)
+void loss_report_destroy(struct loss_report *losses)
 {
     if (!losses)
         return;
@@ -70,12 +70,12 @@ void losses_destroy(struct losses *losses)
     free(losses);
 }
 
-void losses_suspect(struct losses *losses)
+void loss_report_suspect(struct loss_report *losses)
 {
     losses->suspected = 1;
 }
 
-__attribute__((format(printf, 3, 4))) static void tell(losses_report report, void *context, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void tell(loss_report_line report, void *context, const char *format, ...)
 {
     va_list arguments;
 
@@ -84,7 +84,8 @@ __attribute__((format(printf, 3, 4))) static void tell(losses_report report, voi
     va_end(arguments);
 }
 
-static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms, losses_report report, void *context)
+static void check_channel(struct loss_report *losses, uint32_t index, uint64_t now_ms, loss_report_line report,
+                          void *context)
 {
     struct channel *channel = &losses->channels[index];
     struct shared_memory_counters counters;
@@ -114,7 +115,7 @@ static void check_channel(struct losses *losses, uint32_t index, uint64_t now_ms
     }
 }
 
-void losses_check(struct losses *losses, uint64_t now_ms, losses_report report, void *context)
+void loss_report_check(struct loss_report *losses, uint64_t now_ms, loss_report_line report, void *context)
 {
     if ((!losses->suspected && losses->losing == 0) || now_ms < losses->next_check_ms)
         return;
@@ -124,7 +125,7 @@ void losses_check(struct losses *losses, uint64_t now_ms, losses_report report, 
         check_channel(losses, i, now_ms, report, context);
 }
 
-uint64_t losses_deadline_ms(const struct losses *losses)
+uint64_t loss_report_deadline_ms(const struct loss_report *losses)
 {
     uint64_t deadline = UINT64_MAX;
 

@@ -1,7 +1,7 @@
-/* test_age.c: a publisher's time stamp as text, and when a message becomes too old. */
+/* test_expiry.c: a publisher's time stamp as text, and when a message becomes too old. */
 #include <errno.h>
 
-#include "base/age.h"
+#include "base/expiry.h"
 #include "check.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -9,7 +9,7 @@
 
 static int parse(const char *text, uint64_t *time_ns)
 {
-    return age_parse_time(text, strlen(text), time_ns);
+    return expiry_parse_time(text, strlen(text), time_ns);
 }
 
 /* Seconds with and without a fraction of any length give nanoseconds. */
@@ -65,50 +65,50 @@ static void test_other_text_is_no_time(void)
         CHECK_EQUAL(parse(texts[i], &ns), -EINVAL);
         CHECK_EQUAL(ns, 77);
     }
-    CHECK_EQUAL(age_parse_time("1\0002", 3, &ns), -EINVAL);
-    CHECK_EQUAL(age_parse_time("12345", 2, &ns), 0);
+    CHECK_EQUAL(expiry_parse_time("1\0002", 3, &ns), -EINVAL);
+    CHECK_EQUAL(expiry_parse_time("12345", 2, &ns), 0);
     CHECK_EQUAL(ns, 12 * SECOND);
 }
 
 /* The earlier of both limits counts; without one a message is good for ever. */
 static void test_earlier_end_counts(void)
 {
-    struct age age = {.arrival_ns = NOW};
+    struct expiry age = {.arrival_ns = NOW};
 
-    CHECK_EQUAL(age_expires_ns(&age, 0), 0);
-    CHECK_EQUAL(age_expires_ns(&age, 1), NOW + SECOND / 1000);
+    CHECK_EQUAL(expiry_ns(&age, 0), 0);
+    CHECK_EQUAL(expiry_ns(&age, 1), NOW + SECOND / 1000);
     age.expires = 1;
     age.expiry_s = 5;
-    CHECK_EQUAL(age_expires_ns(&age, 0), NOW + 5 * SECOND);
-    CHECK_EQUAL(age_expires_ns(&age, 4999), NOW + 5 * SECOND - SECOND / 1000);
-    CHECK_EQUAL(age_expires_ns(&age, 5001), NOW + 5 * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 0), NOW + 5 * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 4999), NOW + 5 * SECOND - SECOND / 1000);
+    CHECK_EQUAL(expiry_ns(&age, 5001), NOW + 5 * SECOND);
     age.expiry_s = 0;
-    CHECK_EQUAL(age_expires_ns(&age, 5001), NOW);
+    CHECK_EQUAL(expiry_ns(&age, 5001), NOW);
 }
 
 /* max_age counts from the publisher's time, unless that is missing or still to come. */
 static void test_age_counts_from_the_publishers_time(void)
 {
-    struct age age = {.arrival_ns = NOW, .made_ns = NOW - 3 * SECOND};
+    struct expiry age = {.arrival_ns = NOW, .made_ns = NOW - 3 * SECOND};
 
-    CHECK_EQUAL(age_expires_ns(&age, 10000), NOW + 7 * SECOND);
-    CHECK_EQUAL(age_expires_ns(&age, 2000), NOW - SECOND);
-    CHECK_EQUAL(age_expires_ns(&age, 0), 0);
+    CHECK_EQUAL(expiry_ns(&age, 10000), NOW + 7 * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 2000), NOW - SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 0), 0);
     age.made_ns = NOW + SECOND;
-    CHECK_EQUAL(age_expires_ns(&age, 2000), NOW + 2 * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 2000), NOW + 2 * SECOND);
     age.made_ns = UINT64_MAX;
-    CHECK_EQUAL(age_expires_ns(&age, 2000), NOW + 2 * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, 2000), NOW + 2 * SECOND);
 }
 
 /* Limits beyond the range of a time are no limits, rather than early ones. */
 static void test_far_ends_do_not_wrap(void)
 {
-    struct age age = {.arrival_ns = UINT64_MAX - SECOND, .expires = 1, .expiry_s = UINT32_MAX};
+    struct expiry age = {.arrival_ns = UINT64_MAX - SECOND, .expires = 1, .expiry_s = UINT32_MAX};
 
-    CHECK_EQUAL(age_expires_ns(&age, 0), 0);
-    CHECK_EQUAL(age_expires_ns(&age, UINT64_MAX), 0);
+    CHECK_EQUAL(expiry_ns(&age, 0), 0);
+    CHECK_EQUAL(expiry_ns(&age, UINT64_MAX), 0);
     age.arrival_ns = NOW;
-    CHECK_EQUAL(age_expires_ns(&age, UINT64_MAX), NOW + UINT32_MAX * SECOND);
+    CHECK_EQUAL(expiry_ns(&age, UINT64_MAX), NOW + UINT32_MAX * SECOND);
 }
 
 static const struct check_test tests[] = {

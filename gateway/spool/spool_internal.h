@@ -1,6 +1,6 @@
-/* spool_parts.h: what spool.c and spool_trim.c share, and nobody else includes. */
-#ifndef SHMGATE_SPOOL_PARTS_H
-#define SHMGATE_SPOOL_PARTS_H
+/* spool_internal.h: what spool.c and spool_trim.c share, and nobody else includes. */
+#ifndef SHMGATE_SPOOL_INTERNAL_H
+#define SHMGATE_SPOOL_INTERNAL_H
 
 #include "spool/spool.h"
 #include "spool/spool_rows.h"

@@ -1,16 +1,16 @@
-/* loop_parts.h: the gateway's parts, as loop_setup.c puts them together, and loop.c and loop_turn.c run them. Nobody
+/* loop_internal.h: the gateway's parts, as loop_setup.c puts them together, and loop.c and loop_turn.c run them. Nobody
  * else includes this. */
-#ifndef SHMGATE_LOOP_PARTS_H
-#define SHMGATE_LOOP_PARTS_H
+#ifndef SHMGATE_LOOP_INTERNAL_H
+#define SHMGATE_LOOP_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "config/config.h"
 #include "loop/plan.h"
-#include "mqtt/link.h"
-#include "mqtt/mailbox.h"
-#include "observe/losses.h"
+#include "mqtt/connection.h"
+#include "mqtt/event_queue.h"
+#include "observe/loss_report.h"
 #include "publish/backlog.h"
 #include "publish/drain.h"
 #include "publish/flight.h"
@@ -28,7 +28,7 @@ struct loop {
     struct segment segment, olds[SEGMENT_OLD_MAX];
     int lock_made;
     int created; /* 1: this run made the segment */
-    struct mailbox *mailbox;
+    struct event_queue *queue;
     atomic_int patient;   /* 1: the loop waits for answers only */
     pthread_mutex_t lock; /* the MQTT client's threads hold it while they use the segment or `inward`, the loop while it
                              changes these */
@@ -38,8 +38,8 @@ struct loop {
     struct outward *outward;
     struct former *former; /* of `olds`; NULL: nothing to drain */
     struct inward *inward;
-    struct link *link;
-    struct losses *losses;
+    struct connection *connection;
+    struct loss_report *loss_report;
     struct metrics *metrics;          /* the caller's */
     char boot[PLATFORM_BOOT_ID_SIZE]; /* of the machine */
     char *stats;
@@ -71,7 +71,7 @@ int loop_turn(struct loop *loop);
 /* When something is due, on the clock of loop->now_ms, though nobody rings; UINT64_MAX: never. */
 uint64_t loop_deadline_ms(const struct loop *loop);
 
-/* Parts of a turn, for when the loop waits for one thing only: take the events in the mailbox (returns whether there
+/* Parts of a turn, for when the loop waits for one thing only: take the events in the queue (returns whether there
  * were any); write the ledgers and tell of losses; take note that the spool's counts have changed, which are part of
  * the ledgers. */
 int loop_take_events(struct loop *loop);

@@ -1,17 +1,17 @@
-/* rate.c: how many messages a second may pass. See rate.h. */
-#include "base/rate.h"
+/* rate_limiter.c: how many messages a second may pass. See rate_limiter.h. */
+#include "base/rate_limiter.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define MESSAGE SECOND_NS /* of credit: what one message costs */
 
-void rate_init(struct rate *rate, uint32_t per_second, uint64_t now_ns)
+void rate_limiter_init(struct rate_limiter *rate, uint32_t per_second, uint64_t now_ns)
 {
     rate->per_second = per_second;
     rate->credit = per_second * MESSAGE;
     rate->last_ns = now_ns;
 }
 
-int rate_take(struct rate *rate, uint64_t now_ns)
+int rate_limiter_take(struct rate_limiter *rate, uint64_t now_ns)
 {
     uint64_t full = rate->per_second * MESSAGE;
     uint64_t elapsed = now_ns > rate->last_ns ? now_ns - rate->last_ns : 0;

@@ -1,6 +1,6 @@
-/* mqtt_client.h: what mqtt.c, which calls Paho, and mqtt_answers.c, which Paho calls, share. For no one else. */
-#ifndef SHMGATE_MQTT_CLIENT_H
-#define SHMGATE_MQTT_CLIENT_H
+/* mqtt_internal.h: what mqtt.c, which calls Paho, and mqtt_answers.c, which Paho calls, share. For no one else. */
+#ifndef SHMGATE_MQTT_INTERNAL_H
+#define SHMGATE_MQTT_INTERNAL_H
 
 #include <MQTTAsync.h>
 #include <stdatomic.h>
@@ -31,7 +31,7 @@ struct mqtt {
 unsigned mqtt_client_interval_s(unsigned keepalive_s);
 
 /* Where answers go from now on; NULL: nowhere. Returns -EBUSY when they go somewhere already. */
-int mqtt_answers_open(struct mailbox *mailbox);
+int mqtt_answers_open(struct event_queue *queue);
 
 /* Have a new client object report lost connections and messages. Returns one of Paho's codes. */
 int mqtt_answers_watch(struct mqtt *mqtt, MQTTAsync client);
