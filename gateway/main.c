@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "loop/channel_table.h"
 #include "loop/loop.h"
-#include "loop/plan.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "observe/notify.h"
@@ -44,32 +44,32 @@ static void print_fault(void *context, const char *file, unsigned line, const ch
 static int check(const char *path)
 {
     struct config config;
-    struct plan plan;
+    struct channel_table table;
     char error[256];
     size_t publish = 0;
 
     if (config_load(&config, path, print_fault, NULL) < 0)
         return EXIT_FAILED;
-    if (plan_create(&plan, &config, error, sizeof(error)) < 0) {
+    if (channel_table_create(&table, &config, error, sizeof(error)) < 0) {
         printf("%s: %s\n", path, error);
         config_free(&config);
         return EXIT_FAILED;
     }
-    if (plan_check_space(&plan, error, sizeof(error)) < 0) {
+    if (channel_table_check_space(&table, error, sizeof(error)) < 0) {
         printf("%s: %s\n", path, error);
-        plan_destroy(&plan);
+        channel_table_destroy(&table);
         config_free(&config);
         return EXIT_FAILED;
     }
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
     printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
-           (unsigned long long)(plan.layout.segment_size / 1024), publish, config.channel_count - publish,
+           (unsigned long long)(table.layout.segment_size / 1024), publish, config.channel_count - publish,
            config.uri_count, config.uri_count == 1 ? "" : "s");
     if (config.file_count > 1)
         printf(", with %zu file%s beside it", config.file_count - 1, config.file_count == 2 ? "" : "s");
     putchar('\n');
-    plan_destroy(&plan);
+    channel_table_destroy(&table);
     config_free(&config);
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

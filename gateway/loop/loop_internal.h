@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
-#include "loop/plan.h"
+#include "loop/channel_table.h"
 #include "mqtt/connection.h"
 #include "mqtt/event_queue.h"
 #include "observe/loss_report.h"
@@ -19,12 +19,12 @@
 #include "shm/platform.h"
 #include "shm/segment.h"
 #include "spool/spool.h"
-#include "subscribe/inward.h"
+#include "subscribe/subscribe.h"
 
 struct loop {
     struct config *config; /* the caller's */
     struct config kept;    /* whose strings the link was made with, after a reload; otherwise empty */
-    struct plan plan;
+    struct channel_table table;
     struct segment segment, olds[SEGMENT_OLD_MAX];
     int lock_made;
     int created; /* 1: this run made the segment */
@@ -37,7 +37,7 @@ struct loop {
     struct backlog *backlog; /* of the spool; NULL without one */
     struct outward *outward;
     struct former *former; /* of `olds`; NULL: nothing to drain */
-    struct inward *inward;
+    struct subscribe *subscribe;
     struct connection *connection;
     struct loss_report *loss_report;
     struct metrics *metrics;          /* the caller's */

@@ -34,8 +34,8 @@ static void receive(void *context, const struct transport_arrival *message)
     struct loop *loop = context;
 
     pthread_mutex_lock(&loop->lock);
-    if (loop->inward)
-        inward_message(loop->inward, message);
+    if (loop->subscribe)
+        subscribe_arrival(loop->subscribe, message);
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -89,8 +89,8 @@ static int open_segment(struct loop *loop)
         [SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
     struct segment_options options = {.name = loop->config->segment,
                                       .mode = loop->config->mode,
-                                      .plan = &loop->plan.layout,
-                                      .topics = loop->plan.topics};
+                                      .plan = &loop->table.layout,
+                                      .topics = loop->table.topics};
     char error[SEGMENT_ERROR_SIZE];
     int rc = find_group(loop->config->group, &options.gid);
 
@@ -117,15 +117,15 @@ static int open_spool(struct loop *loop)
     struct spool_options options = {.path = config->spool_path,
                                     .max_bytes = config->spool_max_size,
                                     .max_age_ms = config->spool_max_age_ms,
-                                    .limits = loop->plan.limits,
+                                    .limits = loop->table.limits,
                                     .limit_count = config->channel_count};
     int rc;
 
     ring_set_spool(loop->segment.header, LAYOUT_SPOOL_OFF, 0);
-    if (!loop->plan.spools && access(config->spool_path, F_OK) < 0)
+    if (!loop->table.spools && access(config->spool_path, F_OK) < 0)
         return 0;
     if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0 ||
-        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->plan.channels, loop->olds,
+        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->table.channels, loop->olds,
                              loop->created, &loop->flight, send_message, loop)) < 0)
         return rc;
     loop->spool_state = spool_state(loop->spool);
@@ -141,11 +141,11 @@ static int open_modules(struct loop *loop)
     int rc;
 
     if ((rc = open_spool(loop)) == 0 &&
-        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->plan.channels, &loop->flight,
+        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->table.channels, &loop->flight,
                             loop->backlog, send_message, loop)) == 0 &&
-        (rc = outward_create(&loop->outward, &loop->segment, loop->plan.channels, &loop->flight, loop->backlog,
+        (rc = outward_create(&loop->outward, &loop->segment, loop->table.channels, &loop->flight, loop->backlog,
                              send_message, loop)) == 0 &&
-        (rc = inward_create(&loop->inward, &loop->segment, loop->plan.inward)) == 0)
+        (rc = subscribe_create(&loop->subscribe, &loop->segment, loop->table.subscribe)) == 0)
         rc = loss_report_create(&loop->loss_report, &loop->segment);
     if (rc < 0)
         log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
@@ -182,11 +182,11 @@ static int unused(const struct loop *loop)
     return 1;
 }
 
-/* Everything between the plan and the connection. */
+/* Everything between the table and the connection. */
 static int open_service(struct loop *loop)
 {
     char error[256];
-    int rc = plan_create(&loop->plan, loop->config, error, sizeof(error));
+    int rc = channel_table_create(&loop->table, loop->config, error, sizeof(error));
 
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
@@ -207,13 +207,13 @@ static void close_service(struct loop *loop)
     if (loop->loss_report)
         loop_settle_ledgers(loop);
     loss_report_destroy(loop->loss_report);
-    inward_destroy(loop->inward);
+    subscribe_destroy(loop->subscribe);
     former_destroy(loop->former);
     outward_destroy(loop->outward);
     backlog_destroy(loop->backlog);
     spool_close(loop->spool);
     loop->loss_report = NULL;
-    loop->inward = NULL;
+    loop->subscribe = NULL;
     loop->former = NULL;
     loop->outward = NULL;
     loop->backlog = NULL;
@@ -223,7 +223,7 @@ static void close_service(struct loop *loop)
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
         segment_close(&loop->olds[i]);
     segment_close(&loop->segment);
-    plan_destroy(&loop->plan);
+    channel_table_destroy(&loop->table);
 }
 
 int loop_open(struct loop *loop)
@@ -286,7 +286,7 @@ int loop_change(struct loop *loop, struct config *next)
 
 void loop_settle_ledgers(struct loop *loop)
 {
-    unsigned dropped = outward_settle(loop->outward) | inward_dropped(loop->inward);
+    unsigned dropped = outward_settle(loop->outward) | subscribe_dropped(loop->subscribe);
 
     if (loop->former)
         former_settle(loop->former);

@@ -1,7 +1,8 @@
 /* event_queue.h: events from the MQTT client's threads to the loop: a bounded queue behind a mutex.
  *
- * Messages from the broker do not pass through here (see inward.h); what does is bounded by the window, by the number
- * of subscriptions and by one attempt to connect at a time, so the capacity that the loop asks for is never reached.
+ * Messages from the broker do not pass through here (see subscribe.h); what does is bounded by the window, by the
+ * number of subscriptions and by one attempt to connect at a time, so the capacity that the loop asks for is never
+ * reached.
  */
 #ifndef SHMGATE_EVENT_QUEUE_H
 #define SHMGATE_EVENT_QUEUE_H

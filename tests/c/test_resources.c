@@ -16,7 +16,7 @@
 #include "publish/flight.h"
 #include "publish/former.h"
 #include "publish/outward.h"
-#include "subscribe/inward.h"
+#include "subscribe/subscribe.h"
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */
 
@@ -329,14 +329,14 @@ static int send_nothing(void *context, const struct outward_channel *channel, co
 
 static int make_modules(void)
 {
-    static const struct inward_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
+    static const struct subscribe_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
     static struct outward_channel channels[FIXTURE_USUAL];
     static struct flight flight;
     struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
     struct event_queue *queue = NULL;
     struct outward *outward = NULL;
     struct former *former = NULL;
-    struct inward *inward = NULL;
+    struct subscribe *subscribe = NULL;
     struct loss_report *losses = NULL;
     int rc = event_queue_create(&queue, 10, ring_nothing, NULL);
 
@@ -347,11 +347,11 @@ static int make_modules(void)
     if (rc == 0)
         rc = former_create(&former, olds, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
     if (rc == 0)
-        rc = inward_create(&inward, &fixture_segment, subscribed);
+        rc = subscribe_create(&subscribe, &fixture_segment, subscribed);
     if (rc == 0)
         rc = loss_report_create(&losses, &fixture_segment);
     loss_report_destroy(losses);
-    inward_destroy(inward);
+    subscribe_destroy(subscribe);
     former_destroy(former);
     outward_destroy(outward);
     event_queue_destroy(queue);

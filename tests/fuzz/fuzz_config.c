@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "loop/plan.h"
+#include "loop/channel_table.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     int fd = memfd_create("gateway.ini", MFD_CLOEXEC);
     struct config config;
-    struct plan plan;
+    struct channel_table table;
     char path[64], error[256];
 
     if (fd < 0)
@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (config_load(&config, path, count, NULL) == 0) {
             if (faults > 0 || config.channel_count == 0 || config.uri_count == 0)
                 abort();
-            if (plan_create(&plan, &config, error, sizeof(error)) == 0)
-                plan_destroy(&plan);
+            if (channel_table_create(&table, &config, error, sizeof(error)) == 0)
+                channel_table_destroy(&table);
             config_free(&config);
         } else if (faults == 0) {
             abort();

@@ -1,21 +1,21 @@
-/* test_inward.c: which message of the broker a subscribe channel takes, and what becomes of the others. */
+/* test_subscribe.c: which message of the broker a subscribe channel takes, and what becomes of the others. */
 #include "fixture.h"
 #include "mqtt/mqtt.h"
-#include "subscribe/inward.h"
+#include "subscribe/subscribe.h"
 
-static struct inward *inward;
+static struct subscribe *subscribe;
 
 /* Serve the usual channels, of which "in" takes what `rules` say. Returns 0 or -errno. */
-static int begin(struct inward_channel rules)
+static int begin(struct subscribe_channel rules)
 {
-    struct inward_channel channels[FIXTURE_USUAL] = {[CHANNEL_IN] = rules};
+    struct subscribe_channel channels[FIXTURE_USUAL] = {[CHANNEL_IN] = rules};
     int rc;
 
-    inward_destroy(inward);
-    inward = NULL;
+    subscribe_destroy(subscribe);
+    subscribe = NULL;
     fixture_begin();
     rc = fixture_serve_usual();
-    return rc < 0 ? rc : inward_create(&inward, &fixture_segment, channels);
+    return rc < 0 ? rc : subscribe_create(&subscribe, &fixture_segment, channels);
 }
 
 /* A message as the MQTT client hands it over. */
@@ -30,7 +30,7 @@ static void arrive(const char *topic, size_t size)
 {
     struct transport_arrival message = message_of(topic, size);
 
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
 }
 
 /* The ledger of channel "in". */
@@ -47,20 +47,20 @@ static void test_flood_is_limited(void)
 {
     uint64_t before, elapsed_s;
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 5}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .max_rate = 5}), 0);
     before = platform_monotonic_ns();
     for (int i = 0; i < 1000; i++)
         arrive("t/a", 3);
     elapsed_s = (platform_monotonic_ns() - before) / 1000000000 + 1;
     CHECK(ledger().delivered >= 5 && ledger().delivered <= 5 + 5 * elapsed_s);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 1000 - ledger().delivered);
-    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_RATE);
+    CHECK_EQUAL(subscribe_dropped(subscribe), 1u << LAYOUT_DROP_RATE);
 }
 
 /* Messages that are dropped for another reason, or are for nobody, do not use up the rate. */
 static void test_unfit_messages_are_not_part_of_the_rate(void)
 {
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_rate = 1}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .max_rate = 1}), 0);
     arrive("t/a", 65);
     arrive("t/a-topic-of-21-bytes", 1);
     arrive("elsewhere", 1);
@@ -69,7 +69,7 @@ static void test_unfit_messages_are_not_part_of_the_rate(void)
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOO_LARGE], 1);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOPIC_TOO_LONG], 1);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_RATE], 0);
-    CHECK_EQUAL(inward_unrouted(inward), 1);
+    CHECK_EQUAL(subscribe_unrouted(subscribe), 1);
 }
 
 /* A retained message that is not wanted is passed over without being counted, as lost or as meant for nobody; a live
@@ -78,12 +78,12 @@ static void test_unwanted_retained_message_is_not_counted(void)
 {
     struct transport_arrival message = message_of("t/a", 1);
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .ignore_retained = 1}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .ignore_retained = 1}), 0);
     message.retained = 1;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 0);
-    CHECK_EQUAL(inward_dropped(inward), 0);
-    CHECK_EQUAL(inward_unrouted(inward), 0);
+    CHECK_EQUAL(subscribe_dropped(subscribe), 0);
+    CHECK_EQUAL(subscribe_unrouted(subscribe), 0);
     arrive("t/a", 1);
     CHECK_EQUAL(ledger().delivered, 1);
 }
@@ -104,25 +104,25 @@ static void test_stale_message_is_dropped_on_arrival(void)
     struct transport_arrival message = message_of("t/a", 1);
     char made[32];
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 60000}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .max_age_ms = 60000}), 0);
     message.expires = 1;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 1);
     message.expiry_s = 3600;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 1);
     message.made = made;
     message.made_size = (size_t)snprintf(made, sizeof(made), "%llu.5",
                                          (unsigned long long)(platform_time_ns() / 1000000000 - 61));
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 2);
     message.made_size = (size_t)snprintf(made, sizeof(made), "%llu",
                                          (unsigned long long)(platform_time_ns() / 1000000000 + 3600));
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     message.made_size = (size_t)snprintf(made, sizeof(made), "yesterday");
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 3);
-    CHECK_EQUAL(inward_dropped(inward), 1u << LAYOUT_DROP_EXPIRED);
+    CHECK_EQUAL(subscribe_dropped(subscribe), 1u << LAYOUT_DROP_EXPIRED);
 }
 
 /* What is taken bears its end: by its own interval or by max_age from when it was made, whichever is earlier. */
@@ -132,20 +132,20 @@ static void test_message_in_the_ring_bears_its_end(void)
     int64_t second = 1000000000, now = (int64_t)platform_time_ns();
     char made[32];
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#"}), 0);
-    inward_message(inward, &message);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#"}), 0);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(end_of(0), 0);
     message.expires = 1;
     message.expiry_s = 3600;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK(end_of(1) >= now + 3600 * second && end_of(1) <= (int64_t)platform_time_ns() + 3600 * second);
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .max_age_ms = 7200000}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .max_age_ms = 7200000}), 0);
     message.made = made;
     message.made_size = (size_t)snprintf(made, sizeof(made), "%lld", (long long)(now / second - 3700));
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(end_of(0), (now / second + 3500) * second);
     message.expiry_s = 3000;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK(end_of(1) >= now + 3000 * second && end_of(1) <= (int64_t)platform_time_ns() + 3000 * second);
 }
 
@@ -157,7 +157,7 @@ static void test_frame_is_taken_apart(void)
     struct transport_arrival message = message_of("t/a", 0);
     size_t room;
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_BINARY, .max_age_ms = 60000}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .unpack = FRAME_BINARY, .max_age_ms = 60000}), 0);
     CHECK_EQUAL(frame_reserve(&frame, 0), 0);
     frame_begin(&frame, FRAME_BINARY, 0);
     for (size_t size = 63; size <= 65; size++) {
@@ -168,13 +168,13 @@ static void test_frame_is_taken_apart(void)
     frame_end(&frame);
     message.payload = frame.bytes;
     message.size = frame.size;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 2);
     CHECK_EQUAL(ledger().tail, 2);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_TOO_LARGE], 1);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_EXPIRED], 1);
     message.size--;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 2);
     CHECK_EQUAL(ledger().dropped[LAYOUT_DROP_CORRUPT], 1);
     frame_free(&frame);
@@ -185,13 +185,13 @@ static void test_lines_are_taken_apart(void)
 {
     struct transport_arrival message = message_of("t/a", 0);
 
-    CHECK_EQUAL(begin((struct inward_channel){.filter = "t/#", .unpack = FRAME_LINES}), 0);
+    CHECK_EQUAL(begin((struct subscribe_channel){.filter = "t/#", .unpack = FRAME_LINES}), 0);
     message.payload = "one\n\nthree\n";
     message.size = 11;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 3);
     message.size = 0;
-    inward_message(inward, &message);
+    subscribe_arrival(subscribe, &message);
     CHECK_EQUAL(ledger().delivered, 4);
 }
 
@@ -211,7 +211,7 @@ int main(int argc, char **argv)
 
     fixture_begin();
     code = check_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
-    inward_destroy(inward);
+    subscribe_destroy(subscribe);
     fixture_end();
     return code;
 }

@@ -1,5 +1,5 @@
-/* inward.c: from the broker into the rings of the subscribe channels. See inward.h. */
-#include "subscribe/inward.h"
+/* subscribe.c: from the broker into the rings of the subscribe channels. See subscribe.h. */
+#include "subscribe/subscribe.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,7 +25,7 @@ struct entry {
     enum frame_format unpack;
 };
 
-struct inward {
+struct subscribe {
     struct segment *segment;
     struct entry *entries;
     size_t count;
@@ -33,22 +33,22 @@ struct inward {
     _Atomic uint64_t unrouted;
 };
 
-int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels)
+int subscribe_create(struct subscribe **out, struct segment *segment, const struct subscribe_channel *channels)
 {
-    struct inward *inward = calloc(1, sizeof(*inward));
+    struct subscribe *subscribe = calloc(1, sizeof(*subscribe));
     const struct layout *layout = &segment->layout;
 
     *out = NULL;
-    if (!inward)
+    if (!subscribe)
         return -ENOMEM;
-    inward->segment = segment;
-    inward->entries = calloc(layout->channel_count, sizeof(inward->entries[0]));
-    if (!inward->entries) {
-        free(inward);
+    subscribe->segment = segment;
+    subscribe->entries = calloc(layout->channel_count, sizeof(subscribe->entries[0]));
+    if (!subscribe->entries) {
+        free(subscribe);
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < layout->channel_count; i++) {
-        struct entry *entry = &inward->entries[inward->count];
+        struct entry *entry = &subscribe->entries[subscribe->count];
         struct ring ring;
 
         if (layout->channels[i].direction != LAYOUT_SUBSCRIBE)
@@ -64,37 +64,37 @@ int inward_create(struct inward **out, struct segment *segment, const struct inw
         entry->channel = i;
         ring_writer_start(&entry->writer, &ring, 0);
         ring_ledger_load(ring.lane, &entry->ledger);
-        inward->count++;
+        subscribe->count++;
     }
-    *out = inward;
+    *out = subscribe;
     return 0;
 }
 
-void inward_destroy(struct inward *inward)
+void subscribe_destroy(struct subscribe *subscribe)
 {
-    if (!inward)
+    if (!subscribe)
         return;
-    free(inward->entries);
-    free(inward);
+    free(subscribe->entries);
+    free(subscribe);
 }
 
-static void drop(struct inward *inward, struct entry *entry, enum layout_drop reason)
+static void drop(struct subscribe *subscribe, struct entry *entry, enum layout_drop reason)
 {
     entry->ledger.dropped[reason]++;
-    atomic_fetch_or(&inward->dropped, 1u << reason);
+    atomic_fetch_or(&subscribe->dropped, 1u << reason);
 }
 
 /* The channel's ledger as it is now, and its readers woken: once a message, however many samples it had. */
-static void settle(struct inward *inward, struct entry *entry)
+static void settle(struct subscribe *subscribe, struct entry *entry)
 {
     uint64_t before = entry->ledger.tail;
 
     entry->ledger.tail = entry->writer.next;
     ring_ledger_store(entry->writer.ring.lane, &entry->ledger);
     if (entry->ledger.tail != before)
-        segment_wake_readers(inward->segment, entry->channel);
-    if (atomic_load(&inward->dropped) != 0)
-        segment_wake_gateway(inward->segment);
+        segment_wake_readers(subscribe->segment, entry->channel);
+    if (atomic_load(&subscribe->dropped) != 0)
+        segment_wake_gateway(subscribe->segment);
 }
 
 /* Whether the entry is one that the message is meant for. */
@@ -133,7 +133,7 @@ static struct expiry age_of(const struct transport_arrival *message, uint64_t no
 }
 
 /* Put one sample into the channel's ring, if it is fit for it. */
-static void put(struct inward *inward, struct entry *entry, const struct transport_arrival *from,
+static void put(struct subscribe *subscribe, struct entry *entry, const struct transport_arrival *from,
                 const struct frame_sample *sample, struct expiry age)
 {
     struct ring_message message = {.payload = sample->payload,
@@ -155,17 +155,17 @@ static void put(struct inward *inward, struct entry *entry, const struct transpo
     if (reason < 0)
         entry->ledger.delivered++;
     else
-        drop(inward, entry, (enum layout_drop)reason);
+        drop(subscribe, entry, (enum layout_drop)reason);
 }
 
-void inward_message(void *context, const struct transport_arrival *from)
+void subscribe_arrival(void *context, const struct transport_arrival *from)
 {
-    struct inward *inward = context;
+    struct subscribe *subscribe = context;
     struct expiry age = age_of(from, platform_time_ns());
     int taken = 0;
 
-    for (size_t i = 0; i < inward->count; i++) {
-        struct entry *entry = &inward->entries[i];
+    for (size_t i = 0; i < subscribe->count; i++) {
+        struct entry *entry = &subscribe->entries[i];
         struct frame_reader reader;
         struct frame_sample sample;
 
@@ -176,22 +176,22 @@ void inward_message(void *context, const struct transport_arrival *from)
         if (from->retained && entry->ignore_retained)
             continue;
         if (frame_open(&reader, entry->unpack, from->payload, from->size) < 0)
-            drop(inward, entry, LAYOUT_DROP_CORRUPT);
+            drop(subscribe, entry, LAYOUT_DROP_CORRUPT);
         else
             while (frame_next(&reader, &sample))
-                put(inward, entry, from, &sample, age);
-        settle(inward, entry);
+                put(subscribe, entry, from, &sample, age);
+        settle(subscribe, entry);
     }
     if (!taken)
-        atomic_fetch_add(&inward->unrouted, 1);
+        atomic_fetch_add(&subscribe->unrouted, 1);
 }
 
-unsigned inward_dropped(struct inward *inward)
+unsigned subscribe_dropped(struct subscribe *subscribe)
 {
-    return atomic_exchange(&inward->dropped, 0);
+    return atomic_exchange(&subscribe->dropped, 0);
 }
 
-uint64_t inward_unrouted(const struct inward *inward)
+uint64_t subscribe_unrouted(const struct subscribe *subscribe)
 {
-    return atomic_load(&inward->unrouted);
+    return atomic_load(&subscribe->unrouted);
 }

@@ -1,5 +1,5 @@
-/* plan.c: what a configuration asks of the segment, the outward and the inward side. */
-#include "loop/plan.h"
+/* channel_table.c: what a configuration asks of the segment, the outward and the inward side. */
+#include "loop/channel_table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,26 +15,26 @@ static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_O
 static const enum frame_format formats[] = {
     [CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY, [CONFIG_BATCH_LINES] = FRAME_LINES};
 
-int plan_create(struct plan *plan, const struct config *config, char *error, size_t error_size)
+int channel_table_create(struct channel_table *table, const struct config *config, char *error, size_t error_size)
 {
     size_t count = config->channel_count;
     struct layout_request *requests = calloc(count, sizeof(requests[0]));
     int rc = -ENOMEM;
 
-    memset(plan, 0, sizeof(*plan));
-    plan->topics = calloc(count, sizeof(plan->topics[0]));
-    plan->channels = calloc(count, sizeof(plan->channels[0]));
-    plan->limits = calloc(count, sizeof(plan->limits[0]));
-    plan->inward = calloc(count, sizeof(plan->inward[0]));
-    if (!requests || !plan->topics || !plan->channels || !plan->limits || !plan->inward) {
+    memset(table, 0, sizeof(*table));
+    table->topics = calloc(count, sizeof(table->topics[0]));
+    table->channels = calloc(count, sizeof(table->channels[0]));
+    table->limits = calloc(count, sizeof(table->limits[0]));
+    table->subscribe = calloc(count, sizeof(table->subscribe[0]));
+    if (!requests || !table->topics || !table->channels || !table->limits || !table->subscribe) {
         snprintf(error, error_size, "out of memory");
         goto cleanup;
     }
     for (size_t i = 0; i < count; i++) {
         const struct config_channel *channel = &config->channels[i];
 
-        plan->topics[i] = channel->topic;
-        plan->channels[i] = (struct outward_channel){
+        table->topics[i] = channel->topic;
+        table->channels[i] = (struct outward_channel){
             .name = channel->name,
             .topic = channel->topic,
             .qos = channel->qos,
@@ -46,14 +46,14 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
             .batch_time_ms = channel->batch_time_ms,
             .batch_format = formats[channel->batch_format],
         };
-        plan->spools |= channel->spool != CONFIG_SPOOL_OFF;
-        plan->limits[i] = (struct spool_limit){
+        table->spools |= channel->spool != CONFIG_SPOOL_OFF;
+        table->limits[i] = (struct spool_limit){
             .channel = channel->name, .max_bytes = channel->spool_max_size, .max_age_ms = channel->spool_max_age_ms};
-        plan->inward[i] = (struct inward_channel){.filter = channel->topic,
-                                                  .max_rate = channel->max_rate,
-                                                  .ignore_retained = channel->ignore_retained,
-                                                  .max_age_ms = channel->max_age_ms,
-                                                  .unpack = formats[channel->unpack]};
+        table->subscribe[i] = (struct subscribe_channel){.filter = channel->topic,
+                                                         .max_rate = channel->max_rate,
+                                                         .ignore_retained = channel->ignore_retained,
+                                                         .max_age_ms = channel->max_age_ms,
+                                                         .unpack = formats[channel->unpack]};
         requests[i] = (struct layout_request){
             .name = channel->name,
             .topic = channel->topic,
@@ -67,17 +67,17 @@ int plan_create(struct plan *plan, const struct config *config, char *error, siz
             .writers = channel->direction == LAYOUT_SUBSCRIBE ? 1 : channel->writers,
         };
     }
-    rc = layout_plan(&plan->layout, requests, (uint32_t)count, error, error_size);
+    rc = layout_plan(&table->layout, requests, (uint32_t)count, error, error_size);
 cleanup:
     free(requests);
     if (rc < 0)
-        plan_destroy(plan);
+        channel_table_destroy(table);
     return rc;
 }
 
-int plan_check_space(const struct plan *plan, char *error, size_t error_size)
+int channel_table_check_space(const struct channel_table *table, char *error, size_t error_size)
 {
-    const struct layout *layout = &plan->layout;
+    const struct layout *layout = &table->layout;
     uint64_t space = platform_object_space(), most = 0;
     const char *name = "";
 
@@ -100,12 +100,12 @@ int plan_check_space(const struct plan *plan, char *error, size_t error_size)
     return -ENOSPC;
 }
 
-void plan_destroy(struct plan *plan)
+void channel_table_destroy(struct channel_table *table)
 {
-    layout_free(&plan->layout);
-    free(plan->topics);
-    free(plan->channels);
-    free(plan->limits);
-    free(plan->inward);
-    memset(plan, 0, sizeof(*plan));
+    layout_free(&table->layout);
+    free(table->topics);
+    free(table->channels);
+    free(table->limits);
+    free(table->subscribe);
+    memset(table, 0, sizeof(*table));
 }

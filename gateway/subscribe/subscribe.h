@@ -1,11 +1,11 @@
-/* inward.h: from the broker into the rings of the subscribe channels.
+/* subscribe.h: from the broker into the rings of the subscribe channels.
  *
  * A message is written into shared memory in the MQTT client's callback, on its receive thread, before the callback
  * returns: the client acknowledges a QoS 1 message to the broker only afterwards, so that an acknowledged message is
  * one that readers have.
  */
-#ifndef SHMGATE_INWARD_H
-#define SHMGATE_INWARD_H
+#ifndef SHMGATE_SUBSCRIBE_H
+#define SHMGATE_SUBSCRIBE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +14,8 @@
 #include "shm/segment.h"
 #include "transport/message.h"
 
-/* What a subscribe channel takes. The filter is borrowed and must outlive the struct inward. */
-struct inward_channel {
+/* What a subscribe channel takes. The filter is borrowed and must outlive the struct subscribe. */
+struct subscribe_channel {
     const char *filter;
     uint32_t max_rate;        /* messages a second; 0: no limit */
     uint64_t max_age_ms;      /* older messages are dropped, on arrival or, by the readers, in the ring; 0: no limit */
@@ -25,24 +25,24 @@ struct inward_channel {
                             not lost */
 };
 
-struct inward;
+struct subscribe;
 
 /* Take up the subscribe channels of `segment`. `channels` has one element a channel of the segment; those of publish
- * channels are not looked at. On success *out must be given to inward_destroy, when no callback can come any more.
+ * channels are not looked at. On success *out must be given to subscribe_destroy, when no callback can come any more.
  * -ENOMEM. */
-int inward_create(struct inward **out, struct segment *segment, const struct inward_channel *channels);
-void inward_destroy(struct inward *inward);
+int subscribe_create(struct subscribe **out, struct segment *segment, const struct subscribe_channel *channels);
+void subscribe_destroy(struct subscribe *subscribe);
 
 /* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and,
  * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for
  * each subscription that matches; without this every channel would get every copy.) Called from one thread at a time;
- * never waits. `context` is the struct inward. */
-void inward_message(void *context, const struct transport_arrival *message);
+ * never waits. `context` is the struct subscribe. */
+void subscribe_arrival(void *context, const struct transport_arrival *message);
 
 /* Drop reasons that grew since the last call, as a bit mask. Any thread. */
-unsigned inward_dropped(struct inward *inward);
+unsigned subscribe_dropped(struct subscribe *subscribe);
 
 /* Messages that no channel's filter took, since the start. Any thread. */
-uint64_t inward_unrouted(const struct inward *inward);
+uint64_t subscribe_unrouted(const struct subscribe *subscribe);
 
 #endif
