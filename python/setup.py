@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 
 BINDING = ("module", "peek", "reader", "segment", "writer")
-LIBRARY = ("attachment", "counters", "counters_json", "layout", "platform_linux", "reader", "ring", "segment", "segment_serve", "shared_memory", "writer")
+LIBRARY = ("attachment", "counters", "counters_json", "layout", "platform_linux", "reason", "reader", "ring", "segment", "segment_serve", "shared_memory", "writer")
 
 setup(
     ext_modules=[
