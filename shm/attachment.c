@@ -11,30 +11,30 @@
 
 #define ATTACH_POLL_MS 20 /* how often to look for a segment that is not there yet: there is nothing to be woken by */
 
-static _Thread_local char reason_buffer[SEGMENT_ERROR_SIZE];
-static _Thread_local const char *reason = "";
+static _Thread_local char text_buffer[REASON_SIZE];
+static _Thread_local const char *last_text = "";
 
 const char *shared_memory_error(void)
 {
-    return reason;
+    return last_text;
 }
 
 int handle_fail(int rc, const char *format, ...)
 {
-    char text[sizeof(reason_buffer)]; /* an argument may be the former reason */
+    char text[sizeof(text_buffer)]; /* an argument may be the former reason */
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    memcpy(reason_buffer, text, sizeof(text));
-    reason = reason_buffer;
+    memcpy(text_buffer, text, sizeof(text));
+    last_text = text_buffer;
     return rc;
 }
 
 int handle_fail_plain(int rc, const char *text)
 {
-    reason = text;
+    last_text = text;
     return rc;
 }
 
@@ -61,17 +61,17 @@ static void mapping_free(struct mapping *mapping)
 /* Attach once. */
 static int mapping_open(const char *name, int look_only, struct mapping **out)
 {
-    char error[SEGMENT_ERROR_SIZE];
+    struct reason reason;
     struct mapping *mapping = calloc(1, sizeof(*mapping));
     int rc;
 
     if (!mapping)
         return handle_fail_plain(-ENOMEM, "out of memory");
-    rc = look_only ? segment_attach_view(&mapping->segment, name, error, sizeof(error))
-                   : segment_attach(&mapping->segment, name, error, sizeof(error));
+    rc = look_only ? segment_attach_view(&mapping->segment, name, &reason)
+                   : segment_attach(&mapping->segment, name, &reason);
     if (rc < 0) {
         free(mapping);
-        return handle_fail(rc, "%s", error);
+        return handle_fail(rc, "%s", reason.text);
     }
     mapping->lane_held = calloc(mapping->segment.layout.lane_count, 1);
     if (!mapping->lane_held) {
@@ -101,13 +101,13 @@ static int mapping_await(const char *name, int look_only, int timeout_ms, struct
 static int attach(struct shared_memory **out, const char *segment, int look_only, int timeout_ms)
 {
     const char *name = segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT;
-    char error[SEGMENT_ERROR_SIZE];
+    struct reason reason;
     struct shared_memory *shm;
     int rc;
 
     *out = NULL;
-    if ((rc = segment_name_check(name, error, sizeof(error))) < 0)
-        return handle_fail(rc, "%s", error);
+    if ((rc = segment_name_check(name, &reason)) < 0)
+        return handle_fail(rc, "%s", reason.text);
     shm = calloc(1, sizeof(*shm));
     if (!shm)
         return handle_fail_plain(-ENOMEM, "out of memory");

@@ -211,8 +211,8 @@ int shared_memory_gateway_alive(struct shared_memory *shm)
 
 int shared_memory_remove(const char *segment)
 {
-    char error[SEGMENT_ERROR_SIZE];
-    int rc = segment_remove(segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT, error, sizeof(error));
+    struct reason reason;
+    int rc = segment_remove(segment ? segment : SHARED_MEMORY_DEFAULT_SEGMENT, &reason);
 
-    return rc < 0 ? handle_fail(rc, "%s", error) : 0;
+    return rc < 0 ? handle_fail(rc, "%s", reason.text) : 0;
 }

@@ -2,8 +2,6 @@
 #include "layout.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +19,6 @@ static const char *const drop_names[LAYOUT_DROP_REASONS] = {
     [LAYOUT_DROP_EXPIRED] = "expired",
     [LAYOUT_DROP_RATE] = "rate",
 };
-
-__attribute__((format(printf, 3, 4))) static int fail(char *error, size_t error_size, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(error, error_size, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
 {
@@ -85,7 +73,7 @@ static int name_valid(const char name[LAYOUT_NAME_SIZE])
     return 1;
 }
 
-static int request_check(const struct layout_request *request, char *error, size_t error_size)
+static int request_check(const struct layout_request *request, struct reason *reason)
 {
     size_t name_size = request->name ? strlen(request->name) : 0;
     size_t topic_size = request->topic ? strlen(request->topic) : 0;
@@ -94,25 +82,25 @@ static int request_check(const struct layout_request *request, char *error, size
     if (name_size < sizeof(name))
         memcpy(name, request->name ? request->name : "", name_size);
     if (name_size >= sizeof(name) || !name_valid(name))
-        return fail(error, error_size, "channel name: expected 1 to %d characters of A-Z a-z 0-9 _ - .",
-                    LAYOUT_NAME_SIZE - 1);
+        return reason_set(reason, -EINVAL, "channel name: expected 1 to %d characters of A-Z a-z 0-9 _ - .",
+                          LAYOUT_NAME_SIZE - 1);
     if (topic_size < 1 || topic_size > LAYOUT_TOPIC_MAX)
-        return fail(error, error_size, "channel %s: topic: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
+        return reason_set(reason, -EINVAL, "channel %s: topic: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
     if (request->direction != LAYOUT_PUBLISH && request->direction != LAYOUT_SUBSCRIBE)
-        return fail(error, error_size, "channel %s: direction: expected publish or subscribe", name);
+        return reason_set(reason, -EINVAL, "channel %s: direction: expected publish or subscribe", name);
     if (request->overflow != LAYOUT_DROP_OLDEST && request->overflow != LAYOUT_REJECT)
-        return fail(error, error_size, "channel %s: overflow: expected drop-oldest or reject", name);
+        return reason_set(reason, -EINVAL, "channel %s: overflow: expected drop-oldest or reject", name);
     if (request->qos > 2)
-        return fail(error, error_size, "channel %s: qos: expected 0, 1 or 2", name);
+        return reason_set(reason, -EINVAL, "channel %s: qos: expected 0, 1 or 2", name);
     if (request->max_payload < 1 || request->max_payload > LAYOUT_PAYLOAD_MAX)
-        return fail(error, error_size, "channel %s: max_payload: expected 1 to %u bytes", name, LAYOUT_PAYLOAD_MAX);
+        return reason_set(reason, -EINVAL, "channel %s: max_payload: expected 1 to %u bytes", name, LAYOUT_PAYLOAD_MAX);
     if (request->slots < LAYOUT_SLOTS_MIN || request->slots > LAYOUT_SLOTS_MAX)
-        return fail(error, error_size, "channel %s: slots: expected %u to %u", name, LAYOUT_SLOTS_MIN,
-                    LAYOUT_SLOTS_MAX);
+        return reason_set(reason, -EINVAL, "channel %s: slots: expected %u to %u", name, LAYOUT_SLOTS_MIN,
+                          LAYOUT_SLOTS_MAX);
     if (request->writers < 1 || request->writers > LAYOUT_LANES_MAX)
-        return fail(error, error_size, "channel %s: writers: expected 1 to %u", name, LAYOUT_LANES_MAX);
+        return reason_set(reason, -EINVAL, "channel %s: writers: expected 1 to %u", name, LAYOUT_LANES_MAX);
     if (request->direction == LAYOUT_SUBSCRIBE && (request->topic_max < 1 || request->topic_max > LAYOUT_TOPIC_MAX))
-        return fail(error, error_size, "channel %s: topic_max: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
+        return reason_set(reason, -EINVAL, "channel %s: topic_max: expected 1 to %d bytes", name, LAYOUT_TOPIC_MAX);
     return 0;
 }
 
@@ -189,38 +177,35 @@ static uint64_t plan_offsets(struct layout *out)
     return round_up(at, PAGE);
 }
 
-int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error,
-                size_t error_size)
+int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, struct reason *reason)
 {
     uint64_t lanes = 0;
     int rc;
 
     memset(out, 0, sizeof(*out));
     if (count < 1 || count > LAYOUT_CHANNELS_MAX)
-        return fail(error, error_size, "%u channels: expected 1 to %u", count, LAYOUT_CHANNELS_MAX);
+        return reason_set(reason, -EINVAL, "%u channels: expected 1 to %u", count, LAYOUT_CHANNELS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        if ((rc = request_check(&requests[i], error, error_size)) < 0)
+        if ((rc = request_check(&requests[i], reason)) < 0)
             return rc;
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(requests[i].name, requests[j].name) == 0)
-                return fail(error, error_size, "channel %s: the name stands twice", requests[i].name);
+                return reason_set(reason, -EINVAL, "channel %s: the name stands twice", requests[i].name);
         lanes += requests[i].direction == LAYOUT_SUBSCRIBE ? 1 : requests[i].writers;
     }
     if (lanes > LAYOUT_LANES_MAX)
-        return fail(error, error_size, "%llu writers in all channels together: expected at most %u",
-                    (unsigned long long)lanes, LAYOUT_LANES_MAX);
+        return reason_set(reason, -EINVAL, "%llu writers in all channels together: expected at most %u",
+                          (unsigned long long)lanes, LAYOUT_LANES_MAX);
     out->channel_count = count;
     out->lane_count = (uint32_t)lanes;
     out->dirty_words = (out->lane_count + 63) / 64;
-    if ((rc = allocate(out)) < 0) {
-        snprintf(error, error_size, "out of memory");
-        return rc;
-    }
+    if ((rc = allocate(out)) < 0)
+        return reason_set(reason, rc, "out of memory");
     plan_channels(out, requests);
     out->segment_size = plan_offsets(out);
     if (out->segment_size > LAYOUT_SEGMENT_MAX) {
         layout_free(out);
-        return fail(error, error_size, "the channels need more than 1 TiB: lower slots, max_payload or writers");
+        return reason_set(reason, -EINVAL, "the channels need more than 1 TiB: lower slots, max_payload or writers");
     }
     return 0;
 }
@@ -295,7 +280,7 @@ static int channel_check(const struct layout *layout, const struct layout_channe
 }
 
 /* Copy the channel and lane tables and check the copies. */
-static int load_tables(struct layout *out, const unsigned char *base, char *error, size_t error_size)
+static int load_tables(struct layout *out, const unsigned char *base, struct reason *reason)
 {
     uint32_t lane = 0;
 
@@ -317,10 +302,8 @@ static int load_tables(struct layout *out, const unsigned char *base, char *erro
         channel->topic_size = copy.topic_size;
         channel->qos = copy.qos;
         channel->retain = copy.retain;
-        if (!channel_check(out, channel, lane)) {
-            fail(error, error_size, "its channel %u is damaged", i);
-            return -EPROTO;
-        }
+        if (!channel_check(out, channel, lane))
+            return reason_set(reason, -EPROTO, "its channel %u is damaged", i);
         for (uint32_t end = lane + channel->lane_count; lane < end; lane++) {
             struct layout_lane lane_copy;
 
@@ -328,20 +311,16 @@ static int load_tables(struct layout *out, const unsigned char *base, char *erro
             out->lane_channel[lane] = i;
             out->slots_offset[lane] = lane_copy.slots_offset;
             if (lane_copy.channel != i || lane_copy.slots_offset % LAYOUT_ALIGN != 0 ||
-                !inside(lane_copy.slots_offset, channel->slots, channel->slot_stride, out->segment_size)) {
-                fail(error, error_size, "its lane %u is damaged", lane);
-                return -EPROTO;
-            }
+                !inside(lane_copy.slots_offset, channel->slots, channel->slot_stride, out->segment_size))
+                return reason_set(reason, -EPROTO, "its lane %u is damaged", lane);
         }
     }
-    if (lane != out->lane_count) {
-        fail(error, error_size, "its lane count is damaged");
-        return -EPROTO;
-    }
+    if (lane != out->lane_count)
+        return reason_set(reason, -EPROTO, "its lane count is damaged");
     return 0;
 }
 
-int layout_load(struct layout *out, const void *memory, uint64_t size, char *error, size_t error_size)
+int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason)
 {
     const struct layout_header *shared = memory;
     struct layout_header header;
@@ -349,16 +328,15 @@ int layout_load(struct layout *out, const void *memory, uint64_t size, char *err
 
     memset(out, 0, sizeof(*out));
     if (size < sizeof(header))
-        return -EAGAIN;
+        return reason_set(reason, -EAGAIN, "it is not ready");
     /* Acquire: pairs with the release store of the magic in segment_create; the header is complete behind it. */
     if (atomic_load_explicit(&shared->magic, memory_order_acquire) != LAYOUT_MAGIC)
-        return -EAGAIN;
+        return reason_set(reason, -EAGAIN, "it is not ready");
     memcpy(&header, memory, offsetof(struct layout_header, state));
-    if (header.format >> 24 != LAYOUT_MAJOR || (header.format & 0xffff) != (LAYOUT_FORMAT & 0xffff)) {
-        fail(error, error_size, "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
-             header.format, LAYOUT_FORMAT);
-        return -EPROTO;
-    }
+    if (header.format >> 24 != LAYOUT_MAJOR || (header.format & 0xffff) != (LAYOUT_FORMAT & 0xffff))
+        return reason_set(reason, -EPROTO,
+                          "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
+                          header.format, LAYOUT_FORMAT);
     out->segment_size = header.segment_size;
     out->generation = header.generation;
     out->serial = header.serial;
@@ -375,13 +353,11 @@ int layout_load(struct layout *out, const void *memory, uint64_t size, char *err
         out->channel_offset % LAYOUT_ALIGN != 0 || out->lane_offset % LAYOUT_ALIGN != 0 || out->dirty_offset % 8 != 0 ||
         !inside(out->channel_offset, out->channel_count, sizeof(struct layout_channel), size) ||
         !inside(out->lane_offset, out->lane_count, sizeof(struct layout_lane), size) ||
-        !inside(out->dirty_offset, out->dirty_words, 8, size)) {
-        fail(error, error_size, "its header is damaged");
-        return -EPROTO;
-    }
+        !inside(out->dirty_offset, out->dirty_words, 8, size))
+        return reason_set(reason, -EPROTO, "its header is damaged");
     if ((rc = allocate(out)) < 0)
-        return rc;
-    if ((rc = load_tables(out, memory, error, error_size)) < 0)
+        return reason_set(reason, rc, "out of memory");
+    if ((rc = load_tables(out, memory, reason)) < 0)
         layout_free(out);
     return rc;
 }

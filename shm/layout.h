@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "reason.h"
+
 /* "SHMGATE1" as it lies in memory; stored last when a segment is made, so that it means "ready". */
 #define LAYOUT_MAGIC UINT64_C(0x31455441474d4853)
 
@@ -232,9 +234,8 @@ struct layout {
 };
 
 /* Plan the geometry for `count` channels. On success `out` must be freed with layout_free.
- * Returns 0; -EINVAL with the reason in `error` when a value is out of range or a name stands twice; -ENOMEM. */
-int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, char *error,
-                size_t error_size);
+ * Returns 0; -EINVAL with the reason in `reason` when a value is out of range or a name stands twice; -ENOMEM. */
+int layout_plan(struct layout *out, const struct layout_request *requests, uint32_t count, struct reason *reason);
 
 /* Write the planned geometry into zeroed memory of `out->segment_size` bytes; the magic is left to the caller
  * (segment_create stores it last). `topics[n]` is channel n's topic of channels[n].topic_size bytes. */
@@ -242,9 +243,9 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
 
 /* Copy the geometry out of `memory` (of `size` bytes, which other processes may be changing) and check every
  * offset, length and count of the copy. On success `out` must be freed with layout_free.
- * Returns 0; -EAGAIN when the segment is not ready yet (no magic); -EPROTO when it is of another format or
- * damaged, with the reason in `error`; -ENOMEM. */
-int layout_load(struct layout *out, const void *memory, uint64_t size, char *error, size_t error_size);
+ * Returns 0; with the reason: -EAGAIN when the segment is not ready yet (no magic); -EPROTO when it is of another
+ * format or damaged; -ENOMEM. */
+int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason);
 
 /* Whether two geometries are the same but for their generation, so that a new gateway can go on with the segment
  * as it is. Topics are compared by the caller: they lie in the segment. */

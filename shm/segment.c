@@ -2,22 +2,11 @@
 #include "segment.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "platform.h"
 #include "segment_internal.h"
-
-int segment_fail(int rc, char *error, size_t error_size, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(error, error_size, format, arguments);
-    va_end(arguments);
-    return rc;
-}
 
 /* Whether a name is one that next_name in segment_serve.c makes. */
 static int is_next_name(const char *name, size_t length)
@@ -29,17 +18,17 @@ static int is_next_name(const char *name, size_t length)
     return length > suffix && strncmp(name + length - suffix, SEGMENT_NEXT_SUFFIX, suffix) == 0;
 }
 
-int segment_name_check(const char *name, char *error, size_t error_size)
+int segment_name_check(const char *name, struct reason *reason)
 {
     size_t length = strlen(name);
 
     if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
         is_next_name(name, length) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
-        return segment_fail(-EINVAL, error, error_size,
-                            "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
-                            "NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
-                            SEGMENT_NAME_MAX - 1);
+        return reason_set(reason, -EINVAL,
+                          "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
+                          "NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
+                          SEGMENT_NAME_MAX - 1);
     return 0;
 }
 
@@ -66,49 +55,45 @@ void segment_set_pointers(struct segment *segment)
     segment->dirty = (_Atomic uint64_t *)(segment->base + segment->layout.dirty_offset);
 }
 
-int segment_explain_open(int rc, const char *name, char *error, size_t error_size)
+int segment_explain_open(int rc, const char *name, struct reason *reason)
 {
     switch (rc) {
     case -ENOENT:
-        return segment_fail(rc, error, error_size, "no segment %s: start shmgated, or check the segment's name", name);
+        return reason_set(reason, rc, "no segment %s: start shmgated, or check the segment's name", name);
     case -EACCES:
-        return segment_fail(rc, error, error_size,
-                            "no permission on segment %s: run as its user, or as a member of its group", name);
+        return reason_set(reason, rc, "no permission on segment %s: run as its user, or as a member of its group",
+                          name);
     default:
-        return segment_fail(rc, error, error_size, "open segment %s: %s", name, strerror(-rc));
+        return reason_set(reason, rc, "open segment %s: %s", name, strerror(-rc));
     }
 }
 
 /* Map what segment->fd is open on and check it. */
-int segment_load(struct segment *segment, char *error, size_t error_size)
+int segment_load(struct segment *segment, struct reason *reason)
 {
-    char reason[128] = "";
     void *base;
     int rc = platform_object_size(segment->fd, &segment->size);
 
     if (rc < 0)
-        return segment_fail(rc, error, error_size, "segment %s: %s", segment->name, strerror(-rc));
+        return reason_set(reason, rc, "segment %s: %s", segment->name, strerror(-rc));
     if (segment->size < sizeof(struct layout_header) || segment->size > LAYOUT_SEGMENT_MAX)
-        return segment_fail(-EPROTO, error, error_size,
-                            "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
-                            segment->name, segment->name);
+        return reason_set(reason, -EPROTO,
+                          "segment %s: its size is not that of a segment: remove it with: shmgate release -S %s",
+                          segment->name, segment->name);
     rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base)
                             : platform_map(segment->fd, segment->size, &base);
     if (rc < 0)
-        return segment_fail(rc, error, error_size, "map segment %s: %s", segment->name, strerror(-rc));
+        return reason_set(reason, rc, "map segment %s: %s", segment->name, strerror(-rc));
     segment->base = base;
-    rc = layout_load(&segment->layout, base, segment->size, reason, sizeof(reason));
-    if (rc == -ENOMEM)
-        return segment_fail(rc, error, error_size, "segment %s: out of memory", segment->name);
+    rc = layout_load(&segment->layout, base, segment->size, reason);
     if (rc < 0)
-        return segment_fail(-EPROTO, error, error_size, "segment %s: %s", segment->name,
-                            reason[0] ? reason : "it is not ready");
+        return reason_wrap(reason, rc == -ENOMEM ? rc : -EPROTO, "segment %s", segment->name);
     segment_set_pointers(segment);
     return 0;
 }
 
 /* Open the object under `name` without its doorbell. */
-static int open_object(struct segment *segment, const char *name, int look_only, char *error, size_t error_size)
+static int open_object(struct segment *segment, const char *name, int look_only, struct reason *reason)
 {
     int rc;
 
@@ -118,38 +103,37 @@ static int open_object(struct segment *segment, const char *name, int look_only,
     rc = look_only ? platform_object_open_to_look(name, &segment->fd) : platform_object_open(name, &segment->fd);
     if (rc < 0) {
         segment->fd = -1;
-        return segment_explain_open(rc, name, error, error_size);
+        return segment_explain_open(rc, name, reason);
     }
-    if ((rc = segment_load(segment, error, error_size)) < 0)
+    if ((rc = segment_load(segment, reason)) < 0)
         segment_close(segment);
     return rc;
 }
 
-int segment_attach(struct segment *out, const char *name, char *error, size_t error_size)
+int segment_attach(struct segment *out, const char *name, struct reason *reason)
 {
     int rc;
 
     segment_clear(out);
-    if ((rc = segment_name_check(name, error, error_size)) < 0 ||
-        (rc = open_object(out, name, 0, error, error_size)) < 0)
+    if ((rc = segment_name_check(name, reason)) < 0 || (rc = open_object(out, name, 0, reason)) < 0)
         return rc;
     if ((rc = platform_doorbell_open(name, 0, 0, -1, &out->doorbell)) < 0) {
         segment_close(out);
-        return rc == -ENOENT ? segment_fail(rc, error, error_size,
-                                            "segment %s has no semaphore: restart shmgated, which makes it anew", name)
-                             : segment_fail(rc, error, error_size, "open semaphore %s: %s", name, strerror(-rc));
+        return rc == -ENOENT
+                   ? reason_set(reason, rc, "segment %s has no semaphore: restart shmgated, which makes it anew", name)
+                   : reason_set(reason, rc, "open semaphore %s: %s", name, strerror(-rc));
     }
     return 0;
 }
 
-int segment_attach_view(struct segment *out, const char *name, char *error, size_t error_size)
+int segment_attach_view(struct segment *out, const char *name, struct reason *reason)
 {
     int rc;
 
     segment_clear(out);
-    if ((rc = segment_name_check(name, error, error_size)) < 0)
+    if ((rc = segment_name_check(name, reason)) < 0)
         return rc;
-    return open_object(out, name, 1, error, error_size);
+    return open_object(out, name, 1, reason);
 }
 
 int segment_find(const struct segment *segment, const char *channel)

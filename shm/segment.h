@@ -14,13 +14,13 @@
 #define SHMGATE_SEGMENT_H
 
 #include "layout.h"
+#include "reason.h"
 #include "ring.h"
 
 #define SEGMENT_NAME_MAX \
     200 /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
 #define SEGMENT_OLD_MAX \
     8 /* former segments that wait for an idle writer to move on; each change of geometry adds one */
-#define SEGMENT_ERROR_SIZE 320 /* bytes that hold every reason this module gives */
 
 struct platform_doorbell;
 
@@ -50,7 +50,7 @@ struct segment_options {
 enum segment_origin { SEGMENT_CREATED, SEGMENT_ADOPTED, SEGMENT_REPLACED };
 
 /* Check a segment's name: a slash and 1 to 199 of A-Z a-z 0-9 _ - . Returns 0; -EINVAL with the reason. */
-int segment_name_check(const char *name, char *error, size_t error_size);
+int segment_name_check(const char *name, struct reason *reason);
 
 /* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its
  * geometry and topics are those of the plan, or replaces it; then `olds` (SEGMENT_OLD_MAX of them) holds the former
@@ -58,25 +58,26 @@ int segment_name_check(const char *name, char *error, size_t error_size);
  * caller drains them in that order and gives each to segment_finish_old. On success *out must be given to
  * segment_close. Returns an enum segment_origin, or -errno with the reason: -EBUSY another gateway serves it, -EACCES,
  * -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing behind when it fails. */
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
-                  size_t error_size);
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options,
+                  struct reason *reason);
 
 /* Gateway: take the drained old segment's name away and close it. */
 void segment_finish_old(struct segment *old);
 
 /* Client: attach to the segment a gateway made. On success *out must be given to segment_close.
- * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `error`. */
-int segment_attach(struct segment *out, const char *name, char *error, size_t error_size);
+ * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `reason`. */
+int segment_attach(struct segment *out, const char *name, struct reason *reason);
 
 /* The same to look only: the mapping cannot be written to, and read permission is enough. Only functions that take a
  * const segment and neither lock nor wake anybody may be called on it. */
-int segment_attach_view(struct segment *out, const char *name, char *error, size_t error_size);
+int segment_attach_view(struct segment *out, const char *name, struct reason *reason);
 
 /* Unmap, close, let all locks go. What was never opened (base NULL) is left alone. */
 void segment_close(struct segment *segment);
 
-/* Remove the names of a segment without a gateway. -ENOENT nothing there; -EBUSY; -EACCES; the reason is in `error`. */
-int segment_remove(const char *name, char *error, size_t error_size);
+/* Remove the names of a segment without a gateway. -ENOENT nothing there; -EBUSY; -EACCES; the reason is in `reason`.
+ */
+int segment_remove(const char *name, struct reason *reason);
 
 /* Index of the channel of that name, or -ENOENT. */
 int segment_find(const struct segment *segment, const char *channel);

@@ -7,9 +7,6 @@
 
 #define SEGMENT_NEXT_SUFFIX ".next"
 
-/* Write the reason into `error` and return `rc`. */
-__attribute__((format(printf, 4, 5))) int segment_fail(int rc, char *error, size_t error_size, const char *format, ...);
-
 /* Make `segment` one that holds nothing, whatever it was. */
 void segment_clear(struct segment *segment);
 
@@ -17,10 +14,10 @@ void segment_clear(struct segment *segment);
 void segment_set_pointers(struct segment *segment);
 
 /* The reason for a failed open of the object `name`. Returns `rc`. */
-int segment_explain_open(int rc, const char *name, char *error, size_t error_size);
+int segment_explain_open(int rc, const char *name, struct reason *reason);
 
 /* Map what segment->fd is open on and check it. -EPROTO, -ENOMEM or -errno with the reason; segment_close takes back
  * what was done. */
-int segment_load(struct segment *segment, char *error, size_t error_size);
+int segment_load(struct segment *segment, struct reason *reason);
 
 #endif

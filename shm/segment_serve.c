@@ -19,8 +19,8 @@ static void next_name(char *next, size_t size, const char *name, unsigned place)
 }
 
 /* Make a complete, served segment that has no name yet. */
-static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial, char *error,
-                         size_t error_size)
+static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial,
+                         struct reason *reason)
 {
     struct layout plan = *options->plan;
     void *base;
@@ -30,13 +30,13 @@ static int create_object(struct segment *segment, const struct segment_options *
     snprintf(segment->name, sizeof(segment->name), "%s", options->name);
     rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
     if (rc == -ENOSPC)
-        return segment_fail(
-            rc, error, error_size,
+        return reason_set(
+            reason, rc,
             "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
             options->name, (unsigned long long)(plan.segment_size / 1024));
     if (rc < 0)
-        return segment_fail(rc, error, error_size, "create segment %s: %s%s", options->name, strerror(-rc),
-                            rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
+        return reason_set(reason, rc, "create segment %s: %s%s", options->name, strerror(-rc),
+                          rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
     segment->size = plan.segment_size;
     rc = platform_map(segment->fd, segment->size, &base);
     if (rc == 0) {
@@ -45,13 +45,13 @@ static int create_object(struct segment *segment, const struct segment_options *
     }
     if (rc < 0) {
         segment_close(segment);
-        return segment_fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
     }
     plan.generation = platform_random();
     plan.serial = serial;
     layout_store(&plan, options->topics, base);
     ring_publish_magic(base);
-    if ((rc = layout_load(&segment->layout, base, segment->size, error, error_size)) < 0) {
+    if ((rc = layout_load(&segment->layout, base, segment->size, reason)) < 0) {
         segment_close(segment);
         return rc;
     }
@@ -60,7 +60,7 @@ static int create_object(struct segment *segment, const struct segment_options *
 }
 
 /* Open what is under the name and become its gateway. -ENOENT nothing there; -EAGAIN the name changed meanwhile. */
-static int take_over(struct segment *segment, const char *name, char *error, size_t error_size)
+static int take_over(struct segment *segment, const char *name, struct reason *reason)
 {
     int rc;
 
@@ -68,21 +68,21 @@ static int take_over(struct segment *segment, const char *name, char *error, siz
     snprintf(segment->name, sizeof(segment->name), "%s", name);
     if ((rc = platform_object_open(name, &segment->fd)) < 0) {
         segment->fd = -1;
-        return segment_explain_open(rc, name, error, error_size);
+        return segment_explain_open(rc, name, reason);
     }
     if ((rc = platform_object_owned(segment->fd)) < 0) {
         segment_close(segment);
-        return segment_fail(
-            rc, error, error_size,
+        return reason_set(
+            reason, rc,
             "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
             name, name);
     }
     if ((rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY)) < 0) {
-        rc = rc == -EAGAIN ? segment_fail(-EBUSY, error, error_size,
-                                          "segment %s is served by another running gateway: stop that one, or give "
-                                          "this one another segment",
-                                          name)
-                           : segment_fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
+        rc = rc == -EAGAIN ? reason_set(reason, -EBUSY,
+                                        "segment %s is served by another running gateway: stop that one, or give "
+                                        "this one another segment",
+                                        name)
+                           : reason_set(reason, rc, "lock segment %s: %s", name, strerror(-rc));
         segment_close(segment);
         return rc;
     }
@@ -90,7 +90,7 @@ static int take_over(struct segment *segment, const char *name, char *error, siz
         segment_close(segment);
         return -EAGAIN;
     }
-    if ((rc = segment_load(segment, error, error_size)) < 0)
+    if ((rc = segment_load(segment, reason)) < 0)
         segment_close(segment);
     return rc;
 }
@@ -132,24 +132,24 @@ static int free_place(const char *name, char *next, size_t size)
 }
 
 /* Put a new segment in the place of `old`, which moves to a name beside it. */
-static int replace(struct segment *out, struct segment *old, const struct segment_options *options, char *error,
-                   size_t error_size)
+static int replace(struct segment *out, struct segment *old, const struct segment_options *options,
+                   struct reason *reason)
 {
     char next[SEGMENT_NAME_MAX + 8];
     int rc;
 
     if (free_place(options->name, next, sizeof(next)) < 0)
-        return segment_fail(-EBUSY, error, error_size,
-                            "segment %s: %d former ones still have writers that have not written since: restart those, "
-                            "or go back to the former geometry",
-                            options->name, SEGMENT_OLD_MAX);
-    if ((rc = create_object(out, options, old->layout.serial + 1, error, error_size)) < 0)
+        return reason_set(reason, -EBUSY,
+                          "segment %s: %d former ones still have writers that have not written since: restart those, "
+                          "or go back to the former geometry",
+                          options->name, SEGMENT_OLD_MAX);
+    if ((rc = create_object(out, options, old->layout.serial + 1, reason)) < 0)
         return rc;
     if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
         platform_object_remove(next);
     if (rc < 0) {
         segment_close(out);
-        return segment_fail(rc, error, error_size, "replace segment %s: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "replace segment %s: %s", options->name, strerror(-rc));
     }
     snprintf(old->name, sizeof(old->name), "%s", next);
     segment_retire(old);
@@ -170,8 +170,7 @@ static void insert_old(struct segment *olds, const struct segment *old)
 }
 
 /* Find what former gateways have left beside the segment `present`. */
-static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, char *error,
-                          size_t error_size)
+static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, struct reason *reason)
 {
     for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
         char next[SEGMENT_NAME_MAX + 8];
@@ -179,7 +178,7 @@ static int find_leftovers(struct segment *olds, const struct segment *present, c
         int rc;
 
         next_name(next, sizeof(next), name, place);
-        rc = take_over(&old, next, error, error_size);
+        rc = take_over(&old, next, reason);
         if (rc == -ENOENT)
             continue;
         if (rc < 0)
@@ -203,26 +202,25 @@ static void close_olds(struct segment *olds)
 }
 
 /* One try to get hold of the name. */
-static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
-                      size_t error_size)
+static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options,
+                      struct reason *reason)
 {
     struct segment former;
-    int rc = take_over(out, options->name, error, error_size);
+    int rc = take_over(out, options->name, reason);
 
     if (rc == -ENOENT) {
-        if ((rc = create_object(out, options, 1, error, error_size)) < 0)
+        if ((rc = create_object(out, options, 1, reason)) < 0)
             return rc;
         if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
             segment_close(out);
-            return rc == -EEXIST
-                       ? -EAGAIN
-                       : segment_fail(rc, error, error_size, "create segment %s: %s", options->name, strerror(-rc));
+            return rc == -EEXIST ? -EAGAIN
+                                 : reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
         }
         return SEGMENT_CREATED;
     }
     if (rc < 0)
         return rc;
-    if ((rc = find_leftovers(olds, out, options->name, error, error_size)) < 0) {
+    if ((rc = find_leftovers(olds, out, options->name, reason)) < 0) {
         segment_close(out);
         return rc;
     }
@@ -230,10 +228,10 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
         if ((rc = platform_object_permit(out->fd, options->mode, options->gid)) == 0)
             return SEGMENT_ADOPTED;
         segment_close(out);
-        return segment_fail(rc, error, error_size, "segment %s: set mode and group: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "segment %s: set mode and group: %s", options->name, strerror(-rc));
     }
     former = *out;
-    if ((rc = replace(out, &former, options, error, error_size)) < 0) {
+    if ((rc = replace(out, &former, options, reason)) < 0) {
         segment_close(&former);
         return rc;
     }
@@ -241,24 +239,24 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
     return SEGMENT_REPLACED;
 }
 
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options, char *error,
-                  size_t error_size)
+int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options,
+                  struct reason *reason)
 {
     int origin = -EAGAIN, rc;
 
     segment_clear(out);
     for (int i = 0; i < SEGMENT_OLD_MAX; i++)
         segment_clear(&olds[i]);
-    if ((rc = segment_name_check(options->name, error, error_size)) < 0)
+    if ((rc = segment_name_check(options->name, reason)) < 0)
         return rc;
     for (int i = 0; i < SERVE_TRIES && origin == -EAGAIN; i++) {
         close_olds(olds);
-        origin = serve_once(out, olds, options, error, error_size);
+        origin = serve_once(out, olds, options, reason);
     }
     if (origin == -EAGAIN)
-        origin = segment_fail(-EBUSY, error, error_size,
-                              "segment %s keeps changing hands: is another gateway starting and stopping?",
-                              options->name);
+        origin = reason_set(reason, -EBUSY,
+                            "segment %s keeps changing hands: is another gateway starting and stopping?",
+                            options->name);
     if (origin < 0) {
         close_olds(olds);
         return origin;
@@ -268,9 +266,8 @@ int segment_serve(struct segment *out, struct segment *olds, const struct segmen
             platform_object_remove(options->name);
         segment_close(out);
         close_olds(olds);
-        return segment_fail(rc, error, error_size,
-                            "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
-                            options->name, strerror(-rc), options->name + 1);
+        return reason_set(reason, rc, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
+                          options->name, strerror(-rc), options->name + 1);
     }
     out->serving = 1;
     ring_set_gateway(out->header, platform_pid(), platform_time_ns());
@@ -289,12 +286,11 @@ void segment_finish_old(struct segment *old)
 static void retire_removed(int fd, const char *name)
 {
     struct segment segment;
-    char ignored[SEGMENT_ERROR_SIZE];
 
     segment_clear(&segment);
     snprintf(segment.name, sizeof(segment.name), "%s", name);
     segment.fd = fd;
-    if (segment_load(&segment, ignored, sizeof(ignored)) == 0)
+    if (segment_load(&segment, NULL) == 0)
         segment_retire(&segment);
     segment.fd = -1;
     segment_close(&segment);
@@ -302,23 +298,22 @@ static void retire_removed(int fd, const char *name)
 
 /* Remove one name, if no gateway holds the object behind it, and the semaphore of that name (NULL: none) before it:
  * while the name stands and we hold the gateway's lock, no gateway can start in between. */
-static int remove_object(const char *name, const char *semaphore, char *error, size_t error_size)
+static int remove_object(const char *name, const char *semaphore, struct reason *reason)
 {
     int fd, rc = platform_object_open(name, &fd);
 
     if (rc < 0)
-        return segment_explain_open(rc, name, error, error_size);
+        return segment_explain_open(rc, name, reason);
     if ((rc = platform_lock(fd, LAYOUT_LOCK_GATEWAY)) < 0) {
         platform_close(fd);
-        return rc == -EAGAIN ? segment_fail(-EBUSY, error, error_size,
-                                            "segment %s is in use by a running gateway: stop shmgated first", name)
-                             : segment_fail(rc, error, error_size, "lock segment %s: %s", name, strerror(-rc));
+        return rc == -EAGAIN
+                   ? reason_set(reason, -EBUSY, "segment %s is in use by a running gateway: stop shmgated first", name)
+                   : reason_set(reason, rc, "lock segment %s: %s", name, strerror(-rc));
     }
     /* Between the open and the lock the name may have come to mean another object. */
     if (!platform_object_is(fd, name)) {
         platform_close(fd);
-        return segment_fail(-EBUSY, error, error_size, "segment %s was replaced meanwhile: another gateway has started",
-                            name);
+        return reason_set(reason, -EBUSY, "segment %s was replaced meanwhile: another gateway has started", name);
     }
     rc = semaphore ? platform_doorbell_remove(semaphore) : 0;
     if (rc == 0 || rc == -ENOENT)
@@ -326,24 +321,24 @@ static int remove_object(const char *name, const char *semaphore, char *error, s
     if (rc == 0)
         retire_removed(fd, name);
     platform_close(fd);
-    return rc < 0 ? segment_fail(rc, error, error_size, "remove segment %s: %s%s", name, strerror(-rc),
-                                 rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
+    return rc < 0 ? reason_set(reason, rc, "remove segment %s: %s%s", name, strerror(-rc),
+                               rc == -EACCES || rc == -EPERM ? ": run as its user" : "")
                   : 0;
 }
 
-int segment_remove(const char *name, char *error, size_t error_size)
+int segment_remove(const char *name, struct reason *reason)
 {
-    char next[SEGMENT_NAME_MAX + 8], ignored[SEGMENT_ERROR_SIZE];
+    char next[SEGMENT_NAME_MAX + 8];
     int rc;
 
-    if ((rc = segment_name_check(name, error, error_size)) < 0)
+    if ((rc = segment_name_check(name, reason)) < 0)
         return rc;
-    rc = remove_object(name, name, error, error_size);
+    rc = remove_object(name, name, reason);
     if (rc < 0 && rc != -ENOENT)
         return rc;
     for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
         next_name(next, sizeof(next), name, place);
-        remove_object(next, NULL, ignored, sizeof(ignored));
+        remove_object(next, NULL, NULL);
     }
     /* A semaphore alone is what a removal that was killed, or somebody's rm, left. */
     return rc == -ENOENT && platform_doorbell_remove(name) == 0 ? 0 : rc;

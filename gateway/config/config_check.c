@@ -14,7 +14,7 @@
 #include "base/utf8.h"
 #include "config/config_fill.h"
 
-#define REASON_SIZE 256
+#define FAULT_SIZE 256
 #define SHOWN 80       /* bytes of a topic shown in a message */
 #define TOPIC_ROOM 256 /* bytes of topic for a filter with wildcards, unless topic_max says otherwise */
 
@@ -139,7 +139,7 @@ static int is_own_topic(const char *client_id, const char *topic)
 static void check_topic(const struct config *config, const struct config_channel *channel, unsigned line,
                         struct config_faults *faults)
 {
-    char reason[REASON_SIZE], topic[SHOWN];
+    char reason[FAULT_SIZE], topic[SHOWN];
     size_t size = strlen(channel->topic);
     int status = channel->direction == LAYOUT_PUBLISH
                      ? route_topic_valid(channel->topic, size, reason, sizeof(reason))
@@ -227,7 +227,7 @@ static void check_loops(const struct config *config, const struct config_origins
 /* Fill in the names in the topics. One that cannot be is reported, and taken away. */
 static int fill_topics(struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
-    char reason[REASON_SIZE], shown[SHOWN];
+    char reason[FAULT_SIZE], shown[SHOWN];
 
     for (size_t i = 0; i < config->channel_count; i++) {
         struct config_channel *channel = &config->channels[i];

@@ -185,8 +185,14 @@ int config_value_is_name(const char *name, size_t max)
 
 CONFIG_VALUE_PARSER(config_value_segment)
 {
+    struct reason why;
+
     (void)rule;
-    return segment_name_check(text, reason, reason_size) < 0 ? -EINVAL : keep_string(text, field);
+    if (segment_name_check(text, &why) < 0) {
+        snprintf(reason, reason_size, "%s", why.text);
+        return -EINVAL;
+    }
+    return keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_listen)

@@ -19,6 +19,7 @@ int channel_table_create(struct channel_table *table, const struct config *confi
 {
     size_t count = config->channel_count;
     struct layout_request *requests = calloc(count, sizeof(requests[0]));
+    struct reason reason;
     int rc = -ENOMEM;
 
     memset(table, 0, sizeof(*table));
@@ -67,7 +68,9 @@ int channel_table_create(struct channel_table *table, const struct config *confi
             .writers = channel->direction == LAYOUT_SUBSCRIBE ? 1 : channel->writers,
         };
     }
-    rc = layout_plan(&table->layout, requests, (uint32_t)count, error, error_size);
+    rc = layout_plan(&table->layout, requests, (uint32_t)count, &reason);
+    if (rc < 0)
+        snprintf(error, error_size, "%s", reason.text);
 cleanup:
     free(requests);
     if (rc < 0)

@@ -91,16 +91,16 @@ static int open_segment(struct loop *loop)
                                       .mode = loop->config->mode,
                                       .plan = &loop->table.layout,
                                       .topics = loop->table.topics};
-    char error[SEGMENT_ERROR_SIZE];
+    struct reason reason;
     int rc = find_group(loop->config->group, &options.gid);
 
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
         return rc;
     }
-    rc = segment_serve(&loop->segment, loop->olds, &options, error, sizeof(error));
+    rc = segment_serve(&loop->segment, loop->olds, &options, &reason);
     if (rc < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", error);
+        log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", reason.text);
         return rc;
     }
     loop->created = rc == SEGMENT_CREATED;
@@ -296,7 +296,7 @@ void loop_settle_ledgers(struct loop *loop)
 
 void loop_close(struct loop *loop, int failed)
 {
-    char error[SEGMENT_ERROR_SIZE];
+    struct reason reason;
     int remove = failed && loop->segment.base && unused(loop);
 
     drain_end(&loop->drain);
@@ -308,8 +308,8 @@ void loop_close(struct loop *loop, int failed)
     event_queue_destroy(loop->queue);
     if (loop->lock_made)
         pthread_mutex_destroy(&loop->lock);
-    if (remove && segment_remove(loop->config->segment, error, sizeof(error)) < 0)
-        log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", error);
+    if (remove && segment_remove(loop->config->segment, &reason) < 0)
+        log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", reason.text);
     config_free(&loop->kept);
     free(loop->stats);
 }

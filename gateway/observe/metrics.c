@@ -53,9 +53,8 @@ static int make_body(void *context, char **body, size_t *size)
     const struct server *server = context;
     const struct metrics_facts facts = {
         .segment = server->segment, .version = SHMGATE_VERSION, .start_ns = server->start_ns};
-    char error[SEGMENT_ERROR_SIZE];
     struct segment segment;
-    int rc = segment_attach(&segment, server->segment, error, sizeof(error));
+    int rc = segment_attach(&segment, server->segment, NULL);
 
     if (rc < 0)
         return rc;

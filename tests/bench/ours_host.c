@@ -75,7 +75,8 @@ int main(int argc, char **argv)
     struct segment_options options = {.mode = 0600, .gid = -1};
     unsigned long long count, interval_ns;
     const char *topics[CHANNELS];
-    char error[SEGMENT_ERROR_SIZE], line[100];
+    struct reason reason;
+    char line[100];
     struct layout plan;
 
     if (argc != 2)
@@ -85,9 +86,8 @@ int main(int argc, char **argv)
         topics[i] = channels[i].topic;
     options.topics = topics;
     options.plan = &plan;
-    if (layout_plan(&plan, channels, CHANNELS, error, sizeof(error)) < 0 ||
-        segment_serve(&segment, olds, &options, error, sizeof(error)) < 0)
-        bench_die("%s", error);
+    if (layout_plan(&plan, channels, CHANNELS, &reason) < 0 || segment_serve(&segment, olds, &options, &reason) < 0)
+        bench_die("%s", reason.text);
     bench_pin(0);
     bench_ready();
     while (fgets(line, sizeof(line), stdin))
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
             arrive(&segment, count, interval_ns);
     segment_close(&segment);
     layout_free(&plan);
-    if (segment_remove(argv[1], error, sizeof(error)) < 0)
-        bench_die("%s", error);
+    if (segment_remove(argv[1], &reason) < 0)
+        bench_die("%s", reason.text);
     return 0;
 }

@@ -19,7 +19,7 @@
 static char fixture_name[64];                                         /* of the segment */
 static struct segment fixture_segment, fixture_olds[SEGMENT_OLD_MAX]; /* as its gateway has them */
 #define fixture_old fixture_olds[0]
-static char fixture_error[SEGMENT_ERROR_SIZE];
+static struct reason fixture_reason;
 
 /* Channels that most tests do with. */
 static const struct layout_request fixture_usual[] = {
@@ -110,7 +110,8 @@ static inline void fixture_begin(void)
     fixture_end();
 }
 
-/* Serve the segment with these channels. Returns an enum segment_origin, or -errno with the reason in fixture_error. */
+/* Serve the segment with these channels. Returns an enum segment_origin, or -errno with the reason in fixture_reason.
+ */
 static inline int fixture_serve(const struct layout_request *requests, uint32_t count)
 {
     struct segment_options options = {.name = fixture_name, .mode = 0660, .gid = -1};
@@ -120,11 +121,11 @@ static inline int fixture_serve(const struct layout_request *requests, uint32_t 
 
     for (uint32_t i = 0; i < count && i < 16; i++)
         topics[i] = requests[i].topic;
-    if ((rc = layout_plan(&plan, requests, count, fixture_error, sizeof(fixture_error))) < 0)
+    if ((rc = layout_plan(&plan, requests, count, &fixture_reason)) < 0)
         return rc;
     options.plan = &plan;
     options.topics = topics;
-    rc = segment_serve(&fixture_segment, fixture_olds, &options, fixture_error, sizeof(fixture_error));
+    rc = segment_serve(&fixture_segment, fixture_olds, &options, &fixture_reason);
     layout_free(&plan);
     return rc;
 }

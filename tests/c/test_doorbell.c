@@ -55,7 +55,7 @@ static int write_rounds(void)
     int rc = 0;
 
     seed ^= (uint64_t)getpid() << 32;
-    if (segment_attach(&segment, fixture_name, fixture_error, sizeof(fixture_error)) < 0)
+    if (segment_attach(&segment, fixture_name, &fixture_reason) < 0)
         return 1;
     if (shared_memory_attach(&shm, fixture_name, LIMIT_MS) < 0 || shared_memory_writer_open(shm, "out", &writer) < 0)
         return 1;
@@ -121,7 +121,7 @@ static int sleep_on_doorbell(void)
 {
     struct segment segment;
 
-    if (segment_attach(&segment, fixture_name, fixture_error, sizeof(fixture_error)) < 0 || fixture_tell('r'))
+    if (segment_attach(&segment, fixture_name, &fixture_reason) < 0 || fixture_tell('r'))
         return 1;
     platform_doorbell_wait(segment.doorbell, UINT64_MAX);
     return 0;

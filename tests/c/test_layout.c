@@ -7,9 +7,7 @@
 #include "check.h"
 #include "segment.h"
 
-#define ERROR_SIZE 200
-
-static char error[ERROR_SIZE];
+static struct reason reason;
 static const struct layout_request good = {.name = "c",
                                            .topic = "t",
                                            .direction = LAYOUT_PUBLISH,
@@ -33,19 +31,19 @@ static int refused(const struct layout_request *request, const char *part)
 {
     struct layout layout;
 
-    error[0] = '\0';
-    if (layout_plan(&layout, request, 1, error, sizeof(error)) == 0) {
+    reason.text[0] = '\0';
+    if (layout_plan(&layout, request, 1, &reason) == 0) {
         layout_free(&layout);
         return 0;
     }
-    return strstr(error, part) != NULL;
+    return strstr(reason.text, part) != NULL;
 }
 
 static int accepted(const struct layout_request *request)
 {
     struct layout layout;
 
-    if (layout_plan(&layout, request, 1, error, sizeof(error)) < 0)
+    if (layout_plan(&layout, request, 1, &reason) < 0)
         return 0;
     layout_free(&layout);
     return 1;
@@ -114,19 +112,19 @@ static void test_plan_checks_the_whole(void)
     struct layout_request requests[] = {good, inward};
     struct layout layout;
 
-    CHECK_EQUAL(layout_plan(&layout, requests, 0, error, ERROR_SIZE), -EINVAL);
-    CHECK_EQUAL(layout_plan(&layout, requests, LAYOUT_CHANNELS_MAX + 1, error, ERROR_SIZE), -EINVAL);
+    CHECK_EQUAL(layout_plan(&layout, requests, 0, &reason), -EINVAL);
+    CHECK_EQUAL(layout_plan(&layout, requests, LAYOUT_CHANNELS_MAX + 1, &reason), -EINVAL);
     requests[1].name = "c";
-    CHECK_EQUAL(layout_plan(&layout, requests, 2, error, ERROR_SIZE), -EINVAL);
-    CHECK(strstr(error, "twice"));
+    CHECK_EQUAL(layout_plan(&layout, requests, 2, &reason), -EINVAL);
+    CHECK(strstr(reason.text, "twice"));
     requests[1].name = "i";
     requests[0].writers = LAYOUT_LANES_MAX;
-    CHECK_EQUAL(layout_plan(&layout, requests, 2, error, ERROR_SIZE), -EINVAL);
-    CHECK(strstr(error, "writers"));
+    CHECK_EQUAL(layout_plan(&layout, requests, 2, &reason), -EINVAL);
+    CHECK(strstr(reason.text, "writers"));
     requests[0].slots = LAYOUT_SLOTS_MAX;
     requests[0].max_payload = LAYOUT_PAYLOAD_MAX;
-    CHECK_EQUAL(layout_plan(&layout, requests, 1, error, ERROR_SIZE), -EINVAL);
-    CHECK(strstr(error, "1 TiB"));
+    CHECK_EQUAL(layout_plan(&layout, requests, 1, &reason), -EINVAL);
+    CHECK(strstr(reason.text, "1 TiB"));
 }
 
 /* A planned segment in memory that ends where the segment does, before a page that nobody may touch. */
@@ -140,7 +138,7 @@ static int image_make(struct image *image)
 {
     const struct layout_request requests[] = {good, inward};
     const char *const topics[] = {"t", "t/#"};
-    int rc = layout_plan(&image->plan, requests, 2, error, sizeof(error));
+    int rc = layout_plan(&image->plan, requests, 2, &reason);
 
     if (rc < 0)
         return rc;
@@ -168,7 +166,7 @@ static void image_free(struct image *image)
 
 static int image_load(const struct image *image, struct layout *layout)
 {
-    return layout_load(layout, image->memory, image->plan.segment_size, error, sizeof(error));
+    return layout_load(layout, image->memory, image->plan.segment_size, &reason);
 }
 
 /* What was stored is what is loaded. */
@@ -202,10 +200,10 @@ static void test_load_checks_magic_and_format(void)
     layout_free(&layout);
     header->format += 1 << 24;
     CHECK_EQUAL(image_load(&image, &layout), -EPROTO);
-    CHECK(strstr(error, "version"));
+    CHECK(strstr(reason.text, "version"));
     header->magic = 0;
     CHECK_EQUAL(image_load(&image, &layout), -EAGAIN);
-    CHECK_EQUAL(layout_load(&layout, image.memory, sizeof(*header) - 1, error, sizeof(error)), -EAGAIN);
+    CHECK_EQUAL(layout_load(&layout, image.memory, sizeof(*header) - 1, &reason), -EAGAIN);
     image_free(&image);
 }
 
@@ -275,7 +273,7 @@ static void test_load_survives_every_damaged_byte(void)
         memcpy(image.memory, image.pristine, image.plan.segment_size); \
         ((struct type *)(image.memory + (offset)))->member = (value);  \
         CHECK_EQUAL(image_load(&image, &layout), -EPROTO);             \
-        CHECK(strstr(error, "damaged"));                               \
+        CHECK(strstr(reason.text, "damaged"));                         \
     } while (0)
 
 /* Counts, offsets and lengths that would lead outside, also by overflow of their products, are refused. */

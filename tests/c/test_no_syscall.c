@@ -86,7 +86,7 @@ static int post_without_calls(void)
 {
     struct segment client;
 
-    if (segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)) < 0 || forbid_calls() < 0)
+    if (segment_attach(&client, fixture_name, &fixture_reason) < 0 || forbid_calls() < 0)
         syscall(SYS_exit_group, 1);
     platform_doorbell_post(client.doorbell);
     syscall(SYS_exit_group, 0);
@@ -97,7 +97,7 @@ static int wait_at_the_doorbell(void)
 {
     struct segment client;
 
-    if (segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)) < 0 || fixture_tell('w') != 0)
+    if (segment_attach(&client, fixture_name, &fixture_reason) < 0 || fixture_tell('w') != 0)
         return 1;
     for (;;)
         platform_doorbell_wait(client.doorbell, UINT64_MAX);

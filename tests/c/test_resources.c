@@ -190,7 +190,7 @@ static long refuse_each(int (*operation)(void), const char *(*reason)(void))
 
 static const char *last_error(void)
 {
-    return fixture_error;
+    return fixture_reason.text;
 }
 
 /* ---- The operations ---- */

@@ -53,7 +53,7 @@ static void test_serve_creates_a_complete_segment(void)
     CHECK(!fixture_old.base && !exists("", ".next"));
     CHECK_EQUAL(mode_of(file("", "")), 0660);
     CHECK_EQUAL(mode_of(file("sem.", "")), 0660);
-    CHECK_EQUAL(segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)), 0);
+    CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
     CHECK(layout_same(&client.layout, &fixture_segment.layout));
     CHECK_EQUAL(segment_served(&client), 1);
     CHECK_EQUAL(segment_find(&client, "in"), CHANNEL_IN);
@@ -72,7 +72,7 @@ static void test_second_gateway_is_refused(void)
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
     first = fixture_segment;
     CHECK_EQUAL(fixture_serve_usual(), -EBUSY);
-    CHECK(strstr(fixture_error, "another running gateway") && strstr(fixture_error, fixture_name));
+    CHECK(strstr(fixture_reason.text, "another running gateway") && strstr(fixture_reason.text, fixture_name));
     CHECK(!fixture_segment.base && !fixture_old.base);
     fixture_segment = first;
     CHECK(exists("", "") && exists("sem.", ""));
@@ -90,7 +90,7 @@ static void test_killed_gateways_segment_is_adopted(void)
     fixture_begin();
     CHECK_EQUAL(fixture_fork(&gateway, serve_and_wait), 0);
     CHECK_EQUAL(fixture_hear(&gateway), '0' + SEGMENT_CREATED);
-    CHECK_EQUAL(segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)), 0);
+    CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
     CHECK_EQUAL(segment_served(&client), 1);
     CHECK_EQUAL(fixture_arrive(&client, "kept"), 0);
     CHECK_EQUAL(fixture_kill(&gateway), -SIGKILL);
@@ -168,7 +168,7 @@ static void test_undrained_segment_is_found_again(void)
         fixture_stop();
     }
     CHECK_EQUAL(fixture_serve_other(8192), -EBUSY);
-    CHECK(strstr(fixture_error, "restart those"));
+    CHECK(strstr(fixture_reason.text, "restart those"));
     CHECK_EQUAL(fixture_serve_other(64), SEGMENT_ADOPTED);
     for (int i = 0; i < SEGMENT_OLD_MAX; i++) {
         CHECK(fixture_olds[i].base && fixture_olds[i].layout.serial == (uint64_t)i + 1);
@@ -218,13 +218,13 @@ static void test_damaged_segment_is_refused(void)
     ((struct layout_header *)fixture_segment.base)->channel_count = 0;
     fixture_stop();
     CHECK_EQUAL(fixture_serve_usual(), -EPROTO);
-    CHECK(strstr(fixture_error, "damaged"));
-    CHECK_EQUAL(segment_remove(fixture_name, fixture_error, sizeof(fixture_error)), 0);
+    CHECK(strstr(fixture_reason.text, "damaged"));
+    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), 0);
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
     fixture_stop();
     CHECK_EQUAL(truncate(file("", ""), 100), 0);
     CHECK_EQUAL(fixture_serve_usual(), -EPROTO);
-    CHECK(strstr(fixture_error, "shmgate release"));
+    CHECK(strstr(fixture_reason.text, "shmgate release"));
 }
 
 /* Only a segment without a gateway can be removed, and then nothing is left. */
@@ -233,20 +233,20 @@ static void test_remove_leaves_nothing(void)
     struct segment client;
 
     fixture_begin();
-    CHECK_EQUAL(segment_remove(fixture_name, fixture_error, sizeof(fixture_error)), -ENOENT);
+    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), -ENOENT);
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
-    CHECK_EQUAL(segment_remove(fixture_name, fixture_error, sizeof(fixture_error)), -EBUSY);
-    CHECK(strstr(fixture_error, "stop shmgated"));
+    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), -EBUSY);
+    CHECK(strstr(fixture_reason.text, "stop shmgated"));
     fixture_stop();
     CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
     fixture_stop();
-    CHECK_EQUAL(segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)), 0);
-    CHECK_EQUAL(segment_remove(fixture_name, fixture_error, sizeof(fixture_error)), 0);
+    CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
+    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), 0);
     CHECK(!exists("", "") && !exists("", ".next") && !exists("sem.", ""));
     CHECK(ring_retired(client.header));
     segment_close(&client);
-    CHECK_EQUAL(segment_attach(&client, fixture_name, fixture_error, sizeof(fixture_error)), -ENOENT);
-    CHECK(strstr(fixture_error, "start shmgated"));
+    CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), -ENOENT);
+    CHECK(strstr(fixture_reason.text, "start shmgated"));
 }
 
 /* Names that a file in /dev/shm cannot have, or that would mean the file of another segment, are refused. */
@@ -256,15 +256,15 @@ static void test_names_are_checked(void)
     const char *const bad[] = {"", "/", "a", "a/b", "/a/b", "/.", "/..", "/a b", "/\xc3\xa4", "/sem.x", "/x.next"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        if (segment_name_check(bad[i], fixture_error, sizeof(fixture_error)) != -EINVAL) {
+        if (segment_name_check(bad[i], &fixture_reason) != -EINVAL) {
             printf("  accepted: %s\n", bad[i]);
             CHECK(0);
         }
     memset(name, 'n', sizeof(name) - 1);
     name[0] = '/';
-    CHECK_EQUAL(segment_name_check(name, fixture_error, sizeof(fixture_error)), -EINVAL);
+    CHECK_EQUAL(segment_name_check(name, &fixture_reason), -EINVAL);
     name[SEGMENT_NAME_MAX] = '\0';
-    CHECK_EQUAL(segment_name_check(name, fixture_error, sizeof(fixture_error)), 0);
+    CHECK_EQUAL(segment_name_check(name, &fixture_reason), 0);
 }
 
 /* In a mount namespace of its own, with a /dev/shm of 64 KiB: serve what does not fit. */
@@ -282,7 +282,7 @@ static int serve_in_a_full_directory(void)
         return 2;
     }
     large.slots = 4096;
-    if (fixture_serve(&large, 1) != -ENOSPC || !strstr(fixture_error, "do not fit into /dev/shm"))
+    if (fixture_serve(&large, 1) != -ENOSPC || !strstr(fixture_reason.text, "do not fit into /dev/shm"))
         return 3;
     if (!(directory = opendir("/dev/shm")))
         return 4;

@@ -143,7 +143,7 @@ static void test_look_changes_nothing(void)
 static void test_source_follows(void)
 {
     struct top_source source;
-    char error[SEGMENT_ERROR_SIZE];
+    struct reason reason;
 
     fixture_begin();
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
@@ -153,7 +153,7 @@ static void test_source_follows(void)
     fixture_stop();
     CHECK_EQUAL(top_source_look(&source, NULL), 0);
     CHECK(source.now.there && !source.now.status.gateway_alive);
-    CHECK_EQUAL(segment_remove(fixture_name, error, sizeof(error)), 0);
+    CHECK_EQUAL(segment_remove(fixture_name, &reason), 0);
     CHECK_EQUAL(top_source_look(&source, NULL), 0);
     CHECK(!source.now.there && source.now.channel_count == 0 && strstr(source.now.reason, fixture_name));
     CHECK_EQUAL(top_source_look(&source, NULL), 0);

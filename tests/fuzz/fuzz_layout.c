@@ -43,13 +43,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct shared_memory_counters counters;
     struct segment segment = {.fd = -1, .serving = 1, .size = size};
-    char error[256], json[512];
+    char json[512];
 
     /* Aligned as a mapping is, and of just that size. */
     if (posix_memalign((void **)&segment.base, 4096, size ? size : 1) != 0)
         return 0;
     memcpy(segment.base, data, size);
-    if (layout_load(&segment.layout, segment.base, size, error, sizeof(error)) == 0) {
+    if (layout_load(&segment.layout, segment.base, size, NULL) == 0) {
         segment.header = (struct layout_header *)segment.base;
         segment.dirty = (_Atomic uint64_t *)(segment.base + segment.layout.dirty_offset);
         for (uint32_t lane = 0; lane < segment.layout.lane_count && lane < 8; lane++)

@@ -24,7 +24,6 @@ int gateway_plan(void)
 {
     static const char *const names[CHANNELS] = CHANNEL_NAMES;
     struct layout_request requests[CHANNELS];
-    char error[SEGMENT_ERROR_SIZE];
 
     for (int i = 0; i < CHANNELS; i++)
         requests[i] = (struct layout_request){
@@ -38,14 +37,14 @@ int gateway_plan(void)
             .slots = SLOTS,
             .writers = WRITERS,
         };
-    return layout_plan(&plan, requests, CHANNELS, error, sizeof(error));
+    return layout_plan(&plan, requests, CHANNELS, NULL);
 }
 
-int gateway_serve(struct gateway *gateway, const char *name, char *reason)
+int gateway_serve(struct gateway *gateway, const char *name, struct reason *reason)
 {
     struct segment_options options = {.name = name, .mode = 0660, .gid = -1, .plan = &plan, .topics = topics};
 
-    return segment_serve(&gateway->segment, gateway->olds, &options, reason, SEGMENT_ERROR_SIZE);
+    return segment_serve(&gateway->segment, gateway->olds, &options, reason);
 }
 
 void gateway_begin(struct gateway *gateway, uint32_t writer)

@@ -42,8 +42,8 @@ uint32_t gateway_first_lane(enum sweep_channel channel);
 int gateway_plan(void);
 
 /* Become the gateway of the segment. The only place where the sweep calls segment_serve. Returns an enum segment_origin
- * or -errno; `reason` has SEGMENT_ERROR_SIZE bytes. */
-int gateway_serve(struct gateway *gateway, const char *name, char *reason);
+ * or -errno; the reason is in `reason`. */
+int gateway_serve(struct gateway *gateway, const char *name, struct reason *reason);
 
 /* The rest of becoming it: take up every lane at its ledger. `writer` names it in the subscribe channel. */
 void gateway_begin(struct gateway *gateway, uint32_t writer);

@@ -8,9 +8,7 @@ static struct gateway gateway;
 
 int stepped_act_serve(void)
 {
-    char reason[SEGMENT_ERROR_SIZE];
-
-    return gateway_serve(&gateway, stepped_segment, reason);
+    return gateway_serve(&gateway, stepped_segment, NULL);
 }
 
 static void write_inward(void)

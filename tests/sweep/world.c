@@ -38,13 +38,13 @@ void world_footprint(uint64_t *bytes, unsigned *files)
 
 int world_serve(struct world *world, int must)
 {
-    char reason[SEGMENT_ERROR_SIZE] = "";
-    int rc = gateway_serve(&world->gateway, world->name, reason);
+    struct reason reason;
+    int rc = gateway_serve(&world->gateway, world->name, &reason);
 
     if (rc >= 0)
         gateway_begin(&world->gateway, world_identity());
     else if (must)
-        violation("a gateway could not start: %s", reason);
+        violation("a gateway could not start: %s", reason.text);
     return rc;
 }
 
