@@ -21,8 +21,8 @@ static void add_lane(const struct segment *segment, uint32_t lane, struct shared
 
     /* The ledger first: what it accounts for has been written. A writer killed between commit and head makes head one
      * too low. */
-    ring_ledger_load(ring.lane, &ledger);
-    head = ring_head(&ring);
+    ring_ledger_load_checked(&ring, &ledger);
+    head = ring_head_checked(&ring, ledger.tail);
     if (head < ledger.tail)
         head = ledger.tail;
     queued = head - ledger.tail;
@@ -101,13 +101,17 @@ void counters_carry(const struct segment *segment, uint32_t channel, struct ring
     ring_carried_load(segment_channel(segment, channel), carried);
     for (uint32_t i = 0; i < info->lane_count; i++) {
         struct shared_memory_counters lane = {0};
+        struct ring ring = segment_ring(segment, info->lane_first + i);
         struct ring_ledger ledger;
 
         if (info->direction == LAYOUT_SUBSCRIBE)
             add_inward(segment, info->lane_first + i, &lane);
         else
             add_lane(segment, info->lane_first + i, &lane);
-        ring_ledger_load(segment_ring(segment, info->lane_first + i).lane, &ledger);
+        if (info->direction == LAYOUT_SUBSCRIBE)
+            ring_ledger_load(ring.lane, &ledger);
+        else
+            ring_ledger_load_checked(&ring, &ledger);
         carried->written += lane.written;
         carried->delivered += lane.delivered - ledger.spool_delivered;
         carried->rejected += lane.rejected;

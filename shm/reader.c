@@ -63,7 +63,8 @@ static int reader_enter(struct shared_memory_reader *reader, struct mapping *map
     }
     for (uint32_t i = 0; i < info->lane_count; i++) {
         cursors[i].ring = segment_ring(&mapping->segment, info->lane_first + i);
-        cursors[i].next = start == SHARED_MEMORY_FROM_NOW ? ring_head(&cursors[i].ring) : ring_oldest(&cursors[i].ring);
+        cursors[i].next = start == SHARED_MEMORY_FROM_NOW ? ring_head_found(&cursors[i].ring)
+                                                          : ring_oldest(&cursors[i].ring);
     }
     segment_topic(&mapping->segment, (uint32_t)channel, topic);
     free(reader->cursors);
@@ -197,7 +198,7 @@ static int cursor_mend(struct shared_memory_reader *reader, struct cursor *curso
         return -ESTALE;
     case -ESTALE:
         /* A damaged head had led it astray. */
-        cursor->next = ring_head(&cursor->ring);
+        cursor->next = ring_head_found(&cursor->ring);
         return -ESTALE;
     default:
         return -EAGAIN;
@@ -381,7 +382,7 @@ static int newest(const struct shared_memory_reader *reader, uint32_t *lane, uin
 
     for (uint32_t i = 0; i < reader->lanes; i++) {
         struct ring_message message;
-        uint64_t head = ring_head(&reader->cursors[i].ring);
+        uint64_t head = ring_head_found(&reader->cursors[i].ring);
 
         written |= head > 0;
         if (head == 0 || ring_peek(&reader->cursors[i].ring, head - 1, &message) < 0 ||
@@ -402,7 +403,7 @@ static int latest_move(struct shared_memory_reader *reader)
     int rc;
 
     for (uint32_t i = 0; i < reader->lanes; i++) {
-        uint64_t head = ring_head(&reader->cursors[i].ring);
+        uint64_t head = ring_head_checked(&reader->cursors[i].ring, reader->cursors[i].next);
         unread += head > reader->cursors[i].next ? head - reader->cursors[i].next : 0;
     }
     rc = reader_move(reader);

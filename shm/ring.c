@@ -14,6 +14,10 @@
 #define CLAIM_AHEAD \
     2 /* slots: one is what a spinning reader looks at; with 4 the writer of bench/ours_flow got half as far */
 
+#define NUMBER_MAX (UINT64_C(1) << 62) /* of a message: its states, twice as large, still fit */
+#define JUMP_MAX (UINT64_C(1) << 48)   /* messages: nine years of a million a second */
+#define WALK_MAX 4096                  /* slots looked at for one call: a reader is back sooner than it has read them */
+
 static struct layout_slot *slot_at(const struct ring *ring, uint64_t sequence)
 {
     return (struct layout_slot *)(ring->slots + (sequence & ring->mask) * ring->stride);
@@ -82,12 +86,70 @@ static void claim_slot(const struct ring *ring, uint64_t sequence)
         __builtin_prefetch(slot + offset, 1);
 }
 
+/* The state of the slot of message `sequence`. Acquire: pairs with the release stores of state in ring_write. */
+static uint64_t state_of(const struct ring *ring, uint64_t sequence)
+{
+    return atomic_load_explicit(&slot_at(ring, sequence)->state, ACQUIRE);
+}
+
+/* Whether the slots on both sides of a head say the same as it does. A writer that overtakes the look by a whole ring
+ * can make it 0, too. */
+static int head_borne_out(const struct ring *ring, uint64_t head)
+{
+    return head <= NUMBER_MAX && (head == 0 || state_of(ring, head - 1) >= committed(head - 1)) &&
+           state_of(ring, head) <= committed(head);
+}
+
+/* The first message from `from` on, of `most`, whose slot does not hold it or a later one. */
+static uint64_t walk_committed(const struct ring *ring, uint64_t from, uint64_t most)
+{
+    uint64_t at = from;
+
+    if (from > NUMBER_MAX)
+        return from;
+    while (at - from < most && state_of(ring, at) >= committed(at))
+        at++;
+    return at;
+}
+
+/* The head as nothing but the slots tell it: the number in the first one is the lap's. */
+static uint64_t head_by_slots(const struct ring *ring)
+{
+    uint64_t state = state_of(ring, 0), first = state ? (state - 1) / 2 : 0;
+
+    return walk_committed(ring, first > NUMBER_MAX || (first & ring->mask) != 0 ? 0 : first, ring->mask + 1);
+}
+
+uint64_t ring_head_found(const struct ring *ring)
+{
+    uint64_t head = ring_head(ring);
+
+    return head_borne_out(ring, head) ? head : head_by_slots(ring);
+}
+
+uint64_t ring_head_checked(const struct ring *ring, uint64_t from)
+{
+    uint64_t head = ring_head(ring), slots = ring->mask + 1;
+
+    if (head - from <= slots)
+        return head;
+    if (head > from && head - from < JUMP_MAX && state_of(ring, head - 1) >= committed(head - 1))
+        return head;
+    return walk_committed(ring, from, slots < WALK_MAX ? slots : WALK_MAX);
+}
+
 void ring_writer_start(struct ring_writer *writer, const struct ring *ring, int reject)
 {
     /* Acquire: pairs with the release of head in ring_write. The lane's lock has already ordered us behind a writer
      * that closed. */
     uint64_t head = atomic_load_explicit(&ring->lane->head, ACQUIRE);
 
+    /* A damaged one is set right, so that it costs the lane no more than it has. The lane is ours: only one message can
+     * be beyond a head that is right. */
+    if (!head_borne_out(ring, head) || state_of(ring, head + 1) >= committed(head + 1)) {
+        head = head_by_slots(ring);
+        atomic_store_explicit(&ring->lane->head, head, RELAXED);
+    }
     /* The last writer may have been killed between the commit and the head. */
     if (atomic_load_explicit(&slot_at(ring, head)->state, ACQUIRE) == committed(head)) {
         head++;
@@ -215,7 +277,7 @@ uint64_t ring_resync(const struct ring *ring, uint64_t sequence)
     uint64_t slots = ring->mask + 1;
 
     /* A head is believed for a jump only when the slot before it agrees; a damaged one costs one step at a time. */
-    if (head > sequence + slots &&
+    if (head > sequence + slots && head - sequence < JUMP_MAX &&
         atomic_load_explicit(&slot_at(ring, head - 1)->state, ACQUIRE) >= committed(head - 1))
         return head - slots;
     return sequence + 1;
@@ -242,7 +304,7 @@ uint64_t ring_head(const struct ring *ring)
 
 uint64_t ring_oldest(const struct ring *ring)
 {
-    uint64_t head = ring_head(ring);
+    uint64_t head = ring_head_found(ring);
 
     return head > ring->mask + 1 ? head - (ring->mask + 1) : 0;
 }
@@ -276,6 +338,49 @@ void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger
         if (atomic_load_explicit(&lane->ledger_turn, RELAXED) == turn)
             return;
     }
+}
+
+/* At most what is left of `room`, and that much less of it. */
+static uint64_t within(uint64_t count, uint64_t *room)
+{
+    uint64_t kept = count < *room ? count : *room;
+
+    *room -= kept;
+    return kept;
+}
+
+void ring_ledger_clip(struct ring_ledger *ledger, uint64_t head)
+{
+    uint64_t room;
+
+    if (ledger->tail > head && ledger->tail - head > 1)
+        ledger->tail = head;
+    room = ledger->tail;
+    ledger->delivered = within(ledger->delivered, &room);
+    ledger->spooled = within(ledger->spooled, &room);
+    for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
+        ledger->dropped[reason] = within(ledger->dropped[reason], &room);
+    ledger->dropped[LAYOUT_DROP_CORRUPT] += room;
+    if (ledger->spool_delivered > ledger->delivered)
+        ledger->spool_delivered = ledger->delivered;
+    if (ledger->spool_refused > ledger->dropped[LAYOUT_DROP_REFUSED])
+        ledger->spool_refused = ledger->dropped[LAYOUT_DROP_REFUSED];
+    ledger->taken = ledger->spooled + ledger->spool_delivered + ledger->spool_refused +
+                    ledger->dropped[LAYOUT_DROP_SPOOL_SIZE] + ledger->dropped[LAYOUT_DROP_SPOOL_AGE] +
+                    ledger->dropped[LAYOUT_DROP_SPOOL_FAILED];
+}
+
+void ring_ledger_load_checked(const struct ring *ring, struct ring_ledger *ledger)
+{
+    uint64_t tail, head = ring_head(ring);
+
+    ring_ledger_load(ring->lane, ledger);
+    tail = ledger->tail;
+    if (!head_borne_out(ring, head))
+        head = tail > 0 && tail <= NUMBER_MAX && state_of(ring, tail - 1) >= committed(tail - 1)
+                   ? ring_head_checked(ring, tail)
+                   : ring_head_found(ring);
+    ring_ledger_clip(ledger, head);
 }
 
 void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledger)

@@ -94,10 +94,20 @@ uint64_t ring_resync(const struct ring *ring, uint64_t sequence);
  * only a damaged segment shows: go on at ring_head. */
 int ring_check_damage(const struct ring *ring, uint64_t sequence);
 
-/* Sequence number of the next message of the lane. */
+/* Sequence number of the next message of the lane, as the segment has it: any number, in a damaged one. */
 uint64_t ring_head(const struct ring *ring);
 
-/* Sequence number of the oldest message that may still be held. */
+/* The same for somebody who has come to message `from` and works towards it: the head where it can be believed, which
+ * is no further than the ring is large, or borne out by the slot before it; else the first message from `from` on that
+ * is not there. So the answer is `from` or above, only what can be read lies between, or what is known to be
+ * overwritten, and a damaged head costs a bounded look at the slots. */
+uint64_t ring_head_checked(const struct ring *ring, uint64_t from);
+
+/* The same for somebody who has not come to any message yet: a head that the slots do not bear out is looked for in all
+ * of them. */
+uint64_t ring_head_found(const struct ring *ring);
+
+/* Sequence number of the oldest message that may still be held; by ring_head_found. */
 uint64_t ring_oldest(const struct ring *ring);
 
 /* Writes refused because the ring was full. */
@@ -107,6 +117,14 @@ uint64_t ring_rejected(const struct ring *ring);
  * each of 1,000 looks, which takes a gateway that does nothing else or a hostile one, the last look is taken as it is.)
  */
 void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger);
+
+/* Make a ledger of any bytes one that can be: the tail at most one above `head` (a writer killed between commit and
+ * head), the counters add up to it, and the spool's part to `taken`. What nothing accounts for counts as corrupt. */
+void ring_ledger_clip(struct ring_ledger *ledger, uint64_t head);
+
+/* ring_ledger_load, clipped to the head of the lane, or to what its slots say where that is damaged. For lanes of
+ * publish channels: the others' counters have more in them than the ring. */
+void ring_ledger_load_checked(const struct ring *ring, struct ring_ledger *ledger);
 
 /* Replace the lane's ledger and let the writer have the slots below its tail again. Gateway only. A gateway killed in
  * here leaves the old record or the new one. */

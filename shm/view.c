@@ -100,7 +100,7 @@ static int find_newest(const struct segment *segment, const struct layout_channe
 
     for (uint32_t i = 0; i < info->lane_count; i++) {
         struct ring ring = segment_ring(segment, info->lane_first + i);
-        uint64_t head = ring_head(&ring);
+        uint64_t head = ring_head_found(&ring);
         struct ring_message message;
 
         if (head == 0 || ring_peek(&ring, head - 1, &message) < 0 || (rc == 0 && message.time_ns <= latest_ns))
