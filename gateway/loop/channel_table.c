@@ -1,4 +1,4 @@
-/* channel_table.c: what a configuration asks of the segment, the outward and the inward side. */
+/* channel_table.c: what a configuration asks of the segment, the publisher's and the subscriber's side. */
 #include "loop/channel_table.h"
 
 #include <errno.h>
@@ -8,9 +8,9 @@
 
 #include "shm/platform.h"
 
-static const enum outward_spool spools[] = {[CONFIG_SPOOL_OFF] = OUTWARD_SPOOL_OFF,
-                                            [CONFIG_SPOOL_OVERFLOW] = OUTWARD_SPOOL_OVERFLOW,
-                                            [CONFIG_SPOOL_ALWAYS] = OUTWARD_SPOOL_ALWAYS};
+static const enum publish_spool spools[] = {[CONFIG_SPOOL_OFF] = PUBLISH_SPOOL_OFF,
+                                            [CONFIG_SPOOL_OVERFLOW] = PUBLISH_SPOOL_OVERFLOW,
+                                            [CONFIG_SPOOL_ALWAYS] = PUBLISH_SPOOL_ALWAYS};
 
 static const enum frame_format formats[] = {
     [CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY, [CONFIG_BATCH_LINES] = FRAME_LINES};
@@ -35,7 +35,7 @@ int channel_table_create(struct channel_table *table, const struct config *confi
         const struct config_channel *channel = &config->channels[i];
 
         table->topics[i] = channel->topic;
-        table->channels[i] = (struct outward_channel){
+        table->channels[i] = (struct publish_channel){
             .name = channel->name,
             .topic = channel->topic,
             .qos = channel->qos,

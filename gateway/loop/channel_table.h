@@ -1,9 +1,9 @@
-/* channel_table.h: what a configuration asks of the segment, the outward and the inward side. */
+/* channel_table.h: what a configuration asks of the segment, the publisher's and the subscriber's side. */
 #ifndef SHMGATE_CHANNEL_TABLE_H
 #define SHMGATE_CHANNEL_TABLE_H
 
 #include "config/config.h"
-#include "publish/outward.h"
+#include "publish/source.h"
 #include "shm/layout.h"
 #include "spool/spool.h"
 #include "subscribe/subscribe.h"
@@ -12,7 +12,7 @@
 struct channel_table {
     struct layout layout;
     const char **topics;
-    struct outward_channel *channels;
+    struct publish_channel *channels;
     struct spool_limit *limits;
     int spools; /* 1: a channel asks for the spool */
     struct subscribe_channel *subscribe;

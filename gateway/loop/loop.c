@@ -1,8 +1,5 @@
-/* loop.c: the gateway at work: turns (loop_turn.c) for as long as there is something to do, rest in between, reloads,
- * the end.
- *
- * When a turn found nothing to do, the loop says that it sleeps, looks once more, and waits on the doorbell.
- */
+/* loop.c: the gateway at work: turns (loop_turn.c) for as long as there is something to do, rest in between
+ * (loop_rest.c), reloads, the end. */
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -16,10 +13,10 @@
 #include "observe/notify.h"
 #include "shm/platform.h"
 
-#define STOP_MS 5000 /* an orderly stop waits that long for the broker's answers; what has none stays in the ring */
-#define PATIENCE_MS \
-    3 /* a rest that waits for several answers is no longer than this, and no shorter than a millisecond less */
-#define DISCONNECT_MS 1000
+/* An orderly stop takes five seconds at the most: */
+#define STOP_MS 3000 /* for the other side's answers; what has none stays in the ring */
+#define SAVE_MS 1000 /* for moving messages to the disk */
+#define DISCONNECT_MS 500
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
 static atomic_int stop_wanted, reload_wanted;
@@ -42,48 +39,10 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
         log_write(LOG_LEVEL_ERROR, "%s: %s", file, message);
 }
 
-/* ---- Rest ---- */
-
-/* Wait until there is something to do, or the deadline. */
-static void rest(struct loop *loop, uint64_t deadline_ms)
+static int is_wanted(void)
 {
-    const struct segment *segment = &loop->segment;
-
-    ring_sleep(segment->header);
-    if (!ring_any_dirty(segment->dirty, segment->layout.dirty_words) && !event_queue_pending(loop->queue) &&
-        !atomic_load(&stop_wanted) && !atomic_load(&reload_wanted))
-        platform_doorbell_wait(segment->doorbell,
-                               deadline_ms < UINT64_MAX / 1000000 ? deadline_ms * 1000000 : UINT64_MAX);
-    ring_wake(segment->header);
+    return atomic_load(&stop_wanted) || atomic_load(&reload_wanted);
 }
-
-/* The window, or the backlog's part of it, is full, and answers are coming: wait for half of them. Little could be sent
- * for a single one, and each wake-up costs two switches between threads. With the window full writers are not told of
- * this rest: what they write must wait in any case. It is short, so that neither a local reader nor the spool waits
- * long; and when it brings nothing the next one is a common one. */
-static void rest_patiently(struct loop *loop)
-{
-    event_queue_set_coalesce_count(loop->queue, loop->flight.used / 2);
-    loop->answered = 0;
-    if (flight_is_full(&loop->flight)) {
-        atomic_store(&loop->patient, 1);
-        if (!event_queue_pending(loop->queue))
-            platform_doorbell_wait(loop->segment.doorbell, (loop->now_ms + PATIENCE_MS) * 1000000);
-        atomic_store(&loop->patient, 0);
-    } else {
-        rest(loop, loop->now_ms + PATIENCE_MS);
-    }
-    event_queue_set_coalesce_count(loop->queue, 1);
-}
-
-/* Whether nothing, or only what is new, can be sent before answers come; and they come. */
-static int may_be_patient(const struct loop *loop)
-{
-    return loop->answered && connection_is_up(loop->connection) &&
-           (flight_is_full(&loop->flight) || (loop->backlog && backlog_is_full(loop->backlog)));
-}
-
-/* ---- The whole ---- */
 
 static void log_change(void *context, const char *line)
 {
@@ -91,35 +50,36 @@ static void log_change(void *context, const char *line)
     log_write(LOG_LEVEL_INFO, "reload: changed: %s", line);
 }
 
-/* Let the messages in flight be answered. Returns whether they all were. */
-static int land(struct loop *loop, uint64_t deadline_ms)
+static int is_up(const struct loop *loop)
 {
-    while (connection_is_up(loop->connection) && (connection_closing(loop->connection) || loop->flight.used > 0) &&
-           loop->now_ms < deadline_ms) {
-        ring_sleep(loop->segment.header);
-        if (!event_queue_pending(loop->queue))
-            platform_doorbell_wait(loop->segment.doorbell, deadline_ms * 1000000);
-        ring_wake(loop->segment.header);
-        loop->now_ms = platform_monotonic_ns() / 1000000;
-        loop_take_events(loop);
-        loop_settle(loop);
-    }
-    return loop->flight.used == 0;
+    return loop->transport->type->is_up(loop->transport);
 }
 
-/* Send what waits, publish "offline", let the messages in flight be answered, and close the connection. */
+/* Let the messages in flight be answered. Returns whether they all were. */
+static int wait_for_answers(struct loop *loop, uint64_t deadline_ms)
+{
+    while (is_up(loop) && loop->now_ms < deadline_ms &&
+           (loop->transport->type->is_saying_goodbye(loop->transport) || sender_in_flight(loop->sender) > 0)) {
+        loop_rest_for_transport(loop, deadline_ms);
+        loop->now_ms = platform_monotonic_ns() / 1000000;
+        loop_step_transport(loop);
+        loop_flush(loop);
+    }
+    return sender_in_flight(loop->sender) == 0;
+}
+
+/* Send what waits, say goodbye, let the messages in flight be answered, and close the connection. */
 static void finish(struct loop *loop)
 {
-    if (!connection_is_up(loop->connection))
+    if (!is_up(loop))
         return;
     loop->now_ms = platform_monotonic_ns() / 1000000;
     /* Samples that wait for others wait no longer. */
-    outward_collect(loop->outward);
-    if (!loop->former)
-        outward_pump(loop->outward, UINT64_MAX);
-    connection_say_offline(loop->connection);
-    land(loop, loop->now_ms + STOP_MS);
-    connection_disconnect(loop->connection, DISCONNECT_MS);
+    publish_poll_dirty(loop->publish);
+    sender_send_ready(loop->sender, UINT64_MAX);
+    loop->transport->type->say_goodbye(loop->transport);
+    wait_for_answers(loop, loop->now_ms + STOP_MS);
+    loop->transport->type->close(loop->transport, DISCONNECT_MS);
 }
 
 /* Keep the running configuration. Returns what serve goes on with. */
@@ -154,8 +114,8 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     }
     loop->now_ms = platform_monotonic_ns() / 1000000;
     /* What flies belongs to the lanes as they are: it is answered first. A broker that does not answer is left. */
-    if (change >= CONFIG_RELOAD_RECONNECT || !connection_can_take(loop->connection, next) ||
-        !land(loop, loop->now_ms + STOP_MS))
+    if (change >= CONFIG_RELOAD_RECONNECT || !loop->transport->type->can_take(loop->transport, next) ||
+        !wait_for_answers(loop, loop->now_ms + STOP_MS))
         return LOOP_RELOAD;
     atomic_store(&ringing, NULL);
     if (loop_change(loop, next) < 0) {
@@ -170,20 +130,18 @@ static enum loop_end reload(struct loop *loop, struct config *next)
 }
 
 /* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the
- * disk. */
+ * disk. What is written meanwhile can wait for the next start: a writer that is as fast as the disk must not keep us.
+ */
 static void save_rings(struct loop *loop)
 {
-    int taken = 1;
+    uint64_t deadline_ms = platform_monotonic_ns() / 1000000 + SAVE_MS;
 
     if (!loop->spool)
         return;
-    while (taken) {
-        outward_collect(loop->outward);
-        outward_take_all(loop->outward);
-        taken = outward_take(loop->outward);
-        if (loop->former)
-            taken |= former_take(loop->former);
-    }
+    publish_poll_dirty(loop->publish);
+    publish_spill_all(loop->publish);
+    while (publish_spill(loop->publish) && platform_monotonic_ns() / 1000000 < deadline_ms)
+        publish_spill_all(loop->publish);
     spool_commit(loop->spool);
     loop_spool_changed(loop);
 }
@@ -207,12 +165,12 @@ static enum loop_end serve(struct loop *loop, struct config *next)
             if (end != LOOP_STOPPED)
                 return end;
         }
-        if (connection_refused(loop->connection))
+        if (loop->transport->type->is_refused(loop->transport))
             return LOOP_FAILED;
-        if (!worked && may_be_patient(loop))
-            rest_patiently(loop);
+        if (!worked && loop_may_be_patient(loop))
+            loop_rest_patiently(loop, is_wanted);
         else if (!worked)
-            rest(loop, loop_deadline_ms(loop));
+            loop_rest(loop, loop_deadline_ms(loop), is_wanted);
     }
 }
 

@@ -8,57 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mqtt/mqtt.h"
+#include "mqtt/mqtt_transport.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
-#include "publish/origin.h"
 #include "shm/platform.h"
-
-/* An event waits in the queue; on one of the MQTT client's threads. */
-static void ring_doorbell(void *context)
-{
-    struct loop *loop = context;
-
-    pthread_mutex_lock(&loop->lock);
-    if (loop->segment.base && atomic_exchange(&loop->patient, 0))
-        platform_doorbell_post(loop->segment.doorbell);
-    else if (loop->segment.base)
-        segment_wake_gateway(&loop->segment);
-    pthread_mutex_unlock(&loop->lock);
-}
-
-/* A message has come; on the MQTT client's receive thread. It waits while the loop changes the segment: some
- * milliseconds. */
-static void receive(void *context, const struct transport_arrival *message)
-{
-    struct loop *loop = context;
-
-    pthread_mutex_lock(&loop->lock);
-    if (loop->subscribe)
-        subscribe_arrival(loop->subscribe, message);
-    pthread_mutex_unlock(&loop->lock);
-}
-
-static int send_message(void *context, const struct outward_channel *channel, const struct outward_message *message,
-                        uint64_t token)
-{
-    struct loop *loop = context;
-    struct transport_message outgoing = {.topic = message->topic,
-                                         .payload = message->payload,
-                                         .size = message->size,
-                                         .qos = channel->qos,
-                                         .retain = channel->retain};
-    struct origin origin;
-
-    if (!message->topic)
-        return -EINVAL;
-    if (channel->source) {
-        origin_describe(&origin, message, loop->boot);
-        outgoing.properties = origin.properties;
-        outgoing.property_count = ORIGIN_PROPERTIES;
-    }
-    return connection_publish(loop->connection, &outgoing, token);
-}
 
 __attribute__((format(printf, 3, 0))) static void report_spool(void *context, int fault, const char *format,
                                                                va_list arguments)
@@ -124,9 +77,7 @@ static int open_spool(struct loop *loop)
     ring_set_spool(loop->segment.header, LAYOUT_SPOOL_OFF, 0);
     if (!loop->table.spools && access(config->spool_path, F_OK) < 0)
         return 0;
-    if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0 ||
-        (rc = backlog_create(&loop->backlog, loop->spool, &loop->segment, loop->table.channels, loop->olds,
-                             loop->created, &loop->flight, send_message, loop)) < 0)
+    if ((rc = spool_open(&loop->spool, &options, report_spool, NULL)) < 0)
         return rc;
     loop->spool_state = spool_state(loop->spool);
     if (spool_held(loop->spool) > 0)
@@ -136,35 +87,41 @@ static int open_spool(struct loop *loop)
 }
 
 /* What works on the segment. */
-static int open_modules(struct loop *loop)
+static int open_parts(struct loop *loop)
 {
-    int rc;
+    struct publish_options publish = {.segment = &loop->segment,
+                                      .olds = loop->olds,
+                                      .channels = loop->table.channels,
+                                      .sender = loop->sender,
+                                      .created = loop->created};
+    int rc = open_spool(loop);
 
-    if ((rc = open_spool(loop)) == 0 &&
-        (rc = former_create(&loop->former, loop->olds, &loop->segment, loop->table.channels, &loop->flight,
-                            loop->backlog, send_message, loop)) == 0 &&
-        (rc = outward_create(&loop->outward, &loop->segment, loop->table.channels, &loop->flight, loop->backlog,
-                             send_message, loop)) == 0 &&
-        (rc = subscribe_create(&loop->subscribe, &loop->segment, loop->table.subscribe)) == 0)
+    publish.spool = loop->spool;
+    if (rc == 0 && (rc = publish_create(&loop->publish, &publish)) == 0 &&
+        (rc = subscribe_serve(loop->subscribe, &loop->segment, loop->table.subscribe)) == 0)
         rc = loss_report_create(&loop->loss_report, &loop->segment);
     if (rc < 0)
         log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
     return rc;
 }
 
-static int open_link(struct loop *loop)
+static int open_transport(struct loop *loop)
 {
-    /* One answer a message in flight, one a subscription and the end of one, and the link's own few. A reload may bring
-     * more channels. */
-    size_t capacity = FLIGHT_WINDOW + 2 * LAYOUT_CHANNELS_MAX + 16;
-    char error[256] = "out of memory";
-    int rc = event_queue_create(&loop->queue, capacity, ring_doorbell, loop);
+    const struct mqtt_transport_options options = {.config = loop->config,
+                                                   .window = INFLIGHT_WINDOW,
+                                                   .listener = {.answered = loop_answered,
+                                                                .changed = loop_transport_changed,
+                                                                .wake = loop_wake,
+                                                                .context = loop,
+                                                                .arrived = subscribe_arrival,
+                                                                .arrival_context = loop->subscribe}};
+    struct reason reason;
+    int rc = mqtt_transport_create(&loop->transport, &options, &reason);
 
-    if (rc == 0)
-        rc = connection_create(&loop->connection, loop->config, FLIGHT_WINDOW, loop->queue, receive, loop, error,
-                               sizeof(error));
     if (rc < 0)
-        log_write(LOG_LEVEL_ERROR, "could not start: %s", error);
+        log_write(LOG_LEVEL_ERROR, "could not start: %s", reason.text);
+    else
+        sender_set_transport(loop->sender, loop->transport);
     return rc;
 }
 
@@ -192,31 +149,27 @@ static int open_service(struct loop *loop)
         log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
         return rc;
     }
-    if ((rc = open_segment(loop)) == 0)
-        rc = open_modules(loop);
-    if (rc < 0)
+    if ((rc = open_segment(loop)) < 0)
         return rc;
-    loop_settle_ledgers(loop);
-    if (loop->backlog)
-        backlog_settle(loop->backlog);
+    loop_wake_set(&loop->wake, &loop->segment);
+    if ((rc = open_parts(loop)) < 0)
+        return rc;
+    loop_flush_ledgers(loop);
+    publish_spool_changed(loop->publish);
     return 0;
 }
 
 static void close_service(struct loop *loop)
 {
     if (loop->loss_report)
-        loop_settle_ledgers(loop);
+        loop_flush_ledgers(loop);
+    loop_wake_set(&loop->wake, NULL);
+    subscribe_suspend(loop->subscribe);
     loss_report_destroy(loop->loss_report);
-    subscribe_destroy(loop->subscribe);
-    former_destroy(loop->former);
-    outward_destroy(loop->outward);
-    backlog_destroy(loop->backlog);
+    publish_destroy(loop->publish);
     spool_close(loop->spool);
     loop->loss_report = NULL;
-    loop->subscribe = NULL;
-    loop->former = NULL;
-    loop->outward = NULL;
-    loop->backlog = NULL;
+    loop->publish = NULL;
     loop->spool = NULL;
     if (loop->segment.base)
         ring_wake(loop->segment.header);
@@ -230,16 +183,14 @@ int loop_open(struct loop *loop)
 {
     int rc;
 
-    platform_boot_id(loop->boot);
-    drain_begin(&loop->drain);
-    flight_init(&loop->flight);
-    if ((rc = -pthread_mutex_init(&loop->lock, NULL)) < 0) {
+    replay_progress_begin(&loop->replay_progress);
+    if ((rc = loop_wake_init(&loop->wake)) < 0 || (rc = subscribe_create(&loop->subscribe)) < 0 ||
+        (rc = sender_create(&loop->sender)) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not start: %s", strerror(-rc));
         return rc;
     }
-    loop->lock_made = 1;
     rc = open_service(loop);
-    return rc < 0 ? rc : open_link(loop);
+    return rc < 0 ? rc : open_transport(loop);
 }
 
 int loop_serve_metrics(struct loop *loop, const struct config *config)
@@ -257,59 +208,41 @@ int loop_change(struct loop *loop, struct config *next)
     struct config before = *loop->config;
     int rc;
 
-    pthread_mutex_lock(&loop->lock);
     close_service(loop);
     *loop->config = *next;
     *next = before;
     rc = open_service(loop);
-    if (rc < 0)
-        close_service(loop);
-    pthread_mutex_unlock(&loop->lock);
     if (rc < 0) {
         /* The caller takes the rest down, and begins again with what was. */
+        close_service(loop);
         *next = *loop->config;
         *loop->config = before;
         return rc;
     }
-    flight_set_limit(&loop->flight, connection_window(loop->connection));
-    ring_set_link(loop->segment.header, connection_is_up(loop->connection) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
-                  platform_time_ns());
-    connection_take(loop->connection, next, loop->config);
-    /* The link's strings are those of the configuration that it was made with. */
-    if (!loop->kept.path)
-        loop->kept = *next;
-    else
-        config_free(next);
+    loop_show_link(loop);
+    loop->transport->type->take(loop->transport, next, loop->config);
+    config_free(next);
     memset(next, 0, sizeof(*next));
     return 0;
 }
 
-void loop_settle_ledgers(struct loop *loop)
-{
-    unsigned dropped = outward_settle(loop->outward) | subscribe_dropped(loop->subscribe);
-
-    if (loop->former)
-        former_settle(loop->former);
-    if (dropped)
-        loss_report_suspect(loop->loss_report);
-}
-
 void loop_close(struct loop *loop, int failed)
 {
-    struct reason reason;
     int remove = failed && loop->segment.base && unused(loop);
+    struct reason reason;
 
-    drain_end(&loop->drain);
+    replay_progress_end(&loop->replay_progress);
     /* Its threads end first: afterwards nobody else knows the loop. */
-    connection_destroy(loop->connection);
+    if (loop->transport)
+        loop->transport->type->destroy(loop->transport);
     if (loop->segment.base)
         ring_set_link(loop->segment.header, LAYOUT_LINK_DOWN, platform_time_ns());
-    close_service(loop);
-    event_queue_destroy(loop->queue);
-    if (loop->lock_made)
-        pthread_mutex_destroy(&loop->lock);
+    if (loop->subscribe)
+        close_service(loop);
+    subscribe_destroy(loop->subscribe);
+    sender_destroy(loop->sender);
+    loop_wake_destroy(&loop->wake);
     if (remove && segment_remove(loop->config->segment, &reason) < 0)
         log_write(LOG_LEVEL_WARNING, "could not remove the unused segment: %s", reason.text);
-    config_free(&loop->kept);
     free(loop->stats);
 }

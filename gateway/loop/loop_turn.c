@@ -1,11 +1,12 @@
 /* loop_turn.c: one turn of the gateway's loop.
  *
- *   1. take the events that the MQTT client's threads left in the queue: answers, the link's ups and downs
+ *   1. let the transport take what its threads have left: answers, ups and downs; and do what is due: connect
  *   2. take the lanes' word that they have news, wake their local readers
  *   3. move to the spool what the rings cannot keep
- *   4. send, as far as the window and the broker allow
+ *   4. send, as far as the window and the transport allow
  *   5. write the ledgers: slots become free, counters become visible
- *   6. do what is due: connect, publish the statistics, feed the watchdog
+ *   6. do what is due: publish the statistics, feed the watchdog
+ * Each step is bounded, whatever the segment says.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,11 +17,9 @@
 #include "shm/counters.h"
 #include "shm/platform.h"
 
-#define EVENTS 32        /* taken from the queue at a time */
-#define OLD_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */
+#define RETIRED_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
 #define LATENCY_WINDOW_MS 60000 /* latencies are those of the present window, or of the last one that had messages */
-#define RETRY_MS 20             /* when the MQTT client takes no more for reasons of its own */
 
 __attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
 {
@@ -28,139 +27,95 @@ __attribute__((format(printf, 2, 0))) static void report_loss(void *context, con
     log_write_list(LOG_LEVEL_WARNING, format, arguments);
 }
 
-static enum flight_answer answer_of(enum event_kind kind)
+/* ---- The transport ---- */
+
+void loop_answered(void *context, uint64_t token, enum transport_answer answer, uint64_t time_ns)
 {
-    return kind == EVENT_DELIVERED ? FLIGHT_DELIVERED : kind == EVENT_REFUSED ? FLIGHT_REFUSED : FLIGHT_FAILED;
+    struct loop *loop = context;
+
+    loop->answered = 1;
+    sender_answered(loop->sender, token, answer, time_ns);
 }
 
-static void handle_event(struct loop *loop, const struct event *event)
+static int is_up(const struct loop *loop)
 {
-    switch (event->kind) {
-    case EVENT_DELIVERED:
-    case EVENT_FAILED:
-    case EVENT_REFUSED:
-        if (!flight_answer(&loop->flight, event->token, answer_of(event->kind), event->time_ns))
-            connection_event(loop->connection, event, loop->now_ms);
-        break;
-    default:
-        connection_event(loop->connection, event, loop->now_ms);
-        flight_set_limit(&loop->flight, connection_window(loop->connection));
-        ring_set_link(loop->segment.header, connection_is_up(loop->connection) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN,
-                      platform_time_ns());
-        loop->retry_ms = 0;
-    }
+    return loop->transport->type->is_up(loop->transport);
 }
 
-int loop_take_events(struct loop *loop)
+void loop_show_link(struct loop *loop)
 {
-    struct event events[EVENTS];
-    size_t count = event_queue_take(loop->queue, events, EVENTS);
-
-    for (size_t i = 0; i < count; i++)
-        handle_event(loop, &events[i]);
-    loop->answered |= count > 0;
-    return count > 0;
+    ring_set_link(loop->segment.header, is_up(loop) ? LAYOUT_LINK_UP : LAYOUT_LINK_DOWN, platform_time_ns());
 }
+
+void loop_transport_changed(void *context)
+{
+    struct loop *loop = context;
+
+    loop->answered = 1;
+    sender_transport_changed(loop->sender);
+    loop_show_link(loop);
+}
+
+int loop_step_transport(struct loop *loop)
+{
+    return loop->transport->type->step(loop->transport, loop->now_ms);
+}
+
+/* ---- The spool ---- */
 
 void loop_spool_changed(struct loop *loop)
 {
-    outward_spool_changed(loop->outward);
-    if (loop->former)
-        former_spool_changed(loop->former);
-    backlog_settle(loop->backlog);
+    publish_spool_changed(loop->publish);
     loss_report_suspect(loop->loss_report);
     if (spool_state(loop->spool) != loop->spool_state) {
         loop->spool_state = spool_state(loop->spool);
         loop->stats_ms = 0;
     }
-    /* Lanes may have waited for it. */
-    outward_collect_all(loop->outward);
 }
 
 /* Move to the disk what the rings cannot keep. Returns whether there was anything to do. */
-static int spool_work(struct loop *loop)
+static int step_spool(struct loop *loop)
 {
-    int worked = 0;
+    int worked;
 
     if (!loop->spool)
         return 0;
-    if (connection_is_up(loop->connection)) {
+    if (is_up(loop)) {
         loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
     } else if (loop->now_ms >= loop->outage_ms) {
         /* In an outage the power may fail as well: what waits goes to the disk though the rings could hold it. */
         loop->outage_ms = loop->now_ms + loop->config->spool_interval_ms;
-        outward_take_all(loop->outward);
-        worked = loop->former && former_take(loop->former);
-        /* It takes a batch at a time. */
-        if (worked)
-            loop->outage_ms = loop->now_ms;
+        publish_spill_all(loop->publish);
     }
-    worked |= outward_take(loop->outward);
+    worked = publish_spill(loop->publish);
     worked |= spool_step(loop->spool, loop->now_ms, platform_time_ns());
     if (worked || spool_state(loop->spool) != loop->spool_state)
         loop_spool_changed(loop);
     return worked;
 }
 
-/* Send from the spool, in the order of writing: what is in it comes before what is in the rings. `earlier`: only what
- * was written into segments of before. */
-static int pump_backlog(struct loop *loop, int earlier)
-{
-    int rc = earlier ? backlog_pump_earlier(loop->backlog) : backlog_pump(loop->backlog);
+/* ---- What is shown ---- */
 
-    if (rc == -EAGAIN)
-        loop->retry_ms = loop->now_ms + RETRY_MS;
-    if (rc > 0)
-        outward_collect_all(loop->outward);
-    return rc > 0;
+void loop_flush_ledgers(struct loop *loop)
+{
+    if (publish_flush_ledgers(loop->publish) | subscribe_dropped(loop->subscribe))
+        loss_report_suspect(loop->loss_report);
 }
 
-/* Send what the broker will take. A replaced segment goes first: what a writer wrote there comes before what it writes
- * here. */
-static int pump(struct loop *loop)
+void loop_flush(struct loop *loop)
 {
-    int sent = 0, rc;
-
-    if (!connection_is_up(loop->connection) || loop->now_ms < loop->retry_ms)
-        return 0;
-    if (loop->former) {
-        /* How far the present lanes are is noted first: what a writer wrote into a former segment before that is in it
-         * by then. */
-        outward_bound(loop->outward);
-        if (loop->backlog)
-            sent = pump_backlog(loop, 1);
-        if (loop->backlog && !backlog_earlier_sent(loop->backlog))
-            return sent;
-        sent |= former_pump(loop->former);
-        if (!former_drained(loop->former))
-            return sent > 0;
-    }
-    if (loop->backlog)
-        sent |= pump_backlog(loop, 0);
-    rc = outward_pump(loop->outward, loop->now_ms);
-    if (rc == -EAGAIN)
-        loop->retry_ms = loop->now_ms + RETRY_MS;
-    return sent > 0 || rc > 0;
-}
-
-void loop_settle(struct loop *loop)
-{
-    loop_settle_ledgers(loop);
+    loop_flush_ledgers(loop);
     loss_report_check(loop->loss_report, loop->now_ms, report_loss, NULL);
 }
 
 /* Whether the replaced segments have served their time. */
-static void check_former(struct loop *loop)
+static void check_retired(struct loop *loop)
 {
-    if (!loop->former || loop->now_ms < loop->old_ms)
+    if (!publish_has_retired(loop->publish) || loop->now_ms < loop->retired_ms)
         return;
-    loop->old_ms = loop->now_ms + OLD_CHECK_MS;
-    if (!former_finish(loop->former))
-        return;
-    former_destroy(loop->former);
-    loop->former = NULL;
-    outward_unbound(loop->outward);
-    log_write(LOG_LEVEL_INFO, "replaced segment drained: name=%s", loop->config->segment);
+    loop->retired_ms = loop->now_ms + RETIRED_CHECK_MS;
+    if (publish_finish_retired(loop->publish))
+        log_write(LOG_LEVEL_INFO, "replaced segment drained: name=%s", loop->config->segment);
 }
 
 static void publish_stats(struct loop *loop)
@@ -177,7 +132,7 @@ static void publish_stats(struct loop *loop)
         length = counters_json(&loop->segment, loop->config->segment, loop->stats, loop->stats_size);
     }
     if (length < loop->stats_size)
-        connection_publish_stats(loop->connection, loop->stats, length);
+        loop->transport->type->publish_stats(loop->transport, loop->stats, length);
 }
 
 /* Show how long messages take, once a second while there are any, over windows of a minute. */
@@ -189,7 +144,7 @@ static void show_latency(struct loop *loop)
         return;
     loop->latency_ms = loop->now_ms + LATENCY_SHOW_MS;
     loop->latency_stale = 0;
-    outward_show_latency(loop->outward, clear);
+    publish_show_latency(loop->publish, clear);
     if (clear)
         loop->latency_window_ms = loop->now_ms + LATENCY_WINDOW_MS;
 }
@@ -197,10 +152,9 @@ static void show_latency(struct loop *loop)
 static void do_timers(struct loop *loop)
 {
     show_latency(loop);
-    connection_step(loop->connection, loop->now_ms);
-    check_former(loop);
-    drain_show(&loop->drain, loop->spool, connection_is_up(loop->connection), loop->now_ms);
-    if (loop->config->stats_interval_ms > 0 && connection_is_up(loop->connection) && loop->now_ms >= loop->stats_ms) {
+    check_retired(loop);
+    replay_progress_show(&loop->replay_progress, loop->spool, is_up(loop), loop->now_ms);
+    if (loop->config->stats_interval_ms > 0 && is_up(loop) && loop->now_ms >= loop->stats_ms) {
         loop->stats_ms = loop->now_ms + loop->config->stats_interval_ms;
         publish_stats(loop);
     }
@@ -217,26 +171,23 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t loop_deadline_ms(const struct loop *loop)
 {
-    uint64_t deadline = earlier(connection_deadline_ms(loop->connection), loss_report_deadline_ms(loop->loss_report));
+    uint64_t deadline = earlier(loop->transport->type->deadline_ms(loop->transport),
+                                loss_report_deadline_ms(loop->loss_report));
 
-    if (loop->config->stats_interval_ms > 0 && connection_is_up(loop->connection))
+    if (loop->config->stats_interval_ms > 0 && is_up(loop))
         deadline = earlier(deadline, loop->stats_ms);
     if (loop->watchdog_interval_ms > 0)
         deadline = earlier(deadline, loop->watchdog_ms);
-    if (loop->former)
-        deadline = earlier(deadline, loop->old_ms);
-    if (loop->retry_ms > loop->now_ms)
-        deadline = earlier(deadline, loop->retry_ms);
-    /* With a former segment nothing is held. */
-    if (connection_is_up(loop->connection) && !loop->former && loop->now_ms >= loop->retry_ms)
-        deadline = earlier(deadline, outward_deadline_ms(loop->outward));
+    if (publish_has_retired(loop->publish))
+        deadline = earlier(deadline, loop->retired_ms);
+    deadline = earlier(deadline, sender_deadline_ms(loop->sender, loop->now_ms));
     if (loop->latency_stale)
         deadline = earlier(deadline, loop->latency_ms);
     if (loop->spool)
         deadline = earlier(deadline, spool_deadline_ms(loop->spool));
-    if (loop->spool && !connection_is_up(loop->connection))
+    if (loop->spool && !is_up(loop))
         deadline = earlier(deadline, loop->outage_ms);
-    return earlier(deadline, drain_deadline_ms(&loop->drain));
+    return earlier(deadline, replay_progress_deadline_ms(&loop->replay_progress));
 }
 
 int loop_turn(struct loop *loop)
@@ -244,12 +195,12 @@ int loop_turn(struct loop *loop)
     int worked;
 
     loop->now_ms = platform_monotonic_ns() / 1000000;
-    worked = loop_take_events(loop);
-    worked |= outward_collect(loop->outward);
-    worked |= spool_work(loop);
-    worked |= pump(loop);
+    worked = loop_step_transport(loop);
+    worked |= publish_poll_dirty(loop->publish);
+    worked |= step_spool(loop);
+    worked |= sender_send_ready(loop->sender, loop->now_ms) > 0;
     loop->latency_stale |= worked;
-    loop_settle(loop);
+    loop_flush(loop);
     do_timers(loop);
     return worked;
 }

@@ -18,7 +18,7 @@
 #define QOS2_WINDOW 20
 #define CONTROL_MESSAGES 2 /* of the window, kept for the status topic */
 
-/* Tokens that are no lane's message: their lowest byte is above every index of the flight table. */
+/* Tokens that are no lane's message: their lowest byte is above every index of the in-flight table. */
 #define TOKEN_STATUS 0xffffffffu
 #define TOKEN_OFFLINE 0xfffffeffu
 #define TOKEN_STATS 0xfffffdffu
@@ -81,11 +81,12 @@ static void log_asked_qos(const struct config *config)
     }
 }
 
-int connection_create(struct connection **out, const struct config *config, unsigned window, struct event_queue *queue,
-                      connection_message on_message, void *context, char *error, size_t error_size)
+/* What the client library is told of it. */
+static struct mqtt_options client_options(const struct connection *connection, const struct connection_options *options)
 {
-    struct connection *connection = calloc(1, sizeof(*connection));
-    struct mqtt_options options = {
+    const struct config *config = options->config;
+
+    return (struct mqtt_options){
         .client_id = config->client_id,
         .version = config->mqtt_version,
         .username = config->username,
@@ -95,37 +96,45 @@ int connection_create(struct connection **out, const struct config *config, unsi
         .keepalive_s = config->keepalive_s,
         .connect_timeout_ms = config->connect_timeout_ms,
         .session_expiry_s = config->session_expiry_s,
-        .queued = window,
+        /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its
+         * identifiers any more. */
+        .forget_session = connection->qos2,
+        .window = connection->own_window,
+        .queued = options->window,
+        .topics = (unsigned)config->channel_count,
+        .will_topic = connection->status_topic,
         .will_payload = "offline",
-        .queue = queue,
-        .on_message = on_message,
-        .context = context,
+        .queue = options->queue,
+        .on_message = options->arrived,
+        .context = options->context,
     };
+}
+
+int connection_create(struct connection **out, const struct connection_options *options, struct reason *reason)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    const struct config *config = options->config;
+    struct mqtt_options client;
     int rc = -ENOMEM;
 
     *out = NULL;
-    snprintf(error, error_size, "out of memory");
+    reason_set(reason, rc, "out of memory");
     if (!connection)
         return rc;
     connection->config = config;
     mqtt_limits_init(&connection->said);
     connection->qos2 = has_qos2(config);
+    connection->own_window = options->window;
     /* mosquitto closes the connection of a 3.1.1 client that has more exchanges of QoS 2 under way than it will queue,
      * 20 by default. */
-    if (connection->qos2 && config->mqtt_version < 5 && window > QOS2_WINDOW)
-        window = QOS2_WINDOW;
-    /* What an earlier process left half-done with QoS 2 would fill the broker's quota for ever: nobody knows its
-     * identifiers any more. */
-    options.forget_session = connection->qos2;
-    options.window = window;
-    options.topics = (unsigned)config->channel_count;
-    connection->own_window = window;
-    connection->window = window;
+    if (connection->qos2 && config->mqtt_version < 5 && options->window > QOS2_WINDOW)
+        connection->own_window = QOS2_WINDOW;
+    connection->window = connection->own_window;
     connection->status_topic = make_topic(config->client_id, "status");
     connection->stats_topic = make_topic(config->client_id, "stats");
-    options.will_topic = connection->status_topic;
+    client = client_options(connection, options);
     if (connection->status_topic && connection->stats_topic)
-        rc = mqtt_create(&connection->mqtt, &options, error, error_size);
+        rc = mqtt_create(&connection->mqtt, &client, reason);
     if (rc < 0) {
         connection_destroy(connection);
         return rc;
@@ -164,7 +173,8 @@ static void attempt_failed(struct connection *connection, uint64_t now_ms, const
 void connection_step(struct connection *connection, uint64_t now_ms)
 {
     const char *password_file = connection->config->password_file;
-    char error[256], password[1024];
+    char password[1024];
+    struct reason reason;
     int rc = 0;
 
     if (connection->state != CONNECTION_WAITING || now_ms < connection->attempt_ms || connection->refused)
@@ -175,13 +185,13 @@ void connection_step(struct connection *connection, uint64_t now_ms)
     if (connection->ever_up && connection->uri != connection->last_uri)
         mqtt_give_up(connection->mqtt);
     if (password_file)
-        rc = config_read_secret(password_file, password, sizeof(password), error, sizeof(error));
+        rc = config_read_secret(password_file, password, sizeof(password), reason.text, sizeof(reason.text));
     if (rc == 0)
         rc = mqtt_connect(connection->mqtt, connection->config->uris[connection->uri], password_file ? password : NULL,
-                          error, sizeof(error));
+                          &reason);
     explicit_bzero(password, sizeof(password));
     if (rc < 0)
-        attempt_failed(connection, now_ms, error);
+        attempt_failed(connection, now_ms, reason.text);
 }
 
 uint64_t connection_deadline_ms(const struct connection *connection)
@@ -206,13 +216,16 @@ static void subscribe_all(struct connection *connection, int session_present)
 {
     for (size_t i = 0; i < connection->config->channel_count; i++) {
         const struct config_channel *channel = &connection->config->channels[i];
+        struct mqtt_subscription subscription;
         int rc;
 
         if (channel->direction != LAYOUT_SUBSCRIBE)
             continue;
-        rc = mqtt_subscribe(connection->mqtt, channel->topic, asked_qos(connection->config, channel),
-                            retained_for(connection, channel, session_present), route_filter_identifier(channel->topic),
-                            i);
+        subscription = (struct mqtt_subscription){.filter = channel->topic,
+                                                  .qos = asked_qos(connection->config, channel),
+                                                  .retained = retained_for(connection, channel, session_present),
+                                                  .identifier = route_filter_identifier(channel->topic)};
+        rc = mqtt_subscribe(connection->mqtt, &subscription, i);
         if (rc < 0)
             log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
                       strerror(-rc));
@@ -345,6 +358,11 @@ static void subscribe_refused(const struct connection *connection, const struct 
               event->text);
 }
 
+int connection_is_control(uint64_t token)
+{
+    return token == TOKEN_STATUS || token == TOKEN_OFFLINE || token == TOKEN_STATS;
+}
+
 void connection_event(struct connection *connection, const struct event *event, uint64_t now_ms)
 {
     switch (event->kind) {
@@ -403,7 +421,7 @@ int connection_publish(struct connection *connection, const struct transport_mes
     struct transport_message outgoing = *message;
 
     /* With QoS 2 Paho's memory is kept over a lost connection, and what it sends again must have its topic. */
-    outgoing.alias = !connection->qos2;
+    outgoing.alias &= !connection->qos2;
     return mqtt_publish(connection->mqtt, &outgoing, token);
 }
 

@@ -9,23 +9,28 @@
 
 #include "config/config.h"
 #include "mqtt/event_queue.h"
+#include "shm/reason.h"
 #include "transport/message.h"
 
 struct connection;
 
-/* Takes a message from the broker; on the MQTT client's receive thread (see mqtt.h). */
-typedef void (*connection_message)(void *context, const struct transport_arrival *message);
+struct connection_options {
+    const struct config *config; /* borrowed, until connection_take brings another */
+    unsigned window;             /* messages in flight at most */
+    struct event_queue *queue;   /* borrowed */
+    /* Takes a message from the broker; on the MQTT client's receive thread (see mqtt.h). */
+    void (*arrived)(void *context, const struct transport_arrival *arrival);
+    void *context;
+};
 
-/* Prepare; nothing is connected yet. `config` is borrowed for the life of the connection. On success *out must be given
- * to connection_destroy. -errno with the reason. */
-int connection_create(struct connection **out, const struct config *config, unsigned window, struct event_queue *queue,
-                      connection_message on_message, void *context, char *error, size_t error_size);
+/* Prepare; nothing is connected yet. On success *out must be given to connection_destroy. -errno with the reason. */
+int connection_create(struct connection **out, const struct connection_options *options, struct reason *reason);
 
 /* Whether the connection can stay when the configuration becomes `next`, all of [mqtt] being the same: 1 or 0. */
 int connection_can_take(const struct connection *connection, const struct config *next);
 
-/* Go on with another configuration, borrowed as the first, after `before`; the strings of [mqtt] in the first must
- * stay. Subscriptions that have gone are ended, the others are made (again). */
+/* Go on with another configuration, borrowed from now on, after `before`. Subscriptions that have gone are ended, the
+ * others are made (again). */
 void connection_take(struct connection *connection, const struct config *before, const struct config *next);
 
 /* Close at once, without a word to the broker, which publishes the will. */
@@ -36,6 +41,9 @@ void connection_step(struct connection *connection, uint64_t now_ms);
 
 /* When connection_step is to be called; UINT64_MAX: not before the next event. */
 uint64_t connection_deadline_ms(const struct connection *connection);
+
+/* Whether a token is that of one of the connection's own messages: 1 or 0. */
+int connection_is_control(uint64_t token);
 
 /* Take a CONNECTED, CONNECT_FAILED, LOST, SUBSCRIBED or SUBSCRIBE_REFUSED event. */
 void connection_event(struct connection *connection, const struct event *event, uint64_t now_ms);

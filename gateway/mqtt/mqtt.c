@@ -35,41 +35,51 @@ unsigned mqtt_client_interval_s(unsigned keepalive_s)
 
 /* ---- The client object ---- */
 
-static char *copy_string(const char *string)
+/* Own a copy of the string. Returns whether there is one, or none is needed. */
+static int own_string(const char **string)
 {
-    return string ? strdup(string) : NULL;
+    if (*string)
+        *string = strdup(*string);
+    else
+        return 1;
+    return *string != NULL;
 }
 
-int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size)
+/* Own all strings of the options; those that could not be copied are NULL. 0 or -ENOMEM. */
+static int own_options(struct mqtt_options *options)
+{
+    int whole = own_string(&options->client_id);
+
+    whole &= own_string(&options->username);
+    whole &= own_string(&options->ca_file);
+    whole &= own_string(&options->cert_file);
+    whole &= own_string(&options->key_file);
+    whole &= own_string(&options->will_topic);
+    whole &= own_string(&options->will_payload);
+    return whole ? 0 : -ENOMEM;
+}
+
+int mqtt_create(struct mqtt **out, const struct mqtt_options *options, struct reason *reason)
 {
     struct mqtt *mqtt;
 
     *out = NULL;
-    if (!write_guard_active()) {
-        snprintf(error, error_size,
-                 "this program was linked without its guard against Paho's use of freed memory: build it with its "
-                 "CMakeLists.txt");
-        return -ENOSYS;
-    }
-    if (mqtt_answers_open(options->queue) < 0) {
-        snprintf(error, error_size, "there is an MQTT client already");
-        return -EBUSY;
-    }
-    snprintf(error, error_size, "out of memory");
+    if (!write_guard_active())
+        return reason_set(reason, -ENOSYS,
+                          "this program was linked without its guard against Paho's use of freed memory: build it with "
+                          "its CMakeLists.txt");
+    if (mqtt_answers_open(options->queue) < 0)
+        return reason_set(reason, -EBUSY, "there is an MQTT client already");
     mqtt = calloc(1, sizeof(*mqtt));
     if (!mqtt) {
         mqtt_answers_open(NULL);
-        return -ENOMEM;
+        return reason_set(reason, -ENOMEM, "out of memory");
     }
     mqtt->options = *options;
     mqtt->tls = -1;
-    mqtt->client_id = copy_string(options->client_id);
-    mqtt->will_topic = copy_string(options->will_topic);
-    mqtt->will_payload = copy_string(options->will_payload);
-    if (!mqtt->client_id || !mqtt->will_topic || !mqtt->will_payload ||
-        topic_alias_create(&mqtt->aliases, options->topics) < 0) {
+    if (own_options(&mqtt->options) < 0 || topic_alias_create(&mqtt->aliases, options->topics) < 0) {
         mqtt_destroy(mqtt);
-        return -ENOMEM;
+        return reason_set(reason, -ENOMEM, "out of memory");
     }
     *out = mqtt;
     return 0;
@@ -77,20 +87,27 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *err
 
 void mqtt_destroy(struct mqtt *mqtt)
 {
+    struct mqtt_options *options;
+
     if (!mqtt)
         return;
     if (mqtt->client)
         MQTTAsync_destroy(&mqtt->client);
     mqtt_answers_open(NULL);
     topic_alias_destroy(mqtt->aliases);
-    free(mqtt->client_id);
-    free(mqtt->will_topic);
-    free(mqtt->will_payload);
+    options = &mqtt->options;
+    free((char *)options->client_id);
+    free((char *)options->username);
+    free((char *)options->ca_file);
+    free((char *)options->cert_file);
+    free((char *)options->key_file);
+    free((char *)options->will_topic);
+    free((char *)options->will_payload);
     free(mqtt);
 }
 
 /* Make sure there is a client object that fits the scheme. */
-static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_size)
+static int prepare_client(struct mqtt *mqtt, int tls, struct reason *reason)
 {
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer5;
     MQTTAsync client = NULL;
@@ -102,15 +119,14 @@ static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_
         options.MQTTVersion = MQTTVERSION_3_1_1;
     options.sendWhileDisconnected = 0;
     options.maxBufferedMessages = (int)mqtt->options.queued + 16;
-    rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->client_id,
+    rc = MQTTAsync_createWithOptions(&client, tls ? "ssl://localhost" : "tcp://localhost", mqtt->options.client_id,
                                      MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
     if (rc == MQTTASYNC_SUCCESS)
         rc = mqtt_answers_watch(mqtt, client);
     if (rc != MQTTASYNC_SUCCESS) {
-        snprintf(error, error_size, "make an MQTT client: %s", MQTTAsync_strerror(rc));
         if (client)
             MQTTAsync_destroy(&client);
-        return -EIO;
+        return reason_set(reason, -EIO, "make an MQTT client: %s", MQTTAsync_strerror(rc));
     }
     /* Only now the old one: with its last client Paho ends its threads, which takes it a second. */
     if (mqtt->client)
@@ -122,7 +138,7 @@ static int prepare_client(struct mqtt *mqtt, int tls, char *error, size_t error_
 }
 
 /* mqtt:// and mqtts:// to what Paho calls them, which all its versions know. */
-static int paho_uri(const char *uri, char *out, size_t size, char *error, size_t error_size)
+static int paho_uri(const char *uri, char *out, size_t size, struct reason *reason)
 {
     int tls = strncmp(uri, "mqtts://", 8) == 0;
     const char *address = uri + (tls ? 8 : 7);
@@ -131,13 +147,11 @@ static int paho_uri(const char *uri, char *out, size_t size, char *error, size_t
     int length;
 
     if (!tls && strncmp(uri, "mqtt://", 7) != 0) {
-        snprintf(error, error_size, "uri: expected mqtt://HOST or mqtts://HOST");
-        return -EINVAL;
+        return reason_set(reason, -EINVAL, "uri: expected mqtt://HOST or mqtts://HOST");
     }
     length = snprintf(out, size, "%s%s%s", tls ? "ssl://" : "tcp://", address, has_port ? "" : tls ? ":8883" : ":1883");
     if (length < 0 || (size_t)length >= size) {
-        snprintf(error, error_size, "uri: longer than %zu characters", size - 1);
-        return -EINVAL;
+        return reason_set(reason, -EINVAL, "uri: longer than %zu characters", size - 1);
     }
     return tls;
 }
@@ -153,85 +167,107 @@ static void know_broker(struct mqtt *mqtt, const char *address)
     mqtt->will_retained = 1;
 }
 
-int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size)
+static void fill_will(const struct mqtt *mqtt, MQTTAsync_willOptions *will)
 {
-    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer,
-                             connect5 = MQTTAsync_connectOptions_initializer5;
-    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
-    MQTTAsync_SSLOptions ssl = MQTTAsync_SSLOptions_initializer;
-    MQTTProperties properties = MQTTProperties_initializer;
+    will->topicName = mqtt->options.will_topic;
+    will->message = mqtt->options.will_payload;
+    will->qos = mqtt->will_qos;
+    will->retained = mqtt->will_retained;
+}
+
+static void fill_tls(struct mqtt *mqtt, MQTTAsync_SSLOptions *ssl)
+{
+    ssl->trustStore = mqtt->options.ca_file;
+    ssl->keyStore = mqtt->options.cert_file;
+    ssl->privateKey = mqtt->options.key_file;
+    ssl->privateKeyPassword = ""; /* an encrypted key is an error, not a prompt on the terminal */
+    ssl->enableServerCertAuth = 1;
+    ssl->verify = 1;
+    mqtt_answers_tls(mqtt, ssl);
+}
+
+/* What the version of MQTT decides. `properties` are to be freed after the attempt. 0 or -ENOMEM. */
+static int fill_session(const struct mqtt *mqtt, MQTTAsync_connectOptions *connect, MQTTProperties *properties)
+{
+    MQTTAsync_connectOptions connect5 = MQTTAsync_connectOptions_initializer5;
     MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
                            .value.integer4 = mqtt->options.session_expiry_s};
+
+    if (mqtt->options.version < 5) {
+        connect->cleansession = 0;
+        connect->MQTTVersion = MQTTVERSION_3_1_1;
+        return 0;
+    }
+    *connect = connect5;
+    connect->cleanstart = mqtt->options.forget_session && !mqtt->connected_once;
+    if (MQTTProperties_add(properties, &expiry) != 0)
+        return -ENOMEM;
+    connect->connectProperties = properties;
+    return 0;
+}
+
+/* Begin the attempt. Returns one of Paho's codes. */
+static int begin_attempt(struct mqtt *mqtt, const char *password, MQTTAsync_connectOptions *connect)
+{
+    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
+    MQTTAsync_SSLOptions ssl = MQTTAsync_SSLOptions_initializer;
+    char *addresses[] = {mqtt->address};
+
+    mqtt_answers_connect(mqtt, connect);
+    connect->keepAliveInterval = (int)mqtt_client_interval_s(mqtt->keepalive_s);
+    connect->connectTimeout = (int)((mqtt->options.connect_timeout_ms + 999) / 1000);
+    connect->maxInflight = (int)mqtt->options.window;
+    connect->username = mqtt->options.username;
+    connect->password = password;
+    connect->automaticReconnect = 0;
+    connect->serverURIcount = 1;
+    connect->serverURIs = addresses;
+    fill_will(mqtt, &will);
+    connect->will = &will;
+    fill_tls(mqtt, &ssl);
+    if (mqtt->tls)
+        connect->ssl = &ssl;
+    return MQTTAsync_connect(mqtt->client, connect);
+}
+
+int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struct reason *reason)
+{
+    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
     const struct mqtt_options *options = &mqtt->options;
-    char address[MQTT_CLIENT_ADDRESS_SIZE], *addresses[] = {address};
+    char address[MQTT_CLIENT_ADDRESS_SIZE];
     const char *setting;
-    int tls = paho_uri(uri, address, sizeof(address), error, error_size), rc;
+    int tls = paho_uri(uri, address, sizeof(address), reason), rc;
 
     if (tls < 0)
         return tls;
-    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, error,
-                                     error_size)) < 0)
+    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, reason->text,
+                                     sizeof(reason->text))) < 0)
         return rc;
-    if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
+    if ((rc = prepare_client(mqtt, tls, reason)) < 0)
         return rc;
     know_broker(mqtt, address);
     topic_alias_reset(mqtt->aliases);
-    if (options->version >= 5) {
-        connect = connect5;
-        connect.cleanstart = options->forget_session && !mqtt->connected_once;
-        if (MQTTProperties_add(&properties, &expiry) != 0) {
-            snprintf(error, error_size, "out of memory");
-            return -ENOMEM;
-        }
-        connect.connectProperties = &properties;
-    } else {
-        connect.cleansession = 0;
-        connect.MQTTVersion = MQTTVERSION_3_1_1;
-    }
-    mqtt_answers_connect(mqtt, &connect);
-    connect.keepAliveInterval = (int)mqtt_client_interval_s(mqtt->keepalive_s);
-    connect.connectTimeout = (int)((options->connect_timeout_ms + 999) / 1000);
-    connect.maxInflight = (int)options->window;
-    connect.username = options->username;
-    connect.password = password;
-    connect.automaticReconnect = 0;
-    connect.serverURIcount = 1;
-    connect.serverURIs = addresses;
-    will.topicName = mqtt->will_topic;
-    will.message = mqtt->will_payload;
-    will.qos = mqtt->will_qos;
-    will.retained = mqtt->will_retained;
-    connect.will = &will;
-    ssl.trustStore = options->ca_file;
-    ssl.keyStore = options->cert_file;
-    ssl.privateKey = options->key_file;
-    ssl.privateKeyPassword = ""; /* an encrypted key is an error, not a prompt on the terminal */
-    ssl.enableServerCertAuth = 1;
-    ssl.verify = 1;
-    mqtt_answers_tls(mqtt, &ssl);
-    if (tls)
-        connect.ssl = &ssl;
-    rc = MQTTAsync_connect(mqtt->client, &connect);
+    if (fill_session(mqtt, &connect, &properties) < 0)
+        return reason_set(reason, -ENOMEM, "out of memory");
+    rc = begin_attempt(mqtt, password, &connect);
     MQTTProperties_free(&properties);
-    if (rc == MQTTASYNC_SUCCESS)
-        return 0;
-    snprintf(error, error_size, "connect: %s", MQTTAsync_strerror(rc));
-    return -EIO;
+    return rc == MQTTASYNC_SUCCESS ? 0 : reason_set(reason, -EIO, "connect: %s", MQTTAsync_strerror(rc));
 }
 
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained,
-                   uint32_t identifier, uint64_t token)
+int mqtt_subscribe(struct mqtt *mqtt, const struct mqtt_subscription *subscription, uint64_t token)
 {
     MQTTAsync_responseOptions response = mqtt_answers_subscribe(mqtt, token);
-    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, .value.integer4 = identifier};
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER,
+                             .value.integer4 = subscription->identifier};
     int rc;
 
     if (mqtt->options.version >= 5 && mqtt->limits.identifiers &&
         MQTTProperties_add(&response.properties, &property) != 0)
         return -ENOMEM;
     if (mqtt->options.version >= 5)
-        response.subscribeOptions.retainHandling = (unsigned char)retained;
-    rc = MQTTAsync_subscribe(mqtt->client, filter, (int)qos, &response);
+        response.subscribeOptions.retainHandling = (unsigned char)subscription->retained;
+    rc = MQTTAsync_subscribe(mqtt->client, subscription->filter, (int)subscription->qos, &response);
     MQTTProperties_free(&response.properties);
     return rc == MQTTASYNC_SUCCESS ? 0 : rc == MQTTASYNC_DISCONNECTED ? -ENOTCONN : -EINVAL;
 }

@@ -16,11 +16,12 @@
 #include <stdint.h>
 
 #include "mqtt/event_queue.h"
+#include "shm/reason.h"
 #include "transport/message.h"
 
 struct mqtt;
 
-/* Strings are copied, but for the three TLS files' names and `username`, which are borrowed for the client's life. */
+/* Strings are copied. */
 struct mqtt_options {
     const char *client_id;
     int version;                                /* 4: MQTT 3.1.1, 5: MQTT 5 */
@@ -43,7 +44,7 @@ struct mqtt_options {
 };
 
 /* Prepare. On success *out must be given to mqtt_destroy. -EBUSY there is one already; -ENOMEM. */
-int mqtt_create(struct mqtt **out, const struct mqtt_options *options, char *error, size_t error_size);
+int mqtt_create(struct mqtt **out, const struct mqtt_options *options, struct reason *reason);
 
 /* Close without a word (the broker publishes the will) and free. Messages in flight are answered with EVENT_FAILED.
  */
@@ -53,16 +54,22 @@ void mqtt_destroy(struct mqtt *mqtt);
  * time; `password` (NULL: none) is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno
  * with the reason. When the broker cannot do what was asked of it (a retained will, the keep-alive) the failure is
  * `adapted`, and the next attempt at the same URI asks for less. Never waits for the network. */
-int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char *error, size_t error_size);
+int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struct reason *reason);
 
 /* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come).
  */
 enum mqtt_retained { MQTT_RETAINED_SEND = 0, MQTT_RETAINED_SEND_IF_NEW = 1, MQTT_RETAINED_OMIT = 2 };
 
-/* Subscribe; `identifier` (1 to 268435455) comes back with its messages where the broker supports that. SUBSCRIBED or
- * SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take it. */
-int mqtt_subscribe(struct mqtt *mqtt, const char *filter, unsigned qos, enum mqtt_retained retained,
-                   uint32_t identifier, uint64_t token);
+struct mqtt_subscription {
+    const char *filter;
+    unsigned qos;
+    enum mqtt_retained retained;
+    uint32_t identifier; /* 1 to 268435455; comes back with its messages where the broker supports that */
+};
+
+/* Subscribe; everything is copied. SUBSCRIBED or SUBSCRIBE_REFUSED comes with the token. -errno when Paho does not take
+ * it. */
+int mqtt_subscribe(struct mqtt *mqtt, const struct mqtt_subscription *subscription, uint64_t token);
 
 /* End a subscription; best effort, without an answer. -errno when Paho does not take it. */
 int mqtt_unsubscribe(struct mqtt *mqtt, const char *filter);

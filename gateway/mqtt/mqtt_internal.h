@@ -11,12 +11,11 @@
 
 struct mqtt {
     MQTTAsync client;
-    struct mqtt_options options;
-    char *client_id, *will_topic, *will_payload;
-    int tls;                   /* of the present client object: 1 or 0; -1: there is none */
-    int renew;                 /* 1: the next attempt takes a new client object */
-    int connected_once;        /* 1: an attempt of this process has succeeded; written before CONNECTED is put */
-    struct mqtt_limits limits; /* of the present connection; written before CONNECTED is put */
+    struct mqtt_options options; /* with strings of its own */
+    int tls;                     /* of the present client object: 1 or 0; -1: there is none */
+    int renew;                   /* 1: the next attempt takes a new client object */
+    int connected_once;          /* 1: an attempt of this process has succeeded; written before CONNECTED is put */
+    struct mqtt_limits limits;   /* of the present connection; written before CONNECTED is put */
     /* What the broker at `address` cannot do as we would like; forgotten when another is tried. Written before
      * CONNECT_FAILED is put. */
     char address[MQTT_CLIENT_ADDRESS_SIZE];

@@ -1,4 +1,4 @@
-/* origin.h: where a message comes from, as MQTT 5 user properties, for channels with source = yes:
+/* origin.h: where a message comes from, as properties, for channels with source = yes:
  *
  *      shmgate-boot    the boot of the machine it was written in (random(4), boot_id)
  *      shmgate-stream  GENERATION-LANE in hex: one lane of one segment, whose messages are numbered in the order they
@@ -11,7 +11,7 @@
 #ifndef SHMGATE_ORIGIN_H
 #define SHMGATE_ORIGIN_H
 
-#include "publish/outward.h"
+#include "publish/source.h"
 #include "transport/message.h"
 
 #define ORIGIN_PROPERTIES 4
@@ -21,8 +21,9 @@ struct origin {
     char stream[32], sequence[24], time[40];
 };
 
-/* Describe `message`; `boot` is the present one, for a message that has none of its own. Valid as long as these two and
- * `origin`. */
-void origin_describe(struct origin *origin, const struct outward_message *message, const char *boot);
+/* Describe `message` of `source`; `boot` is the present one, for a source that has none of its own. Valid as long as
+ * these and `origin`. */
+void origin_describe(struct origin *origin, const struct source *source, const struct source_message *message,
+                     const char *boot);
 
 #endif

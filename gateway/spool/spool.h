@@ -65,7 +65,7 @@ struct spool_stream {
     struct spool_ledger batch;  /* with the open batch */
     int touched;                /* 1: the next commit writes its row */
     int in_file;                /* 1: it has a row */
-    void *line;                 /* for backlog.c */
+    void *replay;               /* for publish/replay.c */
 };
 
 /* Limits of a channel of its own. 0: none. */

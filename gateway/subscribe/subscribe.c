@@ -2,6 +2,7 @@
 #include "subscribe/subscribe.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,46 +27,28 @@ struct entry {
 };
 
 struct subscribe {
+    pthread_mutex_t lock; /* held by an arrival, and by the loop from subscribe_suspend to subscribe_serve */
     struct segment *segment;
     struct entry *entries;
     size_t count;
+    int suspended; /* for the loop's thread only */
     atomic_uint dropped;
     _Atomic uint64_t unrouted;
 };
 
-int subscribe_create(struct subscribe **out, struct segment *segment, const struct subscribe_channel *channels)
+int subscribe_create(struct subscribe **out)
 {
     struct subscribe *subscribe = calloc(1, sizeof(*subscribe));
-    const struct layout *layout = &segment->layout;
+    int rc;
 
     *out = NULL;
     if (!subscribe)
         return -ENOMEM;
-    subscribe->segment = segment;
-    subscribe->entries = calloc(layout->channel_count, sizeof(subscribe->entries[0]));
-    if (!subscribe->entries) {
+    if ((rc = -pthread_mutex_init(&subscribe->lock, NULL)) < 0) {
         free(subscribe);
-        return -ENOMEM;
+        return rc;
     }
-    for (uint32_t i = 0; i < layout->channel_count; i++) {
-        struct entry *entry = &subscribe->entries[subscribe->count];
-        struct ring ring;
-
-        if (layout->channels[i].direction != LAYOUT_SUBSCRIBE)
-            continue;
-        ring = segment_ring(segment, layout->channels[i].lane_first);
-        entry->filter = channels[i].filter;
-        entry->filter_size = strlen(entry->filter);
-        entry->identifier = route_filter_identifier(entry->filter);
-        entry->max_age_ms = channels[i].max_age_ms;
-        entry->ignore_retained = channels[i].ignore_retained;
-        entry->unpack = channels[i].unpack;
-        rate_limiter_init(&entry->rate, channels[i].max_rate, platform_monotonic_ns());
-        entry->channel = i;
-        ring_writer_start(&entry->writer, &ring, 0);
-        ring_ledger_load(ring.lane, &entry->ledger);
-        subscribe->count++;
-    }
+    subscribe_suspend(subscribe);
     *out = subscribe;
     return 0;
 }
@@ -74,8 +57,59 @@ void subscribe_destroy(struct subscribe *subscribe)
 {
     if (!subscribe)
         return;
+    if (subscribe->suspended)
+        pthread_mutex_unlock(&subscribe->lock);
+    pthread_mutex_destroy(&subscribe->lock);
     free(subscribe->entries);
     free(subscribe);
+}
+
+void subscribe_suspend(struct subscribe *subscribe)
+{
+    if (subscribe->suspended)
+        return;
+    pthread_mutex_lock(&subscribe->lock);
+    subscribe->suspended = 1;
+    free(subscribe->entries);
+    subscribe->entries = NULL;
+    subscribe->count = 0;
+    subscribe->segment = NULL;
+}
+
+/* Take up one channel. */
+static void start_entry(struct entry *entry, const struct segment *segment, uint32_t index,
+                        const struct subscribe_channel *channel)
+{
+    struct ring ring = segment_ring(segment, segment->layout.channels[index].lane_first);
+
+    entry->filter = channel->filter;
+    entry->filter_size = strlen(entry->filter);
+    entry->identifier = route_filter_identifier(entry->filter);
+    entry->max_age_ms = channel->max_age_ms;
+    entry->ignore_retained = channel->ignore_retained;
+    entry->unpack = channel->unpack;
+    rate_limiter_init(&entry->rate, channel->max_rate, platform_monotonic_ns());
+    entry->channel = index;
+    ring_writer_start(&entry->writer, &ring, 0);
+    ring_ledger_load(ring.lane, &entry->ledger);
+}
+
+int subscribe_serve(struct subscribe *subscribe, struct segment *segment, const struct subscribe_channel *channels)
+{
+    const struct layout *layout = &segment->layout;
+    int rc = 0;
+
+    subscribe_suspend(subscribe);
+    subscribe->segment = segment;
+    subscribe->entries = calloc(layout->channel_count, sizeof(subscribe->entries[0]));
+    if (!subscribe->entries)
+        rc = -ENOMEM;
+    for (uint32_t i = 0; rc == 0 && i < layout->channel_count; i++)
+        if (layout->channels[i].direction == LAYOUT_SUBSCRIBE)
+            start_entry(&subscribe->entries[subscribe->count++], segment, i, &channels[i]);
+    subscribe->suspended = 0;
+    pthread_mutex_unlock(&subscribe->lock);
+    return rc;
 }
 
 static void drop(struct subscribe *subscribe, struct entry *entry, enum layout_drop reason)
@@ -164,6 +198,7 @@ void subscribe_arrival(void *context, const struct transport_arrival *from)
     struct expiry age = age_of(from, platform_time_ns());
     int taken = 0;
 
+    pthread_mutex_lock(&subscribe->lock);
     for (size_t i = 0; i < subscribe->count; i++) {
         struct entry *entry = &subscribe->entries[i];
         struct frame_reader reader;
@@ -182,6 +217,7 @@ void subscribe_arrival(void *context, const struct transport_arrival *from)
                 put(subscribe, entry, from, &sample, age);
         settle(subscribe, entry);
     }
+    pthread_mutex_unlock(&subscribe->lock);
     if (!taken)
         atomic_fetch_add(&subscribe->unrouted, 1);
 }

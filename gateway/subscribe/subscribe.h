@@ -27,11 +27,18 @@ struct subscribe_channel {
 
 struct subscribe;
 
-/* Take up the subscribe channels of `segment`. `channels` has one element a channel of the segment; those of publish
- * channels are not looked at. On success *out must be given to subscribe_destroy, when no callback can come any more.
- * -ENOMEM. */
-int subscribe_create(struct subscribe **out, struct segment *segment, const struct subscribe_channel *channels);
+/* Make it, without a segment: arrivals wait until subscribe_serve. On success *out must be given to subscribe_destroy,
+ * when no callback can come any more. 0 or -errno. */
+int subscribe_create(struct subscribe **out);
 void subscribe_destroy(struct subscribe *subscribe);
+
+/* Take up the subscribe channels of `segment`, borrowed until subscribe_suspend. `channels` has one element a channel
+ * of the segment; those of publish channels are not looked at. Arrivals go on, to nowhere when it fails. -ENOMEM. */
+int subscribe_serve(struct subscribe *subscribe, struct segment *segment, const struct subscribe_channel *channels);
+
+/* Let go of the segment: when this returns none of it is in use, and arrivals wait until the next subscribe_serve, some
+ * milliseconds. For the loop's thread, as subscribe_serve. */
+void subscribe_suspend(struct subscribe *subscribe);
 
 /* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and,
  * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for

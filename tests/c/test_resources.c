@@ -13,9 +13,7 @@
 #include "fixture.h"
 #include "mqtt/event_queue.h"
 #include "observe/loss_report.h"
-#include "publish/flight.h"
-#include "publish/former.h"
-#include "publish/outward.h"
+#include "publish/publish.h"
 #include "subscribe/subscribe.h"
 
 #define CALLS_MAX 10000 /* more than any operation makes: then the faults are not injected */
@@ -317,43 +315,34 @@ static void ring_nothing(void *unused)
     (void)unused;
 }
 
-static int send_nothing(void *context, const struct outward_channel *channel, const struct outward_message *message,
-                        uint64_t token)
-{
-    (void)context;
-    (void)channel;
-    (void)message;
-    (void)token;
-    return -EAGAIN;
-}
-
 static int make_modules(void)
 {
     static const struct subscribe_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
-    static struct outward_channel channels[FIXTURE_USUAL];
-    static struct flight flight;
+    static const struct publish_channel channels[FIXTURE_USUAL] = {
+        {.name = "out", .topic = "t/{lane}"}, {.name = "strict", .topic = "t/s"}, {.name = "in"}};
     struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
+    struct publish_options options = {.segment = &fixture_segment, .olds = olds, .channels = channels};
     struct event_queue *queue = NULL;
-    struct outward *outward = NULL;
-    struct former *former = NULL;
+    struct publish *publish = NULL;
     struct subscribe *subscribe = NULL;
     struct loss_report *losses = NULL;
     int rc = event_queue_create(&queue, 10, ring_nothing, NULL);
 
-    flight_init(&flight);
     olds[0] = fixture_segment;
     if (rc == 0)
-        rc = outward_create(&outward, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
+        rc = sender_create(&options.sender);
     if (rc == 0)
-        rc = former_create(&former, olds, &fixture_segment, channels, &flight, NULL, send_nothing, NULL);
+        rc = publish_create(&publish, &options);
     if (rc == 0)
-        rc = subscribe_create(&subscribe, &fixture_segment, subscribed);
+        rc = subscribe_create(&subscribe);
+    if (rc == 0)
+        rc = subscribe_serve(subscribe, &fixture_segment, subscribed);
     if (rc == 0)
         rc = loss_report_create(&losses, &fixture_segment);
     loss_report_destroy(losses);
     subscribe_destroy(subscribe);
-    former_destroy(former);
-    outward_destroy(outward);
+    publish_destroy(publish);
+    sender_destroy(options.sender);
     event_queue_destroy(queue);
     return rc;
 }

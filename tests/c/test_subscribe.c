@@ -15,7 +15,9 @@ static int begin(struct subscribe_channel rules)
     subscribe = NULL;
     fixture_begin();
     rc = fixture_serve_usual();
-    return rc < 0 ? rc : subscribe_create(&subscribe, &fixture_segment, channels);
+    if (rc < 0 || subscribe_create(&subscribe) < 0)
+        return -1;
+    return subscribe_serve(subscribe, &fixture_segment, channels);
 }
 
 /* A message as the MQTT client hands it over. */
