@@ -100,7 +100,7 @@ static void free_list(char **uris, size_t count)
 }
 
 /* Check and append the URI of `size` bytes at `text`. */
-static int add_uri(struct uri_list *list, const char *text, size_t size, int several, char *reason, size_t reason_size)
+static int add_uri(struct uri_list *list, const char *text, size_t size, int several, struct reason *reason)
 {
     char *uri, **uris, shown[SHOWN];
     const char *fault;
@@ -122,8 +122,8 @@ static int add_uri(struct uri_list *list, const char *text, size_t size, int sev
         return 0;
     utf8_escape(shown, sizeof(shown), uri, size);
     /* The caller shows the whole value before the reason; of several URIs it matters which one is meant. */
-    snprintf(reason, reason_size, "%s%s%s", several && size > 0 ? shown : "", several && size > 0 ? ": " : "", fault);
-    return -EINVAL;
+    return reason_set(reason, -EINVAL, "%s%s%s", several && size > 0 ? shown : "", several && size > 0 ? ": " : "",
+                      fault);
 }
 
 CONFIG_VALUE_PARSER(config_value_uris)
@@ -135,7 +135,7 @@ CONFIG_VALUE_PARSER(config_value_uris)
     (void)rule;
     for (const char *at = text;; at++) {
         size_t size = strcspn(at, ",");
-        status = add_uri(&list, at, size, strchr(text, ',') != NULL, reason, reason_size);
+        status = add_uri(&list, at, size, strchr(text, ',') != NULL, reason);
         at += size;
         if (status < 0 || !*at)
             break;

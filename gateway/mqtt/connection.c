@@ -164,7 +164,8 @@ static void attempt_failed(struct connection *connection, uint64_t now_ms, const
 void connection_step(struct connection *connection, uint64_t now_ms)
 {
     const char *password_file = connection->config->password_file;
-    char error[256], password[1024];
+    struct reason reason;
+    char password[1024];
     int rc = 0;
 
     if (connection->state != CONNECTION_WAITING || now_ms < connection->attempt_ms || connection->refused)
@@ -175,13 +176,13 @@ void connection_step(struct connection *connection, uint64_t now_ms)
     if (connection->ever_up && connection->uri != connection->last_uri)
         mqtt_give_up(connection->mqtt);
     if (password_file)
-        rc = config_read_secret(password_file, password, sizeof(password), error, sizeof(error));
+        rc = config_read_secret(password_file, password, sizeof(password), &reason);
     if (rc == 0)
         rc = mqtt_connect(connection->mqtt, connection->config->uris[connection->uri], password_file ? password : NULL,
-                          error, sizeof(error));
+                          reason.text, sizeof(reason.text));
     explicit_bzero(password, sizeof(password));
     if (rc < 0)
-        attempt_failed(connection, now_ms, error);
+        attempt_failed(connection, now_ms, reason.text);
 }
 
 uint64_t connection_deadline_ms(const struct connection *connection)

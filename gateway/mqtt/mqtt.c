@@ -165,13 +165,15 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, char 
     const struct mqtt_options *options = &mqtt->options;
     char address[MQTT_CLIENT_ADDRESS_SIZE], *addresses[] = {address};
     const char *setting;
+    struct reason reason;
     int tls = paho_uri(uri, address, sizeof(address), error, error_size), rc;
 
     if (tls < 0)
         return tls;
-    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, error,
-                                     error_size)) < 0)
+    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, &reason)) < 0) {
+        snprintf(error, error_size, "%s", reason.text);
         return rc;
+    }
     if ((rc = prepare_client(mqtt, tls, error, error_size)) < 0)
         return rc;
     know_broker(mqtt, address);

@@ -26,8 +26,6 @@ static int copy_channels(struct stage *stage, const struct segment *present, con
 {
     const struct layout *layout = &stage->segment->layout;
 
-    char ignored[128];
-
     stage->channels = calloc(layout->channel_count, sizeof(stage->channels[0]));
     stage->topics = calloc(layout->channel_count, sizeof(stage->topics[0]));
     if (!stage->channels || !stage->topics)
@@ -42,7 +40,7 @@ static int copy_channels(struct stage *stage, const struct segment *present, con
         segment_topic(stage->segment, i, stage->topics[i]);
         /* The segment's members may have changed it since. What a broker answers by closing the connection is not sent.
          */
-        valid = route_topic_valid(stage->topics[i], strlen(stage->topics[i]), ignored, sizeof(ignored)) == 0;
+        valid = route_topic_valid(stage->topics[i], strlen(stage->topics[i]), NULL) == 0;
         stage->channels[i] = (struct outward_channel){.name = channel->name,
                                                       .topic = valid ? stage->topics[i] : NULL,
                                                       .qos = channel->qos,

@@ -37,23 +37,23 @@ static void roll_back(struct spool *spool)
 /* A statement has failed: undo the batch, and see to the file. Returns the result as -errno. */
 static int batch_failed(struct spool *spool, int result)
 {
-    char reason[300];
+    struct reason reason;
     int rc = spool_file_errno(spool->db, result), replaced;
 
-    snprintf(reason, sizeof(reason), "%s", sqlite3_errmsg(spool->db));
+    reason_set(&reason, 0, "%s", sqlite3_errmsg(spool->db));
     roll_back(spool);
     spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
     spool->may_try = 0;
     if (rc == -EBADMSG) {
         spool_close_file(spool);
-        replaced = spool_replace_file(spool, "damaged", reason, sizeof(reason));
+        replaced = spool_replace_file(spool, "damaged", &reason);
         spool->batch_wanted = 0;
-        spool_set_state(spool, replaced, reason);
+        spool_set_state(spool, replaced, reason.text);
         spool->may_try = replaced == 0;
         return rc;
     }
     spool->batch_wanted |= spool->taking;
-    spool_set_state(spool, rc, reason);
+    spool_set_state(spool, rc, reason.text);
     /* After an error of the disk, what is really there is read anew. */
     if (rc != -ENOSPC && rc != -EBUSY)
         spool_close_file(spool);

@@ -217,14 +217,14 @@ static int check(struct tool_options *options, sqlite3 *db)
 int spool_run(const struct tool_options *given)
 {
     struct tool_options options = *given;
-    char error[300];
+    struct reason reason;
     sqlite3 *db;
     int rc;
 
     if (!options.file)
         options.file = TOOL_SPOOL_PATH;
-    if (spool_file_open_to_read(&db, options.file, error, sizeof(error)) < 0)
-        return tool_fail(&options, "could not open %s: %s", options.file, error);
+    if (spool_file_open_to_read(&db, options.file, &reason) < 0)
+        return tool_fail(&options, "could not open %s: %s", options.file, reason.text);
     if (strcmp(options.action, "list") == 0)
         rc = list(&options, db);
     else if (strcmp(options.action, "check") == 0)
