@@ -66,11 +66,13 @@ static void check_tls_files(const struct config *config, const struct config_ori
                             struct config_faults *faults)
 {
     int pair = config->cert_file && config->key_file;
+    const struct tls_files files = {.ca_file = config->ca_file,
+                                    .cert_file = pair ? config->cert_file : NULL,
+                                    .key_file = pair ? config->key_file : NULL};
     const char *setting;
     struct reason reason;
 
-    if (has_tls(config) && tls_files_check(config->ca_file, pair ? config->cert_file : NULL,
-                                           pair ? config->key_file : NULL, &setting, &reason) < 0)
+    if (has_tls(config) && tls_files_check(&files, &setting, &reason) < 0)
         config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", reason.text);
 }
 

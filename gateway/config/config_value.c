@@ -27,6 +27,19 @@ static const struct unit duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"
                                              {"", 1000},      {"ms", 1},      {NULL, 0}};
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
+/* What a number may be written in, and what its field counts in: units of the smallest one. */
+struct measure {
+    const struct unit *units;
+    uint64_t field_unit;
+    const char *hint;
+};
+
+#define SIZE_HINT " (units: K M G, powers of 1024; none: bytes)"
+#define DURATION_HINT " (units: ms s m h d; none: seconds)"
+static const struct measure counts = {no_units, 1, ""}, sizes = {size_units, 1, SIZE_HINT},
+                            durations_ms = {duration_units, 1, DURATION_HINT},
+                            durations_s = {duration_units, 1000, DURATION_HINT};
+
 /* Read digits and a unit as a number of the smallest unit. Returns 0; -EINVAL not of that form; -ERANGE beyond 64
    bits. */
 static int read_number(const char *text, const struct unit *units, uint64_t *number)
@@ -59,16 +72,14 @@ static void show(char *out, size_t out_size, const struct unit *units, uint64_t 
     snprintf(out, out_size, "%" PRIu64 "%s", number / units->factor, units->name);
 }
 
-/* Read a number of `units` into a field that counts in `field_unit`, and say what was expected when it is not one. */
-static int parse_number(const struct config_value_rule *rule, const struct unit *units, uint64_t field_unit,
-                        const char *text, void *field, struct reason *reason)
+/* Read a number into its field, and say what was expected when it is not one. */
+static int parse_number(const struct config_value_rule *rule, const struct measure *measure, const char *text,
+                        void *field, struct reason *reason)
 {
-    static const char size_hint[] = " (units: K M G, powers of 1024; none: bytes)";
-    static const char duration_hint[] = " (units: ms s m h d; none: seconds)";
-    char low[32], high[32];
-    uint64_t number = 0;
+    const struct unit *units = measure->units;
+    uint64_t number = 0, field_unit = measure->field_unit;
     int status = read_number(text, units, &number), whole = number % field_unit == 0;
-    const char *hint = units == size_units ? size_hint : units == duration_units ? duration_hint : "";
+    char low[32], high[32];
 
     number /= field_unit;
     if (status == 0 && whole && ((number >= rule->min && number <= rule->max) || (number == 0 && rule->zero_allowed))) {
@@ -79,27 +90,27 @@ static int parse_number(const struct config_value_rule *rule, const struct unit 
     show(low, sizeof(low), units, rule->min * field_unit);
     show(high, sizeof(high), units, rule->max * field_unit);
     return reason_set(reason, -EINVAL, "expected %s%s to %s%s%s", rule->zero_allowed ? "0 or " : "", low, high,
-                      whole ? "" : " in whole seconds", hint);
+                      whole ? "" : " in whole seconds", measure->hint);
 }
 
 CONFIG_VALUE_PARSER(config_value_count)
 {
-    return parse_number(rule, no_units, 1, text, field, reason);
+    return parse_number(rule, &counts, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_size)
 {
-    return parse_number(rule, size_units, 1, text, field, reason);
+    return parse_number(rule, &sizes, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_duration_ms)
 {
-    return parse_number(rule, duration_units, 1, text, field, reason);
+    return parse_number(rule, &durations_ms, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_duration_s)
 {
-    return parse_number(rule, duration_units, 1000, text, field, reason);
+    return parse_number(rule, &durations_s, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_choice)

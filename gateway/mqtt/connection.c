@@ -101,6 +101,7 @@ int connection_create(struct connection **out, const struct config *config, unsi
         .on_message = on_message,
         .context = context,
     };
+    const struct backoff_pace pace = {.base_ms = BASE_MS, .cap_ms = CAP_MS, .stable_ms = STABLE_MS};
     int rc = -ENOMEM;
 
     *out = NULL;
@@ -130,7 +131,7 @@ int connection_create(struct connection **out, const struct config *config, unsi
         connection_destroy(connection);
         return rc;
     }
-    backoff_init(&connection->backoff, BASE_MS, CAP_MS, STABLE_MS, (unsigned)config->uri_count, platform_random());
+    backoff_init(&connection->backoff, &pace, (unsigned)config->uri_count, platform_random());
     log_asked_qos(config);
     *out = connection;
     return 0;
@@ -260,15 +261,15 @@ static void count_exceeding(const struct config *config, const struct mqtt_limit
     *qos = *retain = *size = 0;
     for (size_t i = 0; i < config->channel_count; i++) {
         const struct config_channel *channel = &config->channels[i];
-        unsigned granted = channel->qos;
-        int kept = channel->retain;
+        struct mqtt_limits_message message = {config->mqtt_version, 0, channel->max_payload, channel->qos,
+                                              channel->retain};
 
         if (channel->direction != LAYOUT_PUBLISH)
             continue;
-        *size += mqtt_limits_apply(limits, config->mqtt_version, strlen(channel->topic), channel->max_payload, &granted,
-                                   &kept) < 0;
-        *qos += granted < channel->qos;
-        *retain += kept != channel->retain;
+        message.topic_size = strlen(channel->topic);
+        *size += mqtt_limits_apply(limits, &message) < 0;
+        *qos += message.qos < channel->qos;
+        *retain += message.retain != channel->retain;
     }
 }
 

@@ -146,21 +146,21 @@ int spool_can_drain(const struct spool *spool)
 
 int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint64_t count, int dropped)
 {
-    uint64_t found, size;
-    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, count, &found, &size);
+    struct spool_rows_deleted deleted;
+    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, count, &deleted);
+    uint64_t size = deleted.size + deleted.count * SPOOL_MESSAGE_BYTES;
 
-    if (rc != SQLITE_OK || found == 0)
+    if (rc != SQLITE_OK || deleted.count == 0)
         return rc;
-    size += found * SPOOL_MESSAGE_BYTES;
     /* A file that disagrees with itself is not to make the counts run below zero. */
-    if (stream->batch.held < found || stream->batch.bytes < size)
+    if (stream->batch.held < deleted.count || stream->batch.bytes < size)
         return SQLITE_CORRUPT;
-    stream->batch.held -= found;
+    stream->batch.held -= deleted.count;
     stream->batch.bytes -= size;
     if (dropped < 0)
-        stream->batch.delivered += found;
+        stream->batch.delivered += deleted.count;
     else
-        stream->batch.dropped[dropped] += found;
+        stream->batch.dropped[dropped] += deleted.count;
     spool_touch(stream);
     return SQLITE_OK;
 }

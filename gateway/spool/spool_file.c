@@ -284,8 +284,7 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
 }
 
 /* Report each row that the query gives as one fault. */
-static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*report)(void *context, const char *line),
-                       void *context)
+static int report_rows(sqlite3 *db, const char *sql, const char *fine, spool_file_report report, void *context)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL), faults = 0;
@@ -310,7 +309,7 @@ static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*re
     return faults;
 }
 
-int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context)
+int spool_file_check(sqlite3 *db, spool_file_report report, void *context)
 {
     return report_rows(db, "PRAGMA integrity_check(20)", "ok", report, context) +
            report_rows(db,

@@ -39,8 +39,11 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
 /* SQLite's result of a failed call as -errno, from those of spool_file_open. */
 int spool_file_errno(sqlite3 *db, int result);
 
-/* Look at every page and every count. Each fault is given to `report` as a line. Returns the number of faults, or
+/* Takes one fault as a line, which is valid during the call. */
+typedef void (*spool_file_report)(void *context, const char *line);
+
+/* Look at every page and every count. Each fault is given to `report`. Returns the number of faults, or
  * -errno. */
-int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context);
+int spool_file_check(sqlite3 *db, spool_file_report report, void *context);
 
 #endif

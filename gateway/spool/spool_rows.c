@@ -184,19 +184,19 @@ int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spoo
     return run(rows, ROWS_INSERT);
 }
 
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found,
-                      uint64_t *size)
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count,
+                      struct spool_rows_deleted *deleted)
 {
     sqlite3_stmt *statement = rows->statements[ROWS_DELETE];
     int rc;
 
-    *found = *size = 0;
+    *deleted = (struct spool_rows_deleted){0};
     sqlite3_bind_int64(statement, 1, stream);
     sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
     sqlite3_bind_int64(statement, 3, (sqlite3_int64)(sequence + count));
     while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        *size += (uint64_t)sqlite3_column_int64(statement, 0);
-        (*found)++;
+        deleted->size += (uint64_t)sqlite3_column_int64(statement, 0);
+        deleted->count++;
     }
     sqlite3_reset(statement);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
