@@ -40,6 +40,7 @@ static int load_files(SSL_CTX *context, const struct tls_files *files, const cha
 }
 
 /* An encrypted key is an error, not a prompt on the terminal. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's. */
 static int no_passphrase(char *buffer, int size, int writing, void *context)
 {
     (void)buffer;

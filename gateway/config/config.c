@@ -38,7 +38,7 @@ static int read_files(struct config_reader *reader, const struct config_files *f
     if (status == 0)
         status = config_check(reader->config, &reader->origins, &reader->faults);
     if (status < 0)
-        report_failure(files->paths[0], status, report, context);
+        report_failure(reader->config->path, status, report, context);
     return status;
 }
 

@@ -175,7 +175,9 @@ int config_fill_topic(const char *topic, const char *channel, const char *client
         topic = *topic == '{' ? cut_name(topic + 1, name) : NULL;
         if (!topic) {
             status = reason_set(reason, -EINVAL, "braces stand in pairs, around {channel}, {client_id} or {lane}");
-        } else if (strcmp(name, "channel") == 0) {
+            break;
+        }
+        if (strcmp(name, "channel") == 0) {
             status = add(&text, channel, strlen(channel));
         } else if (strcmp(name, "client_id") == 0) {
             status = client_id ? add(&text, client_id, strlen(client_id)) : 0;

@@ -21,7 +21,7 @@
 
 /* Fill in placeholders. On success *out is the caller's to free. -EINVAL with what is wrong in `reason`; -ENOMEM. Reads
  * the environment and the host's name. */
-int config_fill_value(const char *text, char **out, struct reason *reason);
+int config_fill_value(const char *value, char **out, struct reason *reason);
 
 /* Fill in a topic's names; `client_id` may be NULL, when it was a fault. As above. */
 int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, struct reason *reason);

@@ -17,6 +17,11 @@ struct uri_list {
     size_t count;
 };
 
+static int is_host_character(char character)
+{
+    return character && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", character);
+}
+
 /* Check an IPv6 address without its brackets: an address, and an interface after % if it is a link's own. */
 static const char *check_ipv6(const char *host, size_t size)
 {
@@ -32,7 +37,7 @@ static const char *check_ipv6(const char *host, size_t size)
     if (inet_pton(AF_INET6, address, &binary) != 1)
         return "the address in brackets is not IPv6";
     for (size_t i = address_size + 1; i < size; i++)
-        if (!memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", host[i], 65))
+        if (!is_host_character(host[i]))
             return "the interface after % is not a name";
     return zone && address_size + 1 == size ? "the interface after % is missing" : NULL;
 }
@@ -45,7 +50,7 @@ static const char *check_name(const char *host, size_t size)
     if (size > HOST_MAX)
         return "the host has more than 253 characters";
     for (size_t i = 0; i < size; i++)
-        if (!memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", host[i], 65))
+        if (!is_host_character(host[i]))
             return memchr(host, ':', size) ? "an IPv6 address stands in brackets: mqtt://[::1]:1883"
                                            : "the host may have letters, digits, - _ and . only";
     return NULL;

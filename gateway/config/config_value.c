@@ -190,7 +190,6 @@ int config_value_is_name(const char *name, size_t max)
 
 CONFIG_VALUE_PARSER(config_value_segment)
 {
-
     (void)rule;
     return segment_name_check(text, reason) < 0 ? -EINVAL : keep_string(text, field);
 }

@@ -82,13 +82,13 @@ static void cut(int fd)
 }
 
 /* Both must be seen by the dynamic linker, although the rest of the program is not. */
-__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec *iov, int count)
+__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec *iovec, int count)
 {
     ssize_t written, all = 0;
     int saved;
 
     prepare(fd);
-    written = syscall(SYS_writev, fd, iov, count);
+    written = syscall(SYS_writev, fd, iovec, count);
     if (written >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return written;
     saved = errno;
@@ -98,7 +98,7 @@ __attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec
     }
     cut(fd);
     for (int i = 0; i < count; i++)
-        all += (ssize_t)iov[i].iov_len;
+        all += (ssize_t)iovec[i].iov_len;
     return all;
 }
 

@@ -121,11 +121,11 @@ int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t 
 
 int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint32_t count, int dropped)
 {
-    struct spool_done *last = spool->done_count > 0 ? &spool->done[spool->done_count - 1] : NULL;
+    struct spool_done *last = &spool->done[spool->done_count - (spool->done_count > 0)];
 
     /* Most answers follow the one before, and are deleted with it. */
-    if (last && last->stream == stream && last->dropped == dropped && last->sequence + last->count == sequence &&
-        last->count <= UINT32_MAX - count) {
+    if (spool->done_count > 0 && last->stream == stream && last->dropped == dropped &&
+        last->sequence + last->count == sequence && last->count <= UINT32_MAX - count) {
         last->count += count;
         spool->done_messages += count;
         return 0;

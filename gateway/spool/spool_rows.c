@@ -6,6 +6,11 @@
 #include "base/route.h"
 #include "shm/platform.h"
 
+static const char stream_put[] =
+    "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held,"
+    " bytes, delivered, over_size, too_old, refused, lost)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
 static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_BEGIN] = "BEGIN IMMEDIATE",
     [ROWS_COMMIT] = "COMMIT",
@@ -18,10 +23,7 @@ static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_OLDEST] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message ORDER BY id LIMIT 1",
     [ROWS_OLDEST_OF] =
         "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
-    [ROWS_STREAM_PUT] = "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, "
-                        "source, next, taken, held, bytes,"
-                        " delivered, over_size, too_old, refused, lost)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    [ROWS_STREAM_PUT] = stream_put,
     [ROWS_STREAM_DELETE] = "DELETE FROM stream WHERE id = ?1",
     [ROWS_PAGES] = "PRAGMA page_count",
     [ROWS_FREE_PAGES] = "PRAGMA freelist_count",
@@ -188,12 +190,13 @@ int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence
                       struct spool_rows_deleted *deleted)
 {
     sqlite3_stmt *statement = rows->statements[ROWS_DELETE];
+    uint64_t end = sequence + count;
     int rc;
 
     *deleted = (struct spool_rows_deleted){0};
     sqlite3_bind_int64(statement, 1, stream);
     sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)(sequence + count));
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)end);
     while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
         deleted->size += (uint64_t)sqlite3_column_int64(statement, 0);
         deleted->count++;

@@ -92,6 +92,8 @@ static int look_at_lanes(struct top_sample *sample, struct shared_memory *shm, c
     if (index == sample->channel_count || sample->channels[index].counters.is_subscribe)
         return 0;
     count = sample->channels[index].gauges.lanes;
+    if (count == 0)
+        return 0;
     sample->lanes = calloc(count, sizeof(*sample->lanes));
     if (!sample->lanes)
         return -ENOMEM;

@@ -74,10 +74,10 @@ const char *top_text_ms(char *out, uint32_t us)
 
 const char *top_text_span(char *out, uint64_t ns)
 {
-    unsigned long long seconds = ns / 1000000000;
+    unsigned long long seconds = ns / 1000000000, tenths = ns / 100000000;
 
     if (seconds < 10)
-        snprintf(out, TOP_TEXT_SIZE, "%.1fs", (double)(ns / 100000000) / 10);
+        snprintf(out, TOP_TEXT_SIZE, "%.1fs", (double)tenths / 10);
     else if (seconds < 60)
         snprintf(out, TOP_TEXT_SIZE, "%llus", seconds);
     else if (seconds < 3600)
