@@ -19,7 +19,7 @@ struct text {
     size_t size, capacity;
 };
 
-static int add(struct text *text, const char *bytes, size_t size)
+static int fill_add(struct text *text, const char *bytes, size_t size)
 {
     size_t need = text->size + size + 1;
 
@@ -77,7 +77,7 @@ static int add_hostname(struct text *text, struct reason *reason)
         return reason_set(reason, -EINVAL, "${hostname}: this machine has no name");
     }
     host[strcspn(host, ".")] = '\0';
-    return check_found("${hostname}", host, reason) < 0 ? -EINVAL : add(text, host, strlen(host));
+    return check_found("${hostname}", host, reason) < 0 ? -EINVAL : fill_add(text, host, strlen(host));
 }
 
 /* `name` is what stands behind "env:", and is changed. */
@@ -98,7 +98,7 @@ static int add_variable(struct text *text, char *name, struct reason *reason)
         return reason_set(reason, -EINVAL,
                           "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}", shown);
     }
-    return check_found(shown, value, reason) < 0 ? -EINVAL : add(text, value, strlen(value));
+    return check_found(shown, value, reason) < 0 ? -EINVAL : fill_add(text, value, strlen(value));
 }
 
 /* What stands at `at`, behind a "{" and up to a "}", into `name`. Returns what follows the }; NULL there is none, or it
@@ -132,17 +132,17 @@ int config_fill_value(const char *value, char **out, struct reason *reason)
 {
     struct text text = {0};
     char name[NAME_SIZE];
-    int status = add(&text, "", 0);
+    int status = fill_add(&text, "", 0);
 
     while (status == 0 && *value) {
         size_t plain = strcspn(value, "$");
 
-        status = add(&text, value, plain);
+        status = fill_add(&text, value, plain);
         value += plain;
         if (status < 0 || !*value)
             break;
         if (value[1] != '{') {
-            status = add(&text, "$", 1);
+            status = fill_add(&text, "$", 1);
             value += value[1] == '$' ? 2 : 1;
             continue;
         }
@@ -163,12 +163,12 @@ int config_fill_topic(const char *topic, const char *channel, const char *client
 {
     struct text text = {0};
     char name[NAME_SIZE], shown[SHOWN];
-    int status = add(&text, "", 0);
+    int status = fill_add(&text, "", 0);
 
     while (status == 0 && *topic) {
         size_t plain = strcspn(topic, "{}");
 
-        status = add(&text, topic, plain);
+        status = fill_add(&text, topic, plain);
         topic += plain;
         if (status < 0 || !*topic)
             break;
@@ -178,11 +178,11 @@ int config_fill_topic(const char *topic, const char *channel, const char *client
             break;
         }
         if (strcmp(name, "channel") == 0) {
-            status = add(&text, channel, strlen(channel));
+            status = fill_add(&text, channel, strlen(channel));
         } else if (strcmp(name, "client_id") == 0) {
-            status = client_id ? add(&text, client_id, strlen(client_id)) : 0;
+            status = client_id ? fill_add(&text, client_id, strlen(client_id)) : 0;
         } else if (strcmp(name, "lane") == 0) {
-            status = add(&text, CONFIG_FILL_LANE, strlen(CONFIG_FILL_LANE));
+            status = fill_add(&text, CONFIG_FILL_LANE, strlen(CONFIG_FILL_LANE));
         } else {
             utf8_escape(shown, sizeof(shown), name, strlen(name));
             status = reason_set(reason, -EINVAL, "unknown name {%s}: expected {channel}, {client_id} or {lane}", shown);

@@ -52,7 +52,7 @@ static const struct code_text codes5[] = {
     {0xa2, 1, "the broker does not support wildcard subscriptions"},
 };
 
-static const struct code_text *find(const struct code_text *reasons, size_t count, int code)
+static const struct code_text *find_code(const struct code_text *reasons, size_t count, int code)
 {
     for (size_t i = 0; i < count; i++)
         if (reasons[i].code == code)
@@ -62,7 +62,7 @@ static const struct code_text *find(const struct code_text *reasons, size_t coun
 
 static const struct code_text *find5(int code)
 {
-    return find(codes5, sizeof(codes5) / sizeof(codes5[0]), code);
+    return find_code(codes5, sizeof(codes5) / sizeof(codes5[0]), code);
 }
 
 const char *mqtt_text_reason(int code)
@@ -103,7 +103,7 @@ int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *f
     const char *message = failure->message, *tls_reason = failure->tls_reason;
     int code = failure->code;
     const struct code_text *known = failure->version >= 5 ? find5(code)
-                                                          : find(codes3, sizeof(codes3) / sizeof(codes3[0]), code);
+                                                          : find_code(codes3, sizeof(codes3) / sizeof(codes3[0]), code);
 
     if (known) {
         snprintf(text, size, "%s", known->text);

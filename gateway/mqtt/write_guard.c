@@ -64,7 +64,7 @@ static int is_socket(int fd)
 }
 
 /* Once a connection; an error means that it is no TCP socket, which then needs nothing. */
-static void prepare(int fd)
+static void guard_prepare(int fd)
 {
     unsigned silence_ms = atomic_load(&user_timeout_ms);
     int on = 1;
@@ -87,7 +87,7 @@ __attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec
     ssize_t written, all = 0;
     int saved;
 
-    prepare(fd);
+    guard_prepare(fd);
     written = syscall(SYS_writev, fd, iovec, count);
     if (written >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return written;
@@ -123,7 +123,7 @@ __attribute__((visibility("default"))) int SSL_write(struct ssl_st *ssl, const v
 
     /* Whoever calls SSL_write has OpenSSL loaded, so the three addresses are there. */
     pthread_once(&openssl_once, resolve_all);
-    prepare(openssl.get_wfd(ssl));
+    guard_prepare(openssl.get_wfd(ssl));
     written = openssl.write(ssl, buffer, size);
     if (written > 0)
         return written;

@@ -25,7 +25,8 @@
 #define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
 #define TRIM_MS 1000   /* how often the ages are looked at */
 
-__attribute__((format(printf, 3, 4))) static void tell(const struct spool *spool, int fault, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void spool_tell(const struct spool *spool, int fault, const char *format,
+                                                             ...)
 {
     va_list arguments;
 
@@ -235,10 +236,10 @@ void spool_set_state(struct spool *spool, int rc, const char *reason)
     if (state == spool->state)
         return;
     if (rc < 0)
-        tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile", spool->options.path,
-             reason, advice(rc));
+        spool_tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile",
+                   spool->options.path, reason, advice(rc));
     else if (spool->state != SPOOL_STATE_OFF)
-        tell(spool, 0, "spool works again: path=%s", spool->options.path);
+        spool_tell(spool, 0, "spool works again: path=%s", spool->options.path);
     spool->state = state;
 }
 
@@ -249,9 +250,9 @@ int spool_replace_file(struct spool *spool, const char *why, struct reason *reas
     int moved = spool_file_set_aside(spool->options.path, why, aside, sizeof(aside));
 
     if (moved == 0) {
-        tell(spool, 1,
-             "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s",
-             spool->options.path, reason->text, aside, aside);
+        spool_tell(spool, 1,
+                   "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s",
+                   spool->options.path, reason->text, aside, aside);
         return open_file(spool, reason);
     }
     if (moved == -EEXIST)
@@ -393,8 +394,8 @@ void spool_restore(struct spool *spool, struct spool_stream *stream, const struc
     spool_touch(stream);
     spool->touched = 1;
     if (known->held > 0)
-        tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel,
-             (unsigned long long)known->held, spool->options.path);
+        spool_tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel,
+                   (unsigned long long)known->held, spool->options.path);
 }
 
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count)

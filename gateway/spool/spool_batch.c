@@ -71,7 +71,7 @@ void spool_abandon(struct spool *spool)
         roll_back(spool);
 }
 
-static int begin(struct spool *spool, int durable)
+static int batch_begin(struct spool *spool, int durable)
 {
     int result;
 
@@ -94,7 +94,7 @@ int spool_take(struct spool *spool, struct spool_stream *stream, const struct sp
 
     if (message->sequence < stream->batch.next || message->sequence >= SEQUENCE_MAX)
         return -EINVAL;
-    if ((rc = begin(spool, 1)) < 0)
+    if ((rc = batch_begin(spool, 1)) < 0)
         return rc;
     if ((rc = spool_rows_insert(&spool->rows, stream->id, message, now_ns)) != SQLITE_OK)
         return batch_failed(spool, rc);
@@ -166,7 +166,7 @@ int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequ
 }
 
 /* Write the stream's row; one of which nothing counts any more has none. */
-static int put_stream(struct spool *spool, const struct spool_stream *stream)
+static int batch_put_stream(struct spool *spool, const struct spool_stream *stream)
 {
     return stream->batch.taken > 0 ? spool_rows_put_stream(&spool->rows, stream)
                                    : spool_rows_delete_stream(&spool->rows, stream->id);
@@ -184,7 +184,7 @@ static int finish_batch(struct spool *spool)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
         if (spool->streams[i]->touched)
-            rc = put_stream(spool, spool->streams[i]);
+            rc = batch_put_stream(spool, spool->streams[i]);
     return rc == SQLITE_OK ? spool_rows_commit(&spool->rows) : rc;
 }
 
@@ -195,7 +195,7 @@ int spool_commit(struct spool *spool)
     if (!spool->in_transaction && spool->done_count == 0 && !spool->touched && !spool->trim_wanted)
         return 0;
     spool_rows_done(&spool->rows);
-    if ((rc = begin(spool, 0)) < 0)
+    if ((rc = batch_begin(spool, 0)) < 0)
         return rc;
     if ((rc = finish_batch(spool)) != SQLITE_OK)
         return batch_failed(spool, rc);

@@ -115,7 +115,7 @@ int spool_file_errno(sqlite3 *db, int result)
     }
 }
 
-static int integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
+static int file_integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -130,15 +130,15 @@ static int integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
 }
 
 /* Whether an open database is a spool of ours. `fresh` is 1 when it is empty. */
-static int look(sqlite3 *db, int *fresh, struct reason *reason)
+static int file_look(sqlite3 *db, int *fresh, struct reason *reason)
 {
     sqlite3_int64 application = 0, version = 0, tables = 0;
-    int rc = integer(db, "PRAGMA application_id", &application);
+    int rc = file_integer(db, "PRAGMA application_id", &application);
 
     if (rc == SQLITE_OK)
-        rc = integer(db, "PRAGMA user_version", &version);
+        rc = file_integer(db, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK)
-        rc = integer(db, "SELECT count(*) FROM sqlite_master", &tables);
+        rc = file_integer(db, "SELECT count(*) FROM sqlite_master", &tables);
     if (rc != SQLITE_OK) {
         return reason_set(reason, spool_file_errno(db, rc), "%s", sqlite3_errmsg(db));
     }
@@ -153,7 +153,7 @@ static int look(sqlite3 *db, int *fresh, struct reason *reason)
     return 0;
 }
 
-static int run(sqlite3 *db, const char *sql, struct reason *reason)
+static int file_run(sqlite3 *db, const char *sql, struct reason *reason)
 {
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
 
@@ -190,16 +190,16 @@ int spool_file_open(sqlite3 **db, const char *path, struct reason *reason)
     if ((rc = open_flags(db, path, SQLITE_OPEN_READWRITE, reason)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, BUSY_MS);
-    rc = look(*db, &fresh, reason);
+    rc = file_look(*db, &fresh, reason);
     /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage,
      * makes (SQLite's file format, 1.3.3). */
     if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1) {
         rc = reason_set(reason, -EPROTO, "it is of a version of SQLite that this one cannot write");
     }
     if (rc == 0)
-        rc = run(*db, settings, reason);
+        rc = file_run(*db, settings, reason);
     if (rc == 0 && fresh)
-        rc = run(*db, schema, reason);
+        rc = file_run(*db, schema, reason);
     if (rc == 0)
         return 0;
     sqlite3_close(*db);
@@ -219,11 +219,11 @@ int spool_file_open_to_read(sqlite3 **db, const char *path, struct reason *reaso
     if ((rc = open_flags(db, path, SQLITE_OPEN_READONLY, reason)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, READER_BUSY_MS);
-    if ((rc = look(*db, &fresh, reason)) == 0 && fresh) {
+    if ((rc = file_look(*db, &fresh, reason)) == 0 && fresh) {
         rc = reason_set(reason, -EBADMSG, "it is empty");
     }
     if (rc == 0)
-        rc = run(*db, settings, reason);
+        rc = file_run(*db, settings, reason);
     if (rc == 0)
         return 0;
     sqlite3_close(*db);

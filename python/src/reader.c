@@ -24,7 +24,7 @@ PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader 
                                       MESSAGE_FIELDS};
 
 /* The topic as a string; the one before is used again when it is the same. */
-static PyObject *topic_of(ReaderObject *self, const struct shared_memory_message *message)
+static PyObject *reader_topic_of(ReaderObject *self, const struct shared_memory_message *message)
 {
     char *bytes;
 
@@ -53,7 +53,7 @@ PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *
         return NULL;
     }
     fields[0] = payload;
-    fields[1] = topic_of(reader, message);
+    fields[1] = reader_topic_of(reader, message);
     fields[2] = PyLong_FromUnsignedLongLong(message->sequence);
     fields[3] = PyLong_FromUnsignedLongLong(message->time_ns);
     fields[4] = PyLong_FromUnsignedLongLong(message->missed);
@@ -267,7 +267,7 @@ static PyObject *reader_close(ReaderObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *reader_enter(ReaderObject *self, PyObject *unused)
+static PyObject *reader_object_enter(ReaderObject *self, PyObject *unused)
 {
     (void)unused;
     return reader_usable(self) ? Py_NewRef((PyObject *)self) : NULL;
@@ -327,7 +327,7 @@ static PyMethodDef methods[] = {
      "TimeoutError."},
     {"close", (PyCFunction)reader_close, METH_NOARGS,
      "close()\n--\n\nClose. Refused (BufferError) while a Peek is not released."},
-    {"__enter__", (PyCFunction)reader_enter, METH_NOARGS, NULL},
+    {"__enter__", (PyCFunction)reader_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)reader_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
