@@ -3,8 +3,8 @@
  *
  * What can go wrong with the file:
  *   - it cannot be opened (no directory, no permission, another gateway has it): tried again every SPOOL_RETRY_MS
- *   - it is damaged, or of another version: it is set aside, a new one is begun, what the old one held is counted as
- * lost
+ *   - it is damaged: it is set aside, a new one is begun, what the old one held is counted as lost
+ *   - it is of a later version: it is left alone, and looked at again every SPOOL_RETRY_MS
  *   - after an error of the disk it is opened again, and the ledgers are read from it
  */
 #include "spool/spool.h"
@@ -222,6 +222,8 @@ static const char *advice(int rc)
     case -ENOSPC:
     case -EDQUOT:
         return ": make room on its disk";
+    case -EPROTO:
+        return ": run the shmgated that made it, or give another path in [spool]";
     default:
         return "";
     }
@@ -244,10 +246,10 @@ void spool_set_state(struct spool *spool, int rc, const char *reason)
 }
 
 /* Give the file another name and begin a new one. The reason says why, and then what happened. */
-int spool_replace_file(struct spool *spool, const char *why, struct reason *reason)
+int spool_replace_file(struct spool *spool, struct reason *reason)
 {
     char aside[PATH_MAX];
-    int moved = spool_file_set_aside(spool->options.path, why, aside, sizeof(aside));
+    int moved = spool_file_set_aside(spool->options.path, aside, sizeof(aside));
 
     if (moved == 0) {
         spool_tell(spool, 1,
@@ -260,14 +262,14 @@ int spool_replace_file(struct spool *spool, const char *why, struct reason *reas
     return reason_wrap(reason, -EIO, "it cannot be set aside (%s)", strerror(-moved));
 }
 
-/* Open the file; one that is damaged or of another version makes way for a new one. */
+/* Open the file; one that is damaged makes way for a new one. */
 static int get_file(struct spool *spool)
 {
     struct reason reason = {""};
     int rc = open_file(spool, &reason);
 
-    if (rc == -EBADMSG || rc == -EPROTO)
-        rc = spool_replace_file(spool, rc == -EPROTO ? "version" : "damaged", &reason);
+    if (rc == -EBADMSG)
+        rc = spool_replace_file(spool, &reason);
     /* A file that opens is not one that takes: after a failed batch only a batch shows that it works again. */
     if (rc < 0 || !spool->batch_wanted)
         spool_set_state(spool, rc, reason.text);

@@ -46,7 +46,7 @@ static int batch_failed(struct spool *spool, int result)
     spool->may_try = 0;
     if (rc == -EBADMSG) {
         spool_close_file(spool);
-        replaced = spool_replace_file(spool, "damaged", &reason);
+        replaced = spool_replace_file(spool, &reason);
         spool->batch_wanted = 0;
         spool_set_state(spool, replaced, reason.text);
         spool->may_try = replaced == 0;

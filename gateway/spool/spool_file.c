@@ -147,7 +147,9 @@ static int file_look(sqlite3 *db, int *fresh, struct reason *reason)
         return 0;
     if (application != SPOOL_FILE_APPLICATION)
         return reason_set(reason, -EBADMSG, "it is a database of another program");
-    if (version != SPOOL_FILE_VERSION)
+    if (version < 1)
+        return reason_set(reason, -EBADMSG, "it is of version %lld, which there is not", (long long)version);
+    if (version > SPOOL_FILE_VERSION)
         return reason_set(reason, -EPROTO, "it is of version %lld, this program knows version %d", (long long)version,
                           SPOOL_FILE_VERSION);
     return 0;
@@ -193,9 +195,8 @@ int spool_file_open(sqlite3 **db, const char *path, struct reason *reason)
     rc = file_look(*db, &fresh, reason);
     /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage,
      * makes (SQLite's file format, 1.3.3). */
-    if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1) {
-        rc = reason_set(reason, -EPROTO, "it is of a version of SQLite that this one cannot write");
-    }
+    if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1)
+        rc = reason_set(reason, -EBADMSG, "it is of a version of SQLite that this one cannot write");
     if (rc == 0)
         rc = file_run(*db, settings, reason);
     if (rc == 0 && fresh)
@@ -241,7 +242,7 @@ static int rename_suffix(const char *path, const char *name, const char *suffix)
     return rename(from, to) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-/* How many files PATH.WHY-TIME there are already. */
+/* How many files PATH.damaged-TIME there are already, or PATH.version-TIME of an earlier program. */
 static size_t count_aside(const char *path)
 {
     char pattern[PATH_MAX];
@@ -259,7 +260,7 @@ static size_t count_aside(const char *path)
     return count;
 }
 
-int spool_file_set_aside(const char *path, const char *why, char *name, size_t name_size)
+int spool_file_set_aside(const char *path, char *name, size_t name_size)
 {
     time_t now = time(NULL);
     struct tm tm;
@@ -271,7 +272,7 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
     gmtime_r(&now, &tm);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
     for (int same = 0; same == 0 || access(name, F_OK) == 0; same++)
-        if (snprintf(name, name_size, same ? "%s.%s-%s-%d" : "%s.%s-%s", path, why, stamp, same) >= (int)name_size)
+        if (snprintf(name, name_size, same ? "%s.damaged-%s-%d" : "%s.damaged-%s", path, stamp, same) >= (int)name_size)
             return -ENAMETOOLONG;
     /* The journal first: without it the file is whole as of some time ago, but a new file must never find the old one's
      * journal. */
