@@ -45,18 +45,18 @@ static int check(const char *path)
 {
     struct config config;
     struct channel_table table;
-    char error[256];
+    struct reason reason;
     size_t publish = 0;
 
     if (config_load(&config, path, print_fault, NULL) < 0)
         return EXIT_FAILED;
-    if (channel_table_create(&table, &config, error, sizeof(error)) < 0) {
-        printf("%s: %s\n", path, error);
+    if (channel_table_create(&table, &config, &reason) < 0) {
+        printf("%s: %s\n", path, reason.text);
         config_free(&config);
         return EXIT_FAILED;
     }
-    if (channel_table_check_space(&table, error, sizeof(error)) < 0) {
-        printf("%s: %s\n", path, error);
+    if (channel_table_check_space(&table, &reason) < 0) {
+        printf("%s: %s\n", path, reason.text);
         channel_table_destroy(&table);
         config_free(&config);
         return EXIT_FAILED;

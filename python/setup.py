@@ -1,9 +1,23 @@
-"""Build the extension for pip: the library's C files are compiled in, so that the wheel needs no libshmgate beside it."""
+"""Build the extension for pip: the library's C files are compiled in, so that the wheel needs no libshmgate beside
+it."""
 
 from setuptools import Extension, setup
 
 BINDING = ("module", "peek", "reader", "segment", "writer")
-LIBRARY = ("attachment", "counters", "counters_json", "layout", "platform_linux", "reason", "reader", "ring", "segment", "segment_serve", "shared_memory", "writer")
+LIBRARY = (
+    "attachment",
+    "counters",
+    "counters_json",
+    "layout",
+    "platform_linux",
+    "reason",
+    "reader",
+    "ring",
+    "segment",
+    "segment_serve",
+    "shared_memory",
+    "writer",
+)
 
 setup(
     ext_modules=[

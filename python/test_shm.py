@@ -3,8 +3,8 @@
     python test_shm.py write [CHANNEL]
     python test_shm.py read [CHANNEL]
 
-needs a running gateway. $SHMGATE_SEGMENT names its segment (default /shmgate); the channel is "telemetry" unless another is given.
-Run from a build tree, the package in build/python is found by itself.
+needs a running gateway. $SHMGATE_SEGMENT names its segment (default /shmgate); the channel is "telemetry" unless
+another is given. Run from a build tree, the package in build/python is found by itself.
 """
 
 import os

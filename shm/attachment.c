@@ -186,20 +186,21 @@ void attachment_release(struct shared_memory *shm, struct mapping *mapping)
 
 int attachment_renew(struct shared_memory *shm, const struct mapping *stale, struct mapping **fresh)
 {
-    struct mapping *next;
+    struct mapping *next = NULL;
     int rc = 0;
 
     pthread_mutex_lock(&shm->lock);
     if (shm->current == stale || ring_retired(shm->current->segment.header)) {
         rc = mapping_open(shm->name, shm->look_only, &next);
-        if (rc == 0 && next->segment.layout.generation == shm->current->segment.layout.generation) {
+        if (next && next->segment.layout.generation == shm->current->segment.layout.generation) {
             /* A segment is retired only after another has taken its name. */
             mapping_free(next);
+            next = NULL;
             rc = handle_fail(-EPROTO,
                              "segment %s says that it was replaced, but nothing took its place: restart shmgated",
                              shm->name);
         }
-        if (rc == 0) {
+        if (next) {
             release_locked(shm->current);
             shm->current = next;
         }

@@ -84,13 +84,14 @@ static int entry_enter(struct entry **list, const char *channel, struct entry **
 {
     int rc;
 
+    *entry = NULL;
     pthread_mutex_lock(&list_lock);
     rc = attachment ? entry_find(list, channel, entry)
                     : handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
-    if (rc == 0)
+    if (*entry)
         (*entry)->users++;
     pthread_mutex_unlock(&list_lock);
-    if (rc == 0)
+    if (*entry)
         pthread_mutex_lock(&(*entry)->lock);
     return rc;
 }
@@ -119,7 +120,7 @@ int shared_memory_write(const char *channel, const void *payload, size_t size)
     struct entry *entry;
     int rc = entry_enter(&writers, channel, &entry);
 
-    if (rc < 0)
+    if (!entry)
         return rc;
     rc = shared_memory_writer_write(entry->writer, payload, size);
     entry_leave(entry);
@@ -132,7 +133,7 @@ ssize_t shared_memory_read(const char *channel, void *buffer, size_t size, int t
     struct entry *entry;
     int rc = entry_enter(&readers, channel, &entry);
 
-    if (rc < 0)
+    if (!entry)
         return rc;
     rc = shared_memory_reader_read(entry->reader, buffer, size, &message, timeout_ms);
     entry_leave(entry);

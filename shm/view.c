@@ -41,6 +41,7 @@ static int follow_to_channel(struct shared_memory *shm, int index, struct mappin
 {
     int rc = attachment_follow(shm, mapping);
 
+    *info = NULL;
     if (rc < 0)
         return rc;
     if (index < 0 || (uint32_t)index >= (*mapping)->segment.layout.channel_count) {
@@ -58,7 +59,7 @@ int shared_memory_channel_gauges(struct shared_memory *shm, int index, struct sh
     struct mapping *mapping;
     int rc = follow_to_channel(shm, index, &mapping, &info);
 
-    if (rc < 0)
+    if (!info)
         return rc;
     *gauges = (struct shared_memory_gauges){.qos = info->qos,
                                             .retain = info->retain,
@@ -79,7 +80,7 @@ int shared_memory_lane_counters(struct shared_memory *shm, int index, uint32_t l
     struct mapping *mapping;
     int rc = follow_to_channel(shm, index, &mapping, &info);
 
-    if (rc < 0)
+    if (!info)
         return rc;
     if (lane < info->lane_count) {
         counters_collect_lane(&mapping->segment, info->lane_first + lane, counters);
@@ -164,7 +165,7 @@ int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buf
     char *topic;
     int rc = follow_to_channel(shm, index, &mapping, &info);
 
-    if (rc < 0)
+    if (!info)
         return rc;
     topic = realloc(shm->topic, (info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
     if (topic) {

@@ -1,4 +1,5 @@
-# manual.cmake: where the manual pages are installed, compressed as Debian's policy asks (gzip -9n: the same bytes in every build).
+# manual.cmake: where the manual pages are installed, compressed as Debian's policy asks (gzip -9n: the same bytes in
+# every build).
 set(manual_folder ${PROJECT_BINARY_DIR}/man)
 file(MAKE_DIRECTORY ${manual_folder})
 set(manual_compressed)

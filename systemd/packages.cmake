@@ -25,8 +25,9 @@ set(CPACK_DEBIAN_DAEMON_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "libshmgate0 (= ${PROJECT_VERSION}), systemd")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_RECOMMENDS "mosquitto-clients")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "mosquitto")
+set(scripts ${PROJECT_SOURCE_DIR}/systemd/debian)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA
-    "${PROJECT_SOURCE_DIR}/systemd/debian/conffiles;${PROJECT_SOURCE_DIR}/systemd/debian/postinst;${PROJECT_SOURCE_DIR}/systemd/debian/prerm;${PROJECT_SOURCE_DIR}/systemd/debian/postrm")
+    "${scripts}/conffiles;${scripts}/postinst;${scripts}/prerm;${scripts}/postrm")
 
 set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "gateway between shared memory and MQTT: library
  What a C program needs to write into and read from a gateway's channels.")
@@ -57,10 +58,12 @@ install(FILES gateway/tool/shmgate.bash DESTINATION ${completions} RENAME shmgat
 install(FILES gateway/shmgated.bash DESTINATION ${completions} RENAME shmgated COMPONENT daemon)
 install(FILES systemd/shmgated.service systemd/shmgated@.service DESTINATION lib/systemd/system COMPONENT daemon)
 install(PROGRAMS systemd/check-reload DESTINATION lib/shmgate COMPONENT daemon)
-# No tmpfiles.d: systemd makes the folders in /var/lib and /run at each start of a service, with their owner (StateDirectory=, RuntimeDirectory=); the
-# segment in /dev/shm is made by the gateway, with the group and mode that gateway.ini says; and nothing must be there before there is a gateway.
+# No tmpfiles.d: systemd makes the folders in /var/lib and /run at each start of a service, with their owner
+# (StateDirectory=, RuntimeDirectory=); the segment in /dev/shm is made by the gateway, with the group and mode that
+# gateway.ini says; and nothing must be there before there is a gateway.
 install(FILES systemd/shmgate.sysusers DESTINATION lib/sysusers.d RENAME shmgate.conf COMPONENT daemon)
-install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon
+  PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 # For files that drop in; it stays empty.
 install(DIRECTORY DESTINATION /etc/shmgate/gateway.d COMPONENT daemon)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)

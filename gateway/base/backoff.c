@@ -14,15 +14,12 @@ static uint64_t next_random(struct backoff *backoff)
     return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-void backoff_init(struct backoff *backoff, uint64_t base_ms, uint64_t cap_ms, uint64_t stable_ms, unsigned uri_count,
-                  uint64_t seed)
+void backoff_init(struct backoff *backoff, const struct backoff_pace *pace, unsigned uri_count, uint64_t seed)
 {
     *backoff = (struct backoff){
-        .base_ms = base_ms,
-        .cap_ms = cap_ms,
-        .stable_ms = stable_ms,
+        .pace = *pace,
         .uri_count = uri_count,
-        .wait_ms = base_ms,
+        .wait_ms = pace->base_ms,
         .random = seed ? seed : 1,
     };
 }
@@ -34,9 +31,9 @@ unsigned backoff_uri(const struct backoff *backoff)
 
 static uint64_t next_wait(struct backoff *backoff)
 {
-    uint64_t top = 3 * backoff->wait_ms < backoff->cap_ms ? 3 * backoff->wait_ms : backoff->cap_ms;
+    uint64_t top = 3 * backoff->wait_ms < backoff->pace.cap_ms ? 3 * backoff->wait_ms : backoff->pace.cap_ms;
 
-    backoff->wait_ms = backoff->base_ms + next_random(backoff) % (top - backoff->base_ms + 1);
+    backoff->wait_ms = backoff->pace.base_ms + next_random(backoff) % (top - backoff->pace.base_ms + 1);
     return backoff->wait_ms;
 }
 
@@ -53,9 +50,9 @@ void backoff_connected(struct backoff *backoff, uint64_t now_ms)
 
 uint64_t backoff_lost(struct backoff *backoff, uint64_t now_ms)
 {
-    if (now_ms - backoff->connected_ms < backoff->stable_ms)
+    if (now_ms - backoff->connected_ms < backoff->pace.stable_ms)
         return backoff_failed(backoff, now_ms);
-    backoff->wait_ms = backoff->base_ms;
+    backoff->wait_ms = backoff->pace.base_ms;
     backoff->uri = 0;
     return now_ms + next_wait(backoff);
 }

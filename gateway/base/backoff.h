@@ -11,9 +11,15 @@
 
 #include <stdint.h>
 
+/* How long waits are: base_ms at least 1 and at most cap_ms. */
+struct backoff_pace {
+    uint64_t base_ms, cap_ms;
+    uint64_t stable_ms; /* a connection that held for so long was a good one */
+};
+
 /* Times in milliseconds of one monotonic clock. */
 struct backoff {
-    uint64_t base_ms, cap_ms, stable_ms;
+    struct backoff_pace pace;
     unsigned uri_count;
     unsigned uri;          /* to try next */
     uint64_t wait_ms;      /* the last wait */
@@ -21,9 +27,8 @@ struct backoff {
     uint64_t random;       /* state of the generator; never 0 */
 };
 
-/* uri_count is at least 1, base_ms at least 1 and at most cap_ms; any seed will do. */
-void backoff_init(struct backoff *backoff, uint64_t base_ms, uint64_t cap_ms, uint64_t stable_ms, unsigned uri_count,
-                  uint64_t seed);
+/* uri_count is at least 1; any seed will do. The pace is copied. */
+void backoff_init(struct backoff *backoff, const struct backoff_pace *pace, unsigned uri_count, uint64_t seed);
 
 /* Index of the URI to try now. */
 unsigned backoff_uri(const struct backoff *backoff);

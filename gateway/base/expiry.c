@@ -38,7 +38,7 @@ int expiry_parse_time(const char *text, size_t size, uint64_t *time_ns)
 }
 
 /* a + b, or the largest number. */
-static uint64_t add(uint64_t a, uint64_t b)
+static uint64_t expiry_add(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
@@ -48,11 +48,11 @@ uint64_t expiry_ns(const struct expiry *age, uint64_t max_age_ms)
     uint64_t end = UINT64_MAX;
 
     if (age->expires)
-        end = add(age->arrival_ns, age->expiry_s * SECOND_NS);
+        end = expiry_add(age->arrival_ns, age->expiry_s * SECOND_NS);
     if (max_age_ms > 0) {
         uint64_t made_ns = age->made_ns > 0 && age->made_ns < age->arrival_ns ? age->made_ns : age->arrival_ns;
         uint64_t limit = max_age_ms > UINT64_MAX / MILLISECOND_NS ? UINT64_MAX
-                                                                  : add(made_ns, max_age_ms * MILLISECOND_NS);
+                                                                  : expiry_add(made_ns, max_age_ms * MILLISECOND_NS);
 
         end = limit < end ? limit : end;
     }

@@ -7,7 +7,7 @@
 
 static const char magic[4] = {'S', 'G', 'F', '1'};
 
-static void put(unsigned char *to, uint64_t value, unsigned bytes)
+static void frame_put(unsigned char *to, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++)
         to[i] = (unsigned char)(value >> 8 * i);
@@ -56,7 +56,7 @@ void frame_begin(struct frame *frame, enum frame_format format, uint64_t sequenc
     if (format != FRAME_BINARY)
         return;
     memcpy(frame->bytes, magic, sizeof(magic));
-    put(frame->bytes + 8, sequence, 8);
+    frame_put(frame->bytes + 8, sequence, 8);
     frame->size = FRAME_HEADER_SIZE;
 }
 
@@ -84,8 +84,8 @@ int frame_add(struct frame *frame, size_t size, uint64_t time_ns)
     if (alone && frame->count > 0)
         return 0;
     if (frame->format == FRAME_BINARY) {
-        put(at, size, 4);
-        put(at + 4, time_ns, 8);
+        frame_put(at, size, 4);
+        frame_put(at + 4, time_ns, 8);
     } else if (gap(frame) > 0) {
         *at = '\n';
     }
@@ -98,7 +98,7 @@ int frame_add(struct frame *frame, size_t size, uint64_t time_ns)
 void frame_end(struct frame *frame)
 {
     if (frame->format == FRAME_BINARY)
-        put(frame->bytes + 4, frame->count, 4);
+        frame_put(frame->bytes + 4, frame->count, 4);
 }
 
 /* ---- Apart ---- */

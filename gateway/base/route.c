@@ -2,7 +2,6 @@
 #include "base/route.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -19,45 +18,35 @@ static int is_noncharacter(uint32_t code)
 }
 
 /* What topic names and filters have in common. */
-static int text_valid(const char *text, size_t size, char *reason, size_t reason_size)
+static int text_valid(const char *text, size_t size, struct reason *reason)
 {
     size_t length;
 
-    if (size == 0) {
-        snprintf(reason, reason_size, "it is empty");
-        return -EINVAL;
-    }
-    if (size > TOPIC_SIZE_MAX) {
-        snprintf(reason, reason_size, "it has %zu bytes, and MQTT allows %d", size, TOPIC_SIZE_MAX);
-        return -EINVAL;
-    }
+    if (size == 0)
+        return reason_set(reason, -EINVAL, "it is empty");
+    if (size > TOPIC_SIZE_MAX)
+        return reason_set(reason, -EINVAL, "it has %zu bytes, and MQTT allows %d", size, TOPIC_SIZE_MAX);
     for (size_t at = 0; at < size; at += length) {
         uint32_t code = 0;
         length = utf8_decode(text + at, size - at, &code);
-        if (length == 0) {
-            snprintf(reason, reason_size, "byte %zu is not UTF-8", at + 1);
-            return -EINVAL;
-        }
-        if (utf8_is_control(code) || is_noncharacter(code)) {
-            snprintf(reason, reason_size, "byte %zu begins U+%04X, which brokers refuse in topics", at + 1,
-                     (unsigned)code);
-            return -EINVAL;
-        }
+        if (length == 0)
+            return reason_set(reason, -EINVAL, "byte %zu is not UTF-8", at + 1);
+        if (utf8_is_control(code) || is_noncharacter(code))
+            return reason_set(reason, -EINVAL, "byte %zu begins U+%04X, which brokers refuse in topics", at + 1,
+                              (unsigned)code);
     }
     return 0;
 }
 
-int route_topic_valid(const char *topic, size_t size, char *reason, size_t reason_size)
+int route_topic_valid(const char *topic, size_t size, struct reason *reason)
 {
-    int status = text_valid(topic, size, reason, reason_size);
+    int status = text_valid(topic, size, reason);
 
     if (status < 0)
         return status;
     for (size_t at = 0; at < size; at++) {
-        if (topic[at] == '+' || topic[at] == '#') {
-            snprintf(reason, reason_size, "%c is a wildcard, which only a subscription may use", topic[at]);
-            return -EINVAL;
-        }
+        if (topic[at] == '+' || topic[at] == '#')
+            return reason_set(reason, -EINVAL, "%c is a wildcard, which only a subscription may use", topic[at]);
     }
     return 0;
 }
@@ -74,43 +63,36 @@ size_t route_filter_prefix(const char *filter, size_t size)
 
 /* The part of a shared subscription before the filter proper: a group of at least one character and without
    wildcards. */
-static int share_valid(const char *filter, size_t size, char *reason, size_t reason_size)
+static int share_valid(const char *filter, size_t size, struct reason *reason)
 {
     size_t prefix = route_filter_prefix(filter, size);
 
     if (size < SHARE_PREFIX_SIZE || memcmp(filter, share_prefix, SHARE_PREFIX_SIZE) != 0)
         return 0;
-    if (prefix == 0 || prefix == size || prefix == SHARE_PREFIX_SIZE + 1) {
-        snprintf(reason, reason_size, "a shared subscription is written $share/GROUP/FILTER");
-        return -EINVAL;
-    }
+    if (prefix == 0 || prefix == size || prefix == SHARE_PREFIX_SIZE + 1)
+        return reason_set(reason, -EINVAL, "a shared subscription is written $share/GROUP/FILTER");
     for (size_t at = SHARE_PREFIX_SIZE; at < prefix; at++) {
-        if (filter[at] == '+' || filter[at] == '#') {
-            snprintf(reason, reason_size, "the group of a shared subscription has no wildcards");
-            return -EINVAL;
-        }
+        if (filter[at] == '+' || filter[at] == '#')
+            return reason_set(reason, -EINVAL, "the group of a shared subscription has no wildcards");
     }
     return 0;
 }
 
-int route_filter_valid(const char *filter, size_t size, char *reason, size_t reason_size)
+int route_filter_valid(const char *filter, size_t size, struct reason *reason)
 {
-    int status = text_valid(filter, size, reason, reason_size);
+    int status = text_valid(filter, size, reason);
 
     if (status == 0)
-        status = share_valid(filter, size, reason, reason_size);
+        status = share_valid(filter, size, reason);
     if (status < 0)
         return status;
     for (size_t at = route_filter_prefix(filter, size); at < size; at++) {
         int whole = (at == 0 || filter[at - 1] == '/') && (at + 1 == size || filter[at + 1] == '/');
-        if ((filter[at] == '+' || filter[at] == '#') && !whole) {
-            snprintf(reason, reason_size, "the wildcard %c must be a level of its own, between slashes", filter[at]);
-            return -EINVAL;
-        }
-        if (filter[at] == '#' && at + 1 != size) {
-            snprintf(reason, reason_size, "the wildcard # must be the last level");
-            return -EINVAL;
-        }
+        if ((filter[at] == '+' || filter[at] == '#') && !whole)
+            return reason_set(reason, -EINVAL, "the wildcard %c must be a level of its own, between slashes",
+                              filter[at]);
+        if (filter[at] == '#' && at + 1 != size)
+            return reason_set(reason, -EINVAL, "the wildcard # must be the last level");
     }
     return 0;
 }

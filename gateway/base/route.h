@@ -10,14 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shm/reason.h"
+
 /* Check a topic name that is to be published to: 1 to 65535 bytes of UTF-8 without control characters, which brokers
  * may answer by closing the connection (3.1.1, 1.5.3), and without wildcards.
  * Returns 0; -EINVAL with what is wrong in `reason`. */
-int route_topic_valid(const char *topic, size_t size, char *reason, size_t reason_size);
+int route_topic_valid(const char *topic, size_t size, struct reason *reason);
 
 /* Check a topic filter: as above, but + may stand for one level, # for all that is left, and $share/GROUP/ before it
  * asks for a shared subscription. Returns 0; -EINVAL with what is wrong in `reason`. */
-int route_filter_valid(const char *filter, size_t size, char *reason, size_t reason_size);
+int route_filter_valid(const char *filter, size_t size, struct reason *reason);
 
 /* Whether a valid filter takes a topic: 1 or 0. "a/#" takes "a" too; a filter that begins with a wildcard takes no
  * topic that begins with $; the $share/GROUP/ prefix is left out of the comparison. */

@@ -4,46 +4,43 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* OpenSSL reads the disk with errors of its own; the system's say more. */
-static int readable(const char *setting, const char *path, char *error, size_t error_size)
+static int readable(const char *setting, const char *path, struct reason *reason)
 {
     int rc;
 
     if (!path || access(path, R_OK) == 0)
         return 0;
     rc = -errno;
-    snprintf(error, error_size, "%s %s: %s", setting, path, strerror(-rc));
-    return rc;
+    return reason_set(reason, rc, "%s %s: %s", setting, path, strerror(-rc));
 }
 
-static int unusable(const char *setting, const char *path, const char *what, char *error, size_t error_size)
+static int unusable(const char *setting, const char *path, const char *what, struct reason *reason)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
 
-    snprintf(error, error_size, "%s %s: %s%s%s", setting, path, what, reason ? ": " : "", reason ? reason : "");
-    return -EINVAL;
+    return reason_set(reason, -EINVAL, "%s %s: %s%s%s", setting, path, what, why ? ": " : "", why ? why : "");
 }
 
-static int load(SSL_CTX *context, const char *ca_file, const char *cert_file, const char *key_file,
-                const char **setting, char *error, size_t error_size)
+static int load_files(SSL_CTX *context, const struct tls_files *files, const char **setting, struct reason *reason)
 {
     *setting = "ca_file";
-    if (ca_file && SSL_CTX_load_verify_locations(context, ca_file, NULL) != 1)
-        return unusable(*setting, ca_file, "holds no certificate (PEM)", error, error_size);
+    if (files->ca_file && SSL_CTX_load_verify_locations(context, files->ca_file, NULL) != 1)
+        return unusable(*setting, files->ca_file, "holds no certificate (PEM)", reason);
     *setting = "cert_file";
-    if (cert_file && SSL_CTX_use_certificate_chain_file(context, cert_file) != 1)
-        return unusable(*setting, cert_file, "holds no certificate (PEM)", error, error_size);
+    if (files->cert_file && SSL_CTX_use_certificate_chain_file(context, files->cert_file) != 1)
+        return unusable(*setting, files->cert_file, "holds no certificate (PEM)", reason);
     *setting = "key_file";
-    if (key_file && SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) != 1)
-        return unusable(*setting, key_file, "holds no private key (PEM) that belongs to cert_file", error, error_size);
+    if (files->key_file && SSL_CTX_use_PrivateKey_file(context, files->key_file, SSL_FILETYPE_PEM) != 1)
+        return unusable(*setting, files->key_file, "holds no private key (PEM) that belongs to cert_file", reason);
     return 0;
 }
 
 /* An encrypted key is an error, not a prompt on the terminal. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's. */
 static int no_passphrase(char *buffer, int size, int writing, void *context)
 {
     (void)buffer;
@@ -53,25 +50,22 @@ static int no_passphrase(char *buffer, int size, int writing, void *context)
     return 0;
 }
 
-int tls_files_check(const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error,
-                    size_t error_size)
+int tls_files_check(const struct tls_files *files, const char **setting, struct reason *reason)
 {
     SSL_CTX *context;
     int rc;
 
-    if ((rc = readable(*setting = "ca_file", ca_file, error, error_size)) < 0 ||
-        (rc = readable(*setting = "cert_file", cert_file, error, error_size)) < 0 ||
-        (rc = readable(*setting = "key_file", key_file, error, error_size)) < 0)
+    if ((rc = readable(*setting = "ca_file", files->ca_file, reason)) < 0 ||
+        (rc = readable(*setting = "cert_file", files->cert_file, reason)) < 0 ||
+        (rc = readable(*setting = "key_file", files->key_file, reason)) < 0)
         return rc;
     *setting = NULL;
     ERR_clear_error();
     context = SSL_CTX_new(TLS_client_method());
-    if (!context) {
-        snprintf(error, error_size, "out of memory");
-        return -ENOMEM;
-    }
+    if (!context)
+        return reason_set(reason, -ENOMEM, "out of memory");
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-    rc = load(context, ca_file, cert_file, key_file, setting, error, error_size);
+    rc = load_files(context, files, setting, reason);
     SSL_CTX_free(context);
     ERR_clear_error();
     return rc;

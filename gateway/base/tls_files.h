@@ -4,12 +4,17 @@
 #ifndef SHMGATE_TLS_FILES_H
 #define SHMGATE_TLS_FILES_H
 
-#include <stddef.h>
+#include "shm/reason.h"
 
-/* Load the files as a connection would: `ca_file` the authorities, `cert_file` and `key_file` our certificate and its
- * key (PEM; NULL: none). Returns 0; or -EINVAL, -EACCES, -ENOENT, ... with the reason in `error` and the setting it is
- * about ("ca_file", ...) in *setting, and -ENOMEM with NULL there. Reads the disk. */
-int tls_files_check(const char *ca_file, const char *cert_file, const char *key_file, const char **setting, char *error,
-                    size_t error_size);
+/* PEM; NULL: none. Borrowed. */
+struct tls_files {
+    const char *ca_file;   /* the authorities */
+    const char *cert_file; /* our certificate */
+    const char *key_file;  /* its key */
+};
+
+/* Load the files as a connection would. Returns 0; or -EINVAL, -EACCES, -ENOENT, ... with the reason and the setting it
+ * is about ("ca_file", ...) in *setting, and -ENOMEM with NULL there. Reads the disk. */
+int tls_files_check(const struct tls_files *files, const char **setting, struct reason *reason);
 
 #endif

@@ -11,8 +11,6 @@
 #include "config/config_files.h"
 #include "config/config_reader.h"
 
-#define REASON_SIZE 512
-
 static void report_failure(const char *path, int status, config_report report, void *context)
 {
     char message[REASON_SIZE];
@@ -40,7 +38,7 @@ static int read_files(struct config_reader *reader, const struct config_files *f
     if (status == 0)
         status = config_check(reader->config, &reader->origins, &reader->faults);
     if (status < 0)
-        report_failure(files->paths[0], status, report, context);
+        report_failure(reader->config->path, status, report, context);
     return status;
 }
 
@@ -48,15 +46,15 @@ int config_load(struct config *config, const char *path, config_report report, v
 {
     struct config_reader reader;
     struct config_files files = {0};
-    char reason[REASON_SIZE] = "out of memory";
+    struct reason reason = {"out of memory"};
     int status;
 
     *config = (struct config){.path = strdup(path)};
     status = config_reader_begin(&reader, config);
     if (status == 0)
-        status = config->path ? config_files_find(&files, path, reason, sizeof(reason)) : -ENOMEM;
+        status = config->path ? config_files_find(&files, path, &reason) : -ENOMEM;
     if (status < 0)
-        report(context, path, 0, reason);
+        report(context, path, 0, reason.text);
     else
         status = read_files(&reader, &files, report, context);
     if (status == 0)
@@ -118,7 +116,7 @@ static ssize_t read_start(const char *path, char *buffer, size_t size)
     return count < 0 ? count : (ssize_t)used;
 }
 
-int config_read_secret(const char *path, char *secret, size_t size, char *error, size_t error_size)
+int config_read_secret(const char *path, char *secret, size_t size, struct reason *reason)
 {
     ssize_t count = read_start(path, secret, size);
     size_t length = 0;
@@ -126,8 +124,7 @@ int config_read_secret(const char *path, char *secret, size_t size, char *error,
     int status = 0;
 
     if (count < 0) {
-        snprintf(error, error_size, "could not read %s: %s", path, strerror((int)-count));
-        status = (int)count;
+        status = reason_set(reason, (int)count, "could not read %s: %s", path, strerror((int)-count));
         goto cleanup;
     }
     end = memchr(secret, '\n', (size_t)count);
@@ -135,14 +132,11 @@ int config_read_secret(const char *path, char *secret, size_t size, char *error,
     if (length > 0 && end && secret[length - 1] == '\r')
         length--;
     if (length == size) {
-        snprintf(error, error_size, "the first line of %s is longer than %zu bytes", path, size - 1);
-        status = -EMSGSIZE;
+        status = reason_set(reason, -EMSGSIZE, "the first line of %s is longer than %zu bytes", path, size - 1);
     } else if (length == 0) {
-        snprintf(error, error_size, "the first line of %s is empty", path);
-        status = -EINVAL;
+        status = reason_set(reason, -EINVAL, "the first line of %s is empty", path);
     } else if (memchr(secret, '\0', length)) {
-        snprintf(error, error_size, "the first line of %s contains a NUL byte", path);
-        status = -EINVAL;
+        status = reason_set(reason, -EINVAL, "the first line of %s contains a NUL byte", path);
     }
 cleanup:
     explicit_bzero(status < 0 ? secret : secret + length, status < 0 ? size : size - length);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "shm/layout.h"
+#include "shm/reason.h"
 
 /* Whether a channel's messages go to disk: never, when the ring is about to overwrite them, or each. */
 enum config_spool { CONFIG_SPOOL_OFF, CONFIG_SPOOL_OVERFLOW, CONFIG_SPOOL_ALWAYS };
@@ -85,8 +86,8 @@ void config_free(struct config *config);
 
 /* Copy the first line of the file `path`, without its end of line, into `secret`. May block on the disk. The caller
  * wipes `secret` when done.
- * Returns 0; with the reason in `error`: -EINVAL the line is empty or holds a NUL byte; -EMSGSIZE it does not fit
+ * Returns 0; with the reason: -EINVAL the line is empty or holds a NUL byte; -EMSGSIZE it does not fit
  * `size`; or -errno of open(2) or read(2). On failure `secret` is wiped. */
-int config_read_secret(const char *path, char *secret, size_t size, char *error, size_t error_size);
+int config_read_secret(const char *path, char *secret, size_t size, struct reason *reason);
 
 #endif

@@ -14,7 +14,6 @@
 #include "base/utf8.h"
 #include "config/config_fill.h"
 
-#define FAULT_SIZE 256
 #define SHOWN 80       /* bytes of a topic shown in a message */
 #define TOPIC_ROOM 256 /* bytes of topic for a filter with wildcards, unless topic_max says otherwise */
 
@@ -67,12 +66,14 @@ static void check_tls_files(const struct config *config, const struct config_ori
                             struct config_faults *faults)
 {
     int pair = config->cert_file && config->key_file;
+    const struct tls_files files = {.ca_file = config->ca_file,
+                                    .cert_file = pair ? config->cert_file : NULL,
+                                    .key_file = pair ? config->key_file : NULL};
     const char *setting;
-    char error[320];
+    struct reason reason;
 
-    if (has_tls(config) && tls_files_check(config->ca_file, pair ? config->cert_file : NULL,
-                                           pair ? config->key_file : NULL, &setting, error, sizeof(error)) < 0)
-        config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", error);
+    if (has_tls(config) && tls_files_check(&files, &setting, &reason) < 0)
+        config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", reason.text);
 }
 
 /* A secret that everybody on the machine can read is none. */
@@ -139,18 +140,18 @@ static int is_own_topic(const char *client_id, const char *topic)
 static void check_topic(const struct config *config, const struct config_channel *channel, unsigned line,
                         struct config_faults *faults)
 {
-    char reason[FAULT_SIZE], topic[SHOWN];
+    struct reason reason;
+    char topic[SHOWN];
     size_t size = strlen(channel->topic);
-    int status = channel->direction == LAYOUT_PUBLISH
-                     ? route_topic_valid(channel->topic, size, reason, sizeof(reason))
-                     : route_filter_valid(channel->topic, size, reason, sizeof(reason));
+    int status = channel->direction == LAYOUT_PUBLISH ? route_topic_valid(channel->topic, size, &reason)
+                                                      : route_filter_valid(channel->topic, size, &reason);
 
     utf8_escape(topic, sizeof(topic), channel->topic, size);
     if (size > LAYOUT_TOPIC_MAX)
         config_faults_add(faults, line, "topic %s: it has %zu bytes once it is filled in; MQTT takes %d", topic, size,
                           LAYOUT_TOPIC_MAX);
     else if (status < 0)
-        config_faults_add(faults, line, "topic %s: %s", topic, reason);
+        config_faults_add(faults, line, "topic %s: %s", topic, reason.text);
     else if (channel->direction == LAYOUT_PUBLISH && strncmp(channel->topic, "$SYS", 4) == 0)
         config_faults_add(faults, line, "topic %s: topics that begin with $SYS are the broker's own", topic);
     else if (channel->direction == LAYOUT_PUBLISH && is_own_topic(config->client_id, channel->topic))
@@ -227,25 +228,25 @@ static void check_loops(const struct config *config, const struct config_origins
 /* Fill in the names in the topics. One that cannot be is reported, and taken away. */
 static int fill_topics(struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
-    char reason[FAULT_SIZE], shown[SHOWN];
+    struct reason reason;
+    char shown[SHOWN];
 
     for (size_t i = 0; i < config->channel_count; i++) {
         struct config_channel *channel = &config->channels[i];
         char *filled = NULL;
-        int status = channel->topic ? config_fill_topic(channel->topic, channel->name, config->client_id, &filled,
-                                                        reason, sizeof(reason))
-                                    : 0;
+        int status = channel->topic
+                         ? config_fill_topic(channel->topic, channel->name, config->client_id, &filled, &reason)
+                         : 0;
 
         if (status == -ENOMEM)
             return status;
         if (status == 0 && filled && channel->direction == LAYOUT_SUBSCRIBE && strstr(filled, CONFIG_FILL_LANE)) {
-            snprintf(reason, sizeof(reason), "{lane} is only for direction = publish");
-            status = -EINVAL;
+            status = reason_set(&reason, -EINVAL, "{lane} is only for direction = publish");
         }
         if (status < 0) {
             utf8_escape(shown, sizeof(shown), channel->topic, strlen(channel->topic));
             config_faults_add(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"), "topic %s: %s",
-                              shown, reason);
+                              shown, reason.text);
             free(filled);
             filled = NULL;
         }

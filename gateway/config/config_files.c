@@ -31,7 +31,7 @@ static char *folder_of(const char *path)
     return asprintf(&folder, "%.*s.d", (int)size, path) < 0 ? NULL : folder;
 }
 
-int config_files_find(struct config_files *files, const char *path, char *reason, size_t reason_size)
+int config_files_find(struct config_files *files, const char *path, struct reason *reason)
 {
     char *folder = folder_of(path);
     struct dirent **entries = NULL;
@@ -42,8 +42,7 @@ int config_files_find(struct config_files *files, const char *path, char *reason
         return -ENOMEM;
     count = scandir(folder, &entries, is_ini, by_bytes);
     if (count < 0 && errno != ENOENT && errno != ENOTDIR) {
-        status = -errno;
-        snprintf(reason, reason_size, "could not read the folder %s: %s", folder, strerror(errno));
+        status = reason_set(reason, -errno, "could not read the folder %s: %s", folder, strerror(errno));
         goto cleanup;
     }
     files->paths = calloc((size_t)(count > 0 ? count : 0) + 1, sizeof(files->paths[0]));

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "shm/reason.h"
+
 struct config_files {
     char **paths; /* `path` first */
     size_t count;
@@ -15,7 +17,7 @@ struct config_files {
 
 /* On success *files must be given to config_files_free; no such folder is none that drop in. May block on the disk.
  * -ENOMEM; -errno with the reason, which names the folder. */
-int config_files_find(struct config_files *files, const char *path, char *reason, size_t reason_size);
+int config_files_find(struct config_files *files, const char *path, struct reason *reason);
 void config_files_free(struct config_files *files);
 
 #endif

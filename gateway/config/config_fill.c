@@ -19,7 +19,7 @@ struct text {
     size_t size, capacity;
 };
 
-static int add(struct text *text, const char *bytes, size_t size)
+static int fill_add(struct text *text, const char *bytes, size_t size)
 {
     size_t need = text->size + size + 1;
 
@@ -41,12 +41,11 @@ static int add(struct text *text, const char *bytes, size_t size)
 }
 
 /* Give the text out, or nothing when that went wrong. */
-static int finish(struct text *text, int status, char **out, char *reason, size_t reason_size)
+static int finish(struct text *text, int status, char **out, struct reason *reason)
 {
     *out = NULL;
     if (status == -E2BIG) {
-        snprintf(reason, reason_size, "it has more than %d bytes once it is filled in", FILLED_MAX);
-        status = -EINVAL;
+        status = reason_set(reason, -EINVAL, "it has more than %d bytes once it is filled in", FILLED_MAX);
     }
     if (status < 0)
         free(text->bytes);
@@ -56,7 +55,7 @@ static int finish(struct text *text, int status, char **out, char *reason, size_
 }
 
 /* Whether what was found is text as a line of the file may have it. */
-static int check_found(const char *name, const char *value, char *reason, size_t reason_size)
+static int check_found(const char *name, const char *value, struct reason *reason)
 {
     size_t size = strlen(value), length;
 
@@ -64,28 +63,25 @@ static int check_found(const char *name, const char *value, char *reason, size_t
         uint32_t code = 0;
 
         length = utf8_decode(value + at, size - at, &code);
-        if (length == 0 || utf8_is_control(code)) {
-            snprintf(reason, reason_size, "%s is not UTF-8 text without control characters", name);
-            return -EINVAL;
-        }
+        if (length == 0 || utf8_is_control(code))
+            return reason_set(reason, -EINVAL, "%s is not UTF-8 text without control characters", name);
     }
     return 0;
 }
 
-static int add_hostname(struct text *text, char *reason, size_t reason_size)
+static int add_hostname(struct text *text, struct reason *reason)
 {
     char host[256] = "";
 
     if (gethostname(host, sizeof(host) - 1) < 0 || !host[0] || host[0] == '.') {
-        snprintf(reason, reason_size, "${hostname}: this machine has no name");
-        return -EINVAL;
+        return reason_set(reason, -EINVAL, "${hostname}: this machine has no name");
     }
     host[strcspn(host, ".")] = '\0';
-    return check_found("${hostname}", host, reason, reason_size) < 0 ? -EINVAL : add(text, host, strlen(host));
+    return check_found("${hostname}", host, reason) < 0 ? -EINVAL : fill_add(text, host, strlen(host));
 }
 
 /* `name` is what stands behind "env:", and is changed. */
-static int add_variable(struct text *text, char *name, char *reason, size_t reason_size)
+static int add_variable(struct text *text, char *name, struct reason *reason)
 {
     char *otherwise = strstr(name, ":-"), shown[SHOWN + 8];
     const char *value;
@@ -99,11 +95,10 @@ static int add_variable(struct text *text, char *name, char *reason, size_t reas
     if (otherwise && (!value || !*value))
         value = otherwise;
     if (!value) {
-        snprintf(reason, reason_size, "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}",
-                 shown);
-        return -EINVAL;
+        return reason_set(reason, -EINVAL,
+                          "%s: the environment has no such variable: set it, or write ${env:NAME:-TEXT}", shown);
     }
-    return check_found(shown, value, reason, reason_size) < 0 ? -EINVAL : add(text, value, strlen(value));
+    return check_found(shown, value, reason) < 0 ? -EINVAL : fill_add(text, value, strlen(value));
 }
 
 /* What stands at `at`, behind a "{" and up to a "}", into `name`. Returns what follows the }; NULL there is none, or it
@@ -119,83 +114,79 @@ static const char *cut_name(const char *at, char name[NAME_SIZE])
     return end + 1;
 }
 
-static int add_placeholder(struct text *text, char *name, char *reason, size_t reason_size)
+static int add_placeholder(struct text *text, char *name, struct reason *reason)
 {
     char shown[SHOWN];
 
     if (strcmp(name, "hostname") == 0)
-        return add_hostname(text, reason, reason_size);
+        return add_hostname(text, reason);
     if (strncmp(name, "env:", 4) == 0 && name[4] && name[4] != ':')
-        return add_variable(text, name + 4, reason, reason_size);
+        return add_variable(text, name + 4, reason);
     utf8_escape(shown, sizeof(shown), name, strlen(name));
-    snprintf(reason, reason_size,
-             "unknown placeholder ${%s}: expected ${hostname}, ${env:NAME} or ${env:NAME:-TEXT}, or $$ for a dollar",
-             shown);
-    return -EINVAL;
+    return reason_set(
+        reason, -EINVAL,
+        "unknown placeholder ${%s}: expected ${hostname}, ${env:NAME} or ${env:NAME:-TEXT}, or $$ for a dollar", shown);
 }
 
-int config_fill_value(const char *value, char **out, char *reason, size_t reason_size)
+int config_fill_value(const char *value, char **out, struct reason *reason)
 {
     struct text text = {0};
     char name[NAME_SIZE];
-    int status = add(&text, "", 0);
+    int status = fill_add(&text, "", 0);
 
     while (status == 0 && *value) {
         size_t plain = strcspn(value, "$");
 
-        status = add(&text, value, plain);
+        status = fill_add(&text, value, plain);
         value += plain;
         if (status < 0 || !*value)
             break;
         if (value[1] != '{') {
-            status = add(&text, "$", 1);
+            status = fill_add(&text, "$", 1);
             value += value[1] == '$' ? 2 : 1;
             continue;
         }
         value = cut_name(value + 2, name);
         if (!value) {
-            snprintf(reason, reason_size, "a placeholder begins with ${ and ends with }");
-            status = -EINVAL;
+            status = reason_set(reason, -EINVAL, "a placeholder begins with ${ and ends with }");
             break;
         }
-        status = add_placeholder(&text, name, reason, reason_size);
+        status = add_placeholder(&text, name, reason);
     }
     if (status == 0 && text.size == 0) {
-        snprintf(reason, reason_size, "nothing is left once it is filled in");
-        status = -EINVAL;
+        status = reason_set(reason, -EINVAL, "nothing is left once it is filled in");
     }
-    return finish(&text, status, out, reason, reason_size);
+    return finish(&text, status, out, reason);
 }
 
-int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, char *reason,
-                      size_t reason_size)
+int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, struct reason *reason)
 {
     struct text text = {0};
     char name[NAME_SIZE], shown[SHOWN];
-    int status = add(&text, "", 0);
+    int status = fill_add(&text, "", 0);
 
     while (status == 0 && *topic) {
         size_t plain = strcspn(topic, "{}");
 
-        status = add(&text, topic, plain);
+        status = fill_add(&text, topic, plain);
         topic += plain;
         if (status < 0 || !*topic)
             break;
         topic = *topic == '{' ? cut_name(topic + 1, name) : NULL;
         if (!topic) {
-            snprintf(reason, reason_size, "braces stand in pairs, around {channel}, {client_id} or {lane}");
-            status = -EINVAL;
-        } else if (strcmp(name, "channel") == 0) {
-            status = add(&text, channel, strlen(channel));
+            status = reason_set(reason, -EINVAL, "braces stand in pairs, around {channel}, {client_id} or {lane}");
+            break;
+        }
+        if (strcmp(name, "channel") == 0) {
+            status = fill_add(&text, channel, strlen(channel));
         } else if (strcmp(name, "client_id") == 0) {
-            status = client_id ? add(&text, client_id, strlen(client_id)) : 0;
+            status = client_id ? fill_add(&text, client_id, strlen(client_id)) : 0;
         } else if (strcmp(name, "lane") == 0) {
-            status = add(&text, CONFIG_FILL_LANE, strlen(CONFIG_FILL_LANE));
+            status = fill_add(&text, CONFIG_FILL_LANE, strlen(CONFIG_FILL_LANE));
         } else {
             utf8_escape(shown, sizeof(shown), name, strlen(name));
-            snprintf(reason, reason_size, "unknown name {%s}: expected {channel}, {client_id} or {lane}", shown);
-            status = -EINVAL;
+            status = reason_set(reason, -EINVAL, "unknown name {%s}: expected {channel}, {client_id} or {lane}", shown);
         }
     }
-    return finish(&text, status, out, reason, reason_size);
+    return finish(&text, status, out, reason);
 }

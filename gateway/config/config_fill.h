@@ -8,23 +8,22 @@
  *      $$                        a dollar; one before anything else but { stands for itself ($SYS, $share)
  * In a channel's topic, afterwards:
  *      {channel}, {client_id}    the channel's name, the gateway's client id
- *      {lane}                    is left as it is: the number of a writer's lane, which stands in the topic when a
- * message is sent What comes from the environment is as hostile as the file: it must be UTF-8 without control
- * characters.
+ *      {lane}                    is left as it is: the number of a writer's lane, filled in when a message is sent
+ *
+ * What comes from the environment is as hostile as the file: it must be UTF-8 without control characters.
  */
 #ifndef SHMGATE_CONFIG_FILL_H
 #define SHMGATE_CONFIG_FILL_H
 
-#include <stddef.h>
+#include "shm/reason.h"
 
 #define CONFIG_FILL_LANE "{lane}"
 
 /* Fill in placeholders. On success *out is the caller's to free. -EINVAL with what is wrong in `reason`; -ENOMEM. Reads
  * the environment and the host's name. */
-int config_fill_value(const char *text, char **out, char *reason, size_t reason_size);
+int config_fill_value(const char *value, char **out, struct reason *reason);
 
 /* Fill in a topic's names; `client_id` may be NULL, when it was a fault. As above. */
-int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, char *reason,
-                      size_t reason_size);
+int config_fill_topic(const char *topic, const char *channel, const char *client_id, char **out, struct reason *reason);
 
 #endif

@@ -10,21 +10,21 @@
 #include "config/config_fill.h"
 #include "config/config_lines.h"
 
-#define REASON_SIZE 512
+#define HINT_SIZE 512                        /* bytes of what may have been meant */
 #define SHOWN 80                             /* bytes of a value shown in a message */
 #define NAME_MAX_SIZE (LAYOUT_NAME_SIZE - 1) /* characters of a channel's name */
 
 /* Give each key of a section the value that the table says. */
 static int apply_table(enum config_section section, void *fields)
 {
-    char reason[REASON_SIZE];
+    struct reason reason;
 
     for (size_t i = 0; i < config_schema_count(); i++) {
         const struct config_key *key = config_schema_key(i);
         int status;
         if (key->section != section || !key->default_text || (key->flags & CONFIG_KEY_COMPUTED))
             continue;
-        status = key->parse(&key->rule, key->default_text, (char *)fields + key->offset, reason, sizeof(reason));
+        status = key->parse(&key->rule, key->default_text, (char *)fields + key->offset, &reason);
         if (status < 0)
             return status;
     }
@@ -165,7 +165,7 @@ static void take_section(void *context, unsigned line, const char *name)
     }
     section = config_schema_section(name, &channel);
     if (section < 0) {
-        char shown[SHOWN], hint[REASON_SIZE];
+        char shown[SHOWN], hint[HINT_SIZE];
         utf8_escape(shown, sizeof(shown), name, strlen(name));
         config_schema_suggest_section(name, hint, sizeof(hint));
         reader->origins.broken_sections++;
@@ -208,16 +208,17 @@ static int is_repeated(struct config_reader *reader, unsigned line, const char *
 static void take_value(struct config_reader *reader, unsigned line, int index, const char *value)
 {
     const struct config_key *key = config_schema_key((size_t)index);
-    char reason[REASON_SIZE], shown[SHOWN], *filled = NULL;
-    int status = config_fill_value(value, &filled, reason, sizeof(reason));
+    struct reason reason;
+    char shown[SHOWN], *filled = NULL;
+    int status = config_fill_value(value, &filled, &reason);
 
     if (status == 0)
-        status = key->parse(&key->rule, filled, (char *)reader->fields + key->offset, reason, sizeof(reason));
+        status = key->parse(&key->rule, filled, (char *)reader->fields + key->offset, &reason);
     if (status == -ENOMEM) {
         reader->error = -ENOMEM;
     } else if (status < 0) {
         utf8_escape(shown, sizeof(shown), filled ? filled : value, strlen(filled ? filled : value));
-        config_faults_add(&reader->faults, line, "%s %s: %s", key->name, shown, reason);
+        config_faults_add(&reader->faults, line, "%s %s: %s", key->name, shown, reason.text);
     }
     if (status == 0 && reader->section == CONFIG_SECTION_DEFAULTS) {
         free(reader->default_texts[index]);
@@ -230,7 +231,7 @@ static void take_value(struct config_reader *reader, unsigned line, int index, c
 static void take_setting(void *context, unsigned line, const char *name, const char *value)
 {
     struct config_reader *reader = context;
-    char reason[REASON_SIZE], section[96];
+    char hint[HINT_SIZE], section[96];
     int index;
 
     if (reader->before_sections && value)
@@ -240,8 +241,8 @@ static void take_setting(void *context, unsigned line, const char *name, const c
     index = config_schema_find(reader->section, name);
     if (index < 0) {
         show_section(reader, section, sizeof(section));
-        config_schema_suggest_key(reader->section, name, reason, sizeof(reason));
-        config_faults_add(&reader->faults, line, "unknown key \"%s\" in %s: %s", name, section, reason);
+        config_schema_suggest_key(reader->section, name, hint, sizeof(hint));
+        config_faults_add(&reader->faults, line, "unknown key \"%s\" in %s: %s", name, section, hint);
         return;
     }
     if (is_repeated(reader, line, name, reader->origin->key_line[index]))
@@ -258,7 +259,7 @@ static void inherit(struct config_reader *reader, struct config_channel *channel
 {
     const struct config_origin *defaults = &reader->origins.sections[CONFIG_SECTION_DEFAULTS];
     unsigned other = channel->direction == LAYOUT_PUBLISH ? CONFIG_KEY_SUBSCRIBE : CONFIG_KEY_PUBLISH;
-    char reason[REASON_SIZE];
+    struct reason reason;
 
     for (size_t i = 0; i < config_schema_count(); i++) {
         const struct config_key *key = config_schema_key(i);
@@ -266,8 +267,8 @@ static void inherit(struct config_reader *reader, struct config_channel *channel
         if (defaults->key_line[i] == 0 || origin->key_line[i] != 0 || (key->flags & other))
             continue;
         origin->key_line[i] = defaults->key_line[i];
-        if (reader->default_texts[i] && key->parse(&key->rule, reader->default_texts[i], (char *)channel + key->offset,
-                                                   reason, sizeof(reason)) == -ENOMEM)
+        if (reader->default_texts[i] &&
+            key->parse(&key->rule, reader->default_texts[i], (char *)channel + key->offset, &reason) == -ENOMEM)
             reader->error = -ENOMEM;
     }
 }

@@ -189,29 +189,35 @@ const char *config_schema_section_title(enum config_section section)
 /* How many letters must be added, removed, replaced or swapped with a neighbour to get from one word to the other,
  * whatever their case. Only words of fewer than NEAR_SIZE letters are compared; others are far. */
 #define NEAR_SIZE 32
+typedef size_t costs[NEAR_SIZE + 1][NEAR_SIZE + 1];
+
+/* From the first i letters of `a` to the first j of `b`, when all shorter beginnings are known. */
+static size_t cost_of(costs cost, const char *a, const char *b, size_t i, size_t j)
+{
+    size_t best;
+
+    if (i == 0 || j == 0)
+        return i + j;
+    best = cost[i - 1][j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+    if (cost[i - 1][j] + 1 < best)
+        best = cost[i - 1][j] + 1;
+    if (cost[i][j - 1] + 1 < best)
+        best = cost[i][j - 1] + 1;
+    if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && cost[i - 2][j - 2] + 1 < best)
+        best = cost[i - 2][j - 2] + 1;
+    return best;
+}
+
 static size_t distance(const char *a, const char *b)
 {
-    size_t rows = strlen(a), columns = strlen(b), cost[NEAR_SIZE + 1][NEAR_SIZE + 1];
+    size_t rows = strlen(a), columns = strlen(b);
+    costs cost;
 
     if (rows > NEAR_SIZE || columns > NEAR_SIZE)
         return SIZE_MAX;
-    for (size_t i = 0; i <= rows; i++) {
-        for (size_t j = 0; j <= columns; j++) {
-            size_t best;
-            if (i == 0 || j == 0) {
-                cost[i][j] = i + j;
-                continue;
-            }
-            best = cost[i - 1][j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-            if (cost[i - 1][j] + 1 < best)
-                best = cost[i - 1][j] + 1;
-            if (cost[i][j - 1] + 1 < best)
-                best = cost[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && cost[i - 2][j - 2] + 1 < best)
-                best = cost[i - 2][j - 2] + 1;
-            cost[i][j] = best;
-        }
-    }
+    for (size_t i = 0; i <= rows; i++)
+        for (size_t j = 0; j <= columns; j++)
+            cost[i][j] = cost_of(cost, a, b, i, j);
     return cost[rows][columns];
 }
 

@@ -17,6 +17,11 @@ struct uri_list {
     size_t count;
 };
 
+static int is_host_character(char character)
+{
+    return character && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", character);
+}
+
 /* Check an IPv6 address without its brackets: an address, and an interface after % if it is a link's own. */
 static const char *check_ipv6(const char *host, size_t size)
 {
@@ -32,7 +37,7 @@ static const char *check_ipv6(const char *host, size_t size)
     if (inet_pton(AF_INET6, address, &binary) != 1)
         return "the address in brackets is not IPv6";
     for (size_t i = address_size + 1; i < size; i++)
-        if (!memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", host[i], 65))
+        if (!is_host_character(host[i]))
             return "the interface after % is not a name";
     return zone && address_size + 1 == size ? "the interface after % is missing" : NULL;
 }
@@ -45,7 +50,7 @@ static const char *check_name(const char *host, size_t size)
     if (size > HOST_MAX)
         return "the host has more than 253 characters";
     for (size_t i = 0; i < size; i++)
-        if (!memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", host[i], 65))
+        if (!is_host_character(host[i]))
             return memchr(host, ':', size) ? "an IPv6 address stands in brackets: mqtt://[::1]:1883"
                                            : "the host may have letters, digits, - _ and . only";
     return NULL;
@@ -100,7 +105,7 @@ static void free_list(char **uris, size_t count)
 }
 
 /* Check and append the URI of `size` bytes at `text`. */
-static int add_uri(struct uri_list *list, const char *text, size_t size, int several, char *reason, size_t reason_size)
+static int add_uri(struct uri_list *list, const char *text, size_t size, int several, struct reason *reason)
 {
     char *uri, **uris, shown[SHOWN];
     const char *fault;
@@ -122,8 +127,8 @@ static int add_uri(struct uri_list *list, const char *text, size_t size, int sev
         return 0;
     utf8_escape(shown, sizeof(shown), uri, size);
     /* The caller shows the whole value before the reason; of several URIs it matters which one is meant. */
-    snprintf(reason, reason_size, "%s%s%s", several && size > 0 ? shown : "", several && size > 0 ? ": " : "", fault);
-    return -EINVAL;
+    return reason_set(reason, -EINVAL, "%s%s%s", several && size > 0 ? shown : "", several && size > 0 ? ": " : "",
+                      fault);
 }
 
 CONFIG_VALUE_PARSER(config_value_uris)
@@ -135,7 +140,7 @@ CONFIG_VALUE_PARSER(config_value_uris)
     (void)rule;
     for (const char *at = text;; at++) {
         size_t size = strcspn(at, ",");
-        status = add_uri(&list, at, size, strchr(text, ',') != NULL, reason, reason_size);
+        status = add_uri(&list, at, size, strchr(text, ',') != NULL, reason);
         at += size;
         if (status < 0 || !*at)
             break;

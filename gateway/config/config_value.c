@@ -14,6 +14,8 @@
 #include "base/listen_address.h"
 #include "shm/segment.h"
 
+#define CHOICES_SIZE 256 /* bytes of all choices of a key, as a sentence: the longest have 60 */
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -24,6 +26,19 @@ static const struct unit size_units[] = {{"G", 1 << 30}, {"M", 1 << 20}, {"K", 1
 static const struct unit duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000},
                                              {"", 1000},      {"ms", 1},      {NULL, 0}};
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+/* What a number may be written in, and what its field counts in: units of the smallest one. */
+struct measure {
+    const struct unit *units;
+    uint64_t field_unit;
+    const char *hint;
+};
+
+#define SIZE_HINT " (units: K M G, powers of 1024; none: bytes)"
+#define DURATION_HINT " (units: ms s m h d; none: seconds)"
+static const struct measure counts = {no_units, 1, ""}, sizes = {size_units, 1, SIZE_HINT},
+                            durations_ms = {duration_units, 1, DURATION_HINT},
+                            durations_s = {duration_units, 1000, DURATION_HINT};
 
 /* Read digits and a unit as a number of the smallest unit. Returns 0; -EINVAL not of that form; -ERANGE beyond 64
    bits. */
@@ -57,16 +72,14 @@ static void show(char *out, size_t out_size, const struct unit *units, uint64_t 
     snprintf(out, out_size, "%" PRIu64 "%s", number / units->factor, units->name);
 }
 
-/* Read a number of `units` into a field that counts in `field_unit`, and say what was expected when it is not one. */
-static int parse_number(const struct config_value_rule *rule, const struct unit *units, uint64_t field_unit,
-                        const char *text, void *field, char *reason, size_t reason_size)
+/* Read a number into its field, and say what was expected when it is not one. */
+static int parse_number(const struct config_value_rule *rule, const struct measure *measure, const char *text,
+                        void *field, struct reason *reason)
 {
-    static const char size_hint[] = " (units: K M G, powers of 1024; none: bytes)";
-    static const char duration_hint[] = " (units: ms s m h d; none: seconds)";
-    char low[32], high[32];
-    uint64_t number = 0;
+    const struct unit *units = measure->units;
+    uint64_t number = 0, field_unit = measure->field_unit;
     int status = read_number(text, units, &number), whole = number % field_unit == 0;
-    const char *hint = units == size_units ? size_hint : units == duration_units ? duration_hint : "";
+    char low[32], high[32];
 
     number /= field_unit;
     if (status == 0 && whole && ((number >= rule->min && number <= rule->max) || (number == 0 && rule->zero_allowed))) {
@@ -76,34 +89,34 @@ static int parse_number(const struct config_value_rule *rule, const struct unit 
     }
     show(low, sizeof(low), units, rule->min * field_unit);
     show(high, sizeof(high), units, rule->max * field_unit);
-    snprintf(reason, reason_size, "expected %s%s to %s%s%s", rule->zero_allowed ? "0 or " : "", low, high,
-             whole ? "" : " in whole seconds", hint);
-    return -EINVAL;
+    return reason_set(reason, -EINVAL, "expected %s%s to %s%s%s", rule->zero_allowed ? "0 or " : "", low, high,
+                      whole ? "" : " in whole seconds", measure->hint);
 }
 
 CONFIG_VALUE_PARSER(config_value_count)
 {
-    return parse_number(rule, no_units, 1, text, field, reason, reason_size);
+    return parse_number(rule, &counts, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_size)
 {
-    return parse_number(rule, size_units, 1, text, field, reason, reason_size);
+    return parse_number(rule, &sizes, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_duration_ms)
 {
-    return parse_number(rule, duration_units, 1, text, field, reason, reason_size);
+    return parse_number(rule, &durations_ms, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_duration_s)
 {
-    return parse_number(rule, duration_units, 1000, text, field, reason, reason_size);
+    return parse_number(rule, &durations_s, text, field, reason);
 }
 
 CONFIG_VALUE_PARSER(config_value_choice)
 {
-    size_t used;
+    char expected[CHOICES_SIZE] = "";
+    size_t used = 0;
 
     for (const struct config_value_choice *choice = rule->choices; choice->name; choice++) {
         if (strcmp(choice->name, text) == 0) {
@@ -111,12 +124,11 @@ CONFIG_VALUE_PARSER(config_value_choice)
             return 0;
         }
     }
-    used = (size_t)snprintf(reason, reason_size, "expected");
-    for (const struct config_value_choice *choice = rule->choices; choice->name && used < reason_size; choice++) {
+    for (const struct config_value_choice *choice = rule->choices; choice->name && used < sizeof(expected); choice++) {
         const char *between = choice == rule->choices ? " " : choice[1].name ? ", " : " or ";
-        used += (size_t)snprintf(reason + used, reason_size - used, "%s%s", between, choice->name);
+        used += (size_t)snprintf(expected + used, sizeof(expected) - used, "%s%s", between, choice->name);
     }
-    return -EINVAL;
+    return reason_set(reason, -EINVAL, "expected%s", expected);
 }
 
 /* Keep a copy of `text` in the string at `field`. */
@@ -135,45 +147,38 @@ CONFIG_VALUE_PARSER(config_value_string)
 {
     size_t size = strlen(text);
 
-    if (size < rule->min || size > rule->max) {
-        snprintf(reason, reason_size, "it has %zu bytes, expected %" PRIu64 " to %" PRIu64, size, rule->min, rule->max);
-        return -EINVAL;
-    }
+    if (size < rule->min || size > rule->max)
+        return reason_set(reason, -EINVAL, "it has %zu bytes, expected %" PRIu64 " to %" PRIu64, size, rule->min,
+                          rule->max);
     return keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_file)
 {
     struct stat status;
-    int fd, error = 0;
+    int fd, rc = 0;
 
     (void)rule;
     /* Without O_NONBLOCK a FIFO would hold us up until somebody writes to it. */
     fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        error = errno;
-        snprintf(reason, reason_size, "could not open the file: %s", strerror(error));
-        return error == ENOMEM ? -ENOMEM : -EINVAL;
+        reason_set(reason, 0, "could not open the file: %s", strerror(errno));
+        return errno == ENOMEM ? -ENOMEM : -EINVAL;
     }
-    if (fstat(fd, &status) < 0) {
-        error = errno;
-        snprintf(reason, reason_size, "could not look at the file: %s", strerror(error));
-    } else if (!S_ISREG(status.st_mode)) {
-        error = EINVAL;
-        snprintf(reason, reason_size, "it is not a regular file");
-    }
+    if (fstat(fd, &status) < 0)
+        rc = reason_set(reason, -EINVAL, "could not look at the file: %s", strerror(errno));
+    else if (!S_ISREG(status.st_mode))
+        rc = reason_set(reason, -EINVAL, "it is not a regular file");
     close(fd);
-    return error ? -EINVAL : keep_string(text, field);
+    return rc < 0 ? rc : keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_client_id)
 {
-    if (strpbrk(text, "/+#")) {
-        snprintf(reason, reason_size,
-                 "/ + and # cannot be used: the name is a level of the topic shmgate/CLIENT_ID/status");
-        return -EINVAL;
-    }
-    return config_value_string(rule, text, field, reason, reason_size);
+    if (strpbrk(text, "/+#"))
+        return reason_set(reason, -EINVAL,
+                          "/ + and # cannot be used: the name is a level of the topic shmgate/CLIENT_ID/status");
+    return config_value_string(rule, text, field, reason);
 }
 
 int config_value_is_name(const char *name, size_t max)
@@ -185,14 +190,8 @@ int config_value_is_name(const char *name, size_t max)
 
 CONFIG_VALUE_PARSER(config_value_segment)
 {
-    struct reason why;
-
     (void)rule;
-    if (segment_name_check(text, &why) < 0) {
-        snprintf(reason, reason_size, "%s", why.text);
-        return -EINVAL;
-    }
-    return keep_string(text, field);
+    return segment_name_check(text, reason) < 0 ? -EINVAL : keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_listen)
@@ -200,7 +199,7 @@ CONFIG_VALUE_PARSER(config_value_listen)
     struct listen_address address;
 
     (void)rule;
-    return listen_address_parse(&address, text, reason, reason_size) < 0 ? -EINVAL : keep_string(text, field);
+    return listen_address_parse(&address, text, reason) < 0 ? -EINVAL : keep_string(text, field);
 }
 
 CONFIG_VALUE_PARSER(config_value_group)
@@ -224,9 +223,8 @@ CONFIG_VALUE_PARSER(config_value_group)
     if (!found) {
         /* Some group databases answer "not there" with these (getgrnam(3)). */
         int absent = status == 0 || status == ENOENT || status == ESRCH || status == EBADF || status == EPERM;
-        snprintf(reason, reason_size, "%s%s",
-                 absent ? "this machine has no such group" : "could not look up the group: ",
-                 absent ? "" : strerror(status));
+        reason_set(reason, 0, "%s%s", absent ? "this machine has no such group" : "could not look up the group: ",
+                   absent ? "" : strerror(status));
         return status == ENOMEM ? -ENOMEM : -EINVAL;
     }
     return keep_string(text, field);
@@ -239,11 +237,10 @@ CONFIG_VALUE_PARSER(config_value_mode)
 
     (void)rule;
     mode = digits > 0 && digits <= 4 && !text[digits] ? strtoul(text, NULL, 8) : 0;
-    if ((mode & ~0660ul) != 0 || (mode & 0600) != 0600) {
-        snprintf(reason, reason_size,
-                 "expected 0600, 0620, 0640 or 0660: the gateway itself reads and writes, others have no access");
-        return -EINVAL;
-    }
+    if ((mode & ~0660ul) != 0 || (mode & 0600) != 0600)
+        return reason_set(
+            reason, -EINVAL,
+            "expected 0600, 0620, 0640 or 0660: the gateway itself reads and writes, others have no access");
     *(unsigned *)field = (unsigned)mode;
     return 0;
 }

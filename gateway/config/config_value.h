@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shm/reason.h"
+
 /* A word and what it stands for; a table ends with a NULL name. */
 struct config_value_choice {
     const char *name;
@@ -26,11 +28,11 @@ struct config_value_rule {
     const struct config_value_choice *choices;
 };
 
-typedef int (*config_value_parser)(const struct config_value_rule *rule, const char *text, void *field, char *reason,
-                                   size_t reason_size);
+typedef int (*config_value_parser)(const struct config_value_rule *rule, const char *text, void *field,
+                                   struct reason *reason);
 
 #define CONFIG_VALUE_PARSER(name) \
-    int name(const struct config_value_rule *rule, const char *text, void *field, char *reason, size_t reason_size)
+    int name(const struct config_value_rule *rule, const char *text, void *field, struct reason *reason)
 
 CONFIG_VALUE_PARSER(config_value_count);       /* uint32: a plain number */
 CONFIG_VALUE_PARSER(config_value_size);        /* uint32 or uint64, bytes: a number, or with K M G, powers of 1024 */

@@ -15,11 +15,10 @@ static const enum publish_spool spools[] = {[CONFIG_SPOOL_OFF] = PUBLISH_SPOOL_O
 static const enum frame_format formats[] = {
     [CONFIG_BATCH_NONE] = FRAME_NONE, [CONFIG_BATCH_FRAME] = FRAME_BINARY, [CONFIG_BATCH_LINES] = FRAME_LINES};
 
-int channel_table_create(struct channel_table *table, const struct config *config, char *error, size_t error_size)
+int channel_table_create(struct channel_table *table, const struct config *config, struct reason *reason)
 {
     size_t count = config->channel_count;
     struct layout_request *requests = calloc(count, sizeof(requests[0]));
-    struct reason reason;
     int rc = -ENOMEM;
 
     memset(table, 0, sizeof(*table));
@@ -28,7 +27,7 @@ int channel_table_create(struct channel_table *table, const struct config *confi
     table->limits = calloc(count, sizeof(table->limits[0]));
     table->subscribe = calloc(count, sizeof(table->subscribe[0]));
     if (!requests || !table->topics || !table->channels || !table->limits || !table->subscribe) {
-        snprintf(error, error_size, "out of memory");
+        reason_set(reason, rc, "out of memory");
         goto cleanup;
     }
     for (size_t i = 0; i < count; i++) {
@@ -68,9 +67,7 @@ int channel_table_create(struct channel_table *table, const struct config *confi
             .writers = channel->direction == LAYOUT_SUBSCRIBE ? 1 : channel->writers,
         };
     }
-    rc = layout_plan(&table->layout, requests, (uint32_t)count, &reason);
-    if (rc < 0)
-        snprintf(error, error_size, "%s", reason.text);
+    rc = layout_plan(&table->layout, requests, (uint32_t)count, reason);
 cleanup:
     free(requests);
     if (rc < 0)
@@ -78,7 +75,7 @@ cleanup:
     return rc;
 }
 
-int channel_table_check_space(const struct channel_table *table, char *error, size_t error_size)
+int channel_table_check_space(const struct channel_table *table, struct reason *reason)
 {
     const struct layout *layout = &table->layout;
     uint64_t space = platform_object_space(), most = 0;
@@ -95,12 +92,12 @@ int channel_table_check_space(const struct channel_table *table, char *error, si
             name = channel->name;
         }
     }
-    snprintf(error, error_size,
-             "the segment needs %llu MiB, and /dev/shm has %llu: [channel %s] takes %llu: lower its slots, max_payload "
-             "or writers, or enlarge /dev/shm",
-             (unsigned long long)(layout->segment_size >> 20), (unsigned long long)(space >> 20), name,
-             (unsigned long long)(most >> 20));
-    return -ENOSPC;
+    return reason_set(
+        reason, -ENOSPC,
+        "the segment needs %llu MiB, and /dev/shm has %llu: [channel %s] takes %llu: lower its slots, max_payload "
+        "or writers, or enlarge /dev/shm",
+        (unsigned long long)(layout->segment_size >> 20), (unsigned long long)(space >> 20), name,
+        (unsigned long long)(most >> 20));
 }
 
 void channel_table_destroy(struct channel_table *table)

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "publish/source.h"
 #include "shm/layout.h"
+#include "shm/reason.h"
 #include "spool/spool.h"
 #include "subscribe/subscribe.h"
 
@@ -20,10 +21,10 @@ struct channel_table {
 
 /* On success *plan must be given to channel_table_destroy, before the configuration is freed. -EINVAL or -ENOMEM with
  * the reason. */
-int channel_table_create(struct channel_table *table, const struct config *config, char *error, size_t error_size);
+int channel_table_create(struct channel_table *table, const struct config *config, struct reason *reason);
 /* Whether the machine's shared memory can hold the segment at all; says which channel takes most of it. 0; -ENOSPC with
  * the reason. */
-int channel_table_check_space(const struct channel_table *table, char *error, size_t error_size);
+int channel_table_check_space(const struct channel_table *table, struct reason *reason);
 void channel_table_destroy(struct channel_table *table);
 
 #endif

@@ -142,11 +142,11 @@ static int unused(const struct loop *loop)
 /* Everything between the table and the connection. */
 static int open_service(struct loop *loop)
 {
-    char error[256];
-    int rc = channel_table_create(&loop->table, loop->config, error, sizeof(error));
+    struct reason reason;
+    int rc = channel_table_create(&loop->table, loop->config, &reason);
 
     if (rc < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", error);
+        log_write(LOG_LEVEL_ERROR, "could not lay out the segment: %s", reason.text);
         return rc;
     }
     if ((rc = open_segment(loop)) < 0)
@@ -195,11 +195,11 @@ int loop_open(struct loop *loop)
 
 int loop_serve_metrics(struct loop *loop, const struct config *config)
 {
-    char error[320];
-    int rc = metrics_serve(loop->metrics, config->metrics_listen, config->segment, error, sizeof(error));
+    struct reason reason;
+    int rc = metrics_serve(loop->metrics, config->metrics_listen, config->segment, &reason);
 
     if (rc < 0)
-        log_write(LOG_LEVEL_ERROR, "could not serve metrics: listen=%s: %s", config->metrics_listen, error);
+        log_write(LOG_LEVEL_ERROR, "could not serve metrics: listen=%s: %s", config->metrics_listen, reason.text);
     return rc;
 }
 

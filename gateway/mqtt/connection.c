@@ -113,6 +113,7 @@ static struct mqtt_options client_options(const struct connection *connection, c
 int connection_create(struct connection **out, const struct connection_options *options, struct reason *reason)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
+    const struct backoff_pace pace = {.base_ms = BASE_MS, .cap_ms = CAP_MS, .stable_ms = STABLE_MS};
     const struct config *config = options->config;
     struct mqtt_options client;
     int rc = -ENOMEM;
@@ -139,7 +140,7 @@ int connection_create(struct connection **out, const struct connection_options *
         connection_destroy(connection);
         return rc;
     }
-    backoff_init(&connection->backoff, BASE_MS, CAP_MS, STABLE_MS, (unsigned)config->uri_count, platform_random());
+    backoff_init(&connection->backoff, &pace, (unsigned)config->uri_count, platform_random());
     log_asked_qos(config);
     *out = connection;
     return 0;
@@ -185,7 +186,7 @@ void connection_step(struct connection *connection, uint64_t now_ms)
     if (connection->ever_up && connection->uri != connection->last_uri)
         mqtt_give_up(connection->mqtt);
     if (password_file)
-        rc = config_read_secret(password_file, password, sizeof(password), reason.text, sizeof(reason.text));
+        rc = config_read_secret(password_file, password, sizeof(password), &reason);
     if (rc == 0)
         rc = mqtt_connect(connection->mqtt, connection->config->uris[connection->uri], password_file ? password : NULL,
                           &reason);
@@ -272,15 +273,15 @@ static void count_exceeding(const struct config *config, const struct mqtt_limit
     *qos = *retain = *size = 0;
     for (size_t i = 0; i < config->channel_count; i++) {
         const struct config_channel *channel = &config->channels[i];
-        unsigned granted = channel->qos;
-        int kept = channel->retain;
+        struct mqtt_limits_message message = {config->mqtt_version, 0, channel->max_payload, channel->qos,
+                                              channel->retain};
 
         if (channel->direction != LAYOUT_PUBLISH)
             continue;
-        *size += mqtt_limits_apply(limits, config->mqtt_version, strlen(channel->topic), channel->max_payload, &granted,
-                                   &kept) < 0;
-        *qos += granted < channel->qos;
-        *retain += kept != channel->retain;
+        message.topic_size = strlen(channel->topic);
+        *size += mqtt_limits_apply(limits, &message) < 0;
+        *qos += message.qos < channel->qos;
+        *retain += message.retain != channel->retain;
     }
 }
 

@@ -235,14 +235,14 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struc
     MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
     const struct mqtt_options *options = &mqtt->options;
+    const struct tls_files files = {options->ca_file, options->cert_file, options->key_file};
     char address[MQTT_CLIENT_ADDRESS_SIZE];
     const char *setting;
     int tls = paho_uri(uri, address, sizeof(address), reason), rc;
 
     if (tls < 0)
         return tls;
-    if (tls && (rc = tls_files_check(options->ca_file, options->cert_file, options->key_file, &setting, reason->text,
-                                     sizeof(reason->text))) < 0)
+    if (tls && (rc = tls_files_check(&files, &setting, reason)) < 0)
         return rc;
     if ((rc = prepare_client(mqtt, tls, reason)) < 0)
         return rc;
@@ -332,19 +332,19 @@ int mqtt_publish(struct mqtt *mqtt, const struct transport_message *message, uin
 {
     MQTTAsync_responseOptions response = mqtt_answers_publish(mqtt, token);
     MQTTProperty array[TRANSPORT_PROPERTIES + 1];
-    unsigned alias = 0, qos = message->qos;
-    int retain = message->retain, known = 0;
-    int rc = mqtt_limits_apply(&mqtt->limits, mqtt->options.version, strlen(message->topic),
-                               message->size + property_bytes(message), &qos, &retain);
+    struct mqtt_limits_message fit = {mqtt->options.version, strlen(message->topic),
+                                      message->size + property_bytes(message), message->qos, message->retain};
+    unsigned alias = 0;
+    int known = 0, rc = mqtt_limits_apply(&mqtt->limits, &fit);
 
     if (rc < 0)
         return rc;
     if (message->alias)
-        alias = alias_for(mqtt, message, qos, &known);
+        alias = alias_for(mqtt, message, fit.qos, &known);
     if (mqtt->options.version >= 5 && (alias > 0 || message->property_count > 0))
         response.properties = make_properties(message, alias, array);
-    rc = MQTTAsync_send(mqtt->client, known ? "" : message->topic, (int)message->size, message->payload, (int)qos,
-                        retain, &response);
+    rc = MQTTAsync_send(mqtt->client, known ? "" : message->topic, (int)message->size, message->payload, (int)fit.qos,
+                        fit.retain, &response);
     switch (rc) {
     case MQTTASYNC_SUCCESS:
         if (alias > 0 && !known)

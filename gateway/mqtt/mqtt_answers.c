@@ -162,9 +162,9 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
 static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
 {
     struct event event = {.kind = EVENT_CONNECT_FAILED, .reason = code};
+    const struct mqtt_text_failure failure = {mqtt->options.version, code, message, mqtt->tls_reason};
 
-    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), mqtt->options.version, code, message,
-                                        mqtt->tls_reason);
+    event.permanent = mqtt_text_connect(event.text, sizeof(event.text), &failure);
     put(&event);
 }
 

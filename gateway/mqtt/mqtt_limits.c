@@ -29,12 +29,14 @@ size_t mqtt_limits_publish_size(int version, size_t topic_size, size_t size, uns
     return 1 + integer_size(rest) + rest;
 }
 
-int mqtt_limits_apply(const struct mqtt_limits *limits, int version, size_t topic_size, size_t size, unsigned *qos,
-                      int *retain)
+int mqtt_limits_apply(const struct mqtt_limits *limits, struct mqtt_limits_message *message)
 {
-    if (*qos > limits->qos_max)
-        *qos = limits->qos_max;
+    if (message->qos > limits->qos_max)
+        message->qos = limits->qos_max;
     if (!limits->retain)
-        *retain = 0;
-    return mqtt_limits_publish_size(version, topic_size, size, *qos, 0) > limits->packet_max ? -EMSGSIZE : 0;
+        message->retain = 0;
+    return mqtt_limits_publish_size(message->version, message->topic_size, message->size, message->qos, 0) >
+                   limits->packet_max
+               ? -EMSGSIZE
+               : 0;
 }

@@ -28,9 +28,16 @@ void mqtt_limits_init(struct mqtt_limits *limits);
  * length. */
 size_t mqtt_limits_publish_size(int version, size_t topic_size, size_t size, unsigned qos, size_t properties);
 
-/* Bring a message within the limits: *qos and *retain are lowered to what the broker takes. Returns 0, or -EMSGSIZE: it
+/* A message, as far as limits go; MQTT 5 properties are left out. */
+struct mqtt_limits_message {
+    int version; /* 4 (3.1.1) or 5 */
+    size_t topic_size, size;
+    unsigned qos;
+    int retain;
+};
+
+/* Bring a message within the limits: qos and retain are lowered to what the broker takes. Returns 0, or -EMSGSIZE: it
  * is too large. */
-int mqtt_limits_apply(const struct mqtt_limits *limits, int version, size_t topic_size, size_t size, unsigned *qos,
-                      int *retain);
+int mqtt_limits_apply(const struct mqtt_limits *limits, struct mqtt_limits_message *message);
 
 #endif

@@ -10,20 +10,20 @@
 #define BAD_CLIENT_ID "the broker refused the client id: change client_id"
 #define BAD_VERSION "the broker does not speak this version of MQTT: change version"
 
-struct reason {
+struct code_text {
     int code;
     int permanent; /* of a connection: 1 when a person must change something */
     const char *text;
 };
 
 /* MQTT 3.1.1, table 3.1. */
-static const struct reason codes3[] = {
+static const struct code_text codes3[] = {
     {1, 1, BAD_VERSION},     {2, 1, BAD_CLIENT_ID},  {3, 0, "the broker is not available now"},
     {4, 1, BAD_CREDENTIALS}, {5, 1, NOT_AUTHORISED},
 };
 
 /* MQTT 5, table 2-6, those that a CONNACK, a PUBACK or a SUBACK can carry. */
-static const struct reason codes5[] = {
+static const struct code_text codes5[] = {
     {0x80, 0, "unspecified error"},
     {0x81, 1, "malformed packet"},
     {0x82, 1, "protocol error"},
@@ -52,7 +52,7 @@ static const struct reason codes5[] = {
     {0xa2, 1, "the broker does not support wildcard subscriptions"},
 };
 
-static const struct reason *find(const struct reason *reasons, size_t count, int code)
+static const struct code_text *find_code(const struct code_text *reasons, size_t count, int code)
 {
     for (size_t i = 0; i < count; i++)
         if (reasons[i].code == code)
@@ -60,14 +60,14 @@ static const struct reason *find(const struct reason *reasons, size_t count, int
     return NULL;
 }
 
-static const struct reason *find5(int code)
+static const struct code_text *find5(int code)
 {
-    return find(codes5, sizeof(codes5) / sizeof(codes5[0]), code);
+    return find_code(codes5, sizeof(codes5) / sizeof(codes5[0]), code);
 }
 
 const char *mqtt_text_reason(int code)
 {
-    const struct reason *reason = find5(code);
+    const struct code_text *reason = find5(code);
 
     return reason ? reason->text : "unknown reason code";
 }
@@ -98,13 +98,16 @@ void mqtt_text_tls(char *text, size_t size, const char *line, size_t line_size)
     snprintf(text, size, "%.*s", (int)(end - start), start);
 }
 
-int mqtt_text_connect(char *text, size_t size, int version, int code, const char *message, const char *tls_reason)
+int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *failure)
 {
-    const struct reason *reason = version >= 5 ? find5(code) : find(codes3, sizeof(codes3) / sizeof(codes3[0]), code);
+    const char *message = failure->message, *tls_reason = failure->tls_reason;
+    int code = failure->code;
+    const struct code_text *known = failure->version >= 5 ? find5(code)
+                                                          : find_code(codes3, sizeof(codes3) / sizeof(codes3[0]), code);
 
-    if (reason) {
-        snprintf(text, size, "%s", reason->text);
-        return reason->permanent;
+    if (known) {
+        snprintf(text, size, "%s", known->text);
+        return known->permanent;
     }
     if (tls_reason && tls_reason[0])
         snprintf(text, size,

@@ -4,10 +4,15 @@
 
 #include <stddef.h>
 
-/* Explain a failed attempt to connect in one line. `code` is the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1)
- * or one of Paho's, below 0; `message` and `tls_reason` are what Paho and OpenSSL said (NULL or empty: nothing).
- * Returns 1 when trying again with the same configuration cannot help, else 0. */
-int mqtt_text_connect(char *text, size_t size, int version, int code, const char *message, const char *tls_reason);
+/* A failed attempt to connect. */
+struct mqtt_text_failure {
+    int version;                      /* 4 (3.1.1) or 5 */
+    int code;                         /* the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1), or Paho's, below 0 */
+    const char *message, *tls_reason; /* what Paho and OpenSSL said; NULL or empty: nothing */
+};
+
+/* Explain it in one line. Returns 1 when trying again with the same configuration cannot help, else 0. */
+int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *failure);
 
 /* The name of an MQTT 5 reason code. */
 const char *mqtt_text_reason(int code);

@@ -64,7 +64,7 @@ static int is_socket(int fd)
 }
 
 /* Once a connection; an error means that it is no TCP socket, which then needs nothing. */
-static void prepare(int fd)
+static void guard_prepare(int fd)
 {
     unsigned silence_ms = atomic_load(&user_timeout_ms);
     int on = 1;
@@ -82,13 +82,13 @@ static void cut(int fd)
 }
 
 /* Both must be seen by the dynamic linker, although the rest of the program is not. */
-__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec *iov, int count)
+__attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec *iovec, int count)
 {
     ssize_t written, all = 0;
     int saved;
 
-    prepare(fd);
-    written = syscall(SYS_writev, fd, iov, count);
+    guard_prepare(fd);
+    written = syscall(SYS_writev, fd, iovec, count);
     if (written >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return written;
     saved = errno;
@@ -98,7 +98,7 @@ __attribute__((visibility("default"))) ssize_t writev(int fd, const struct iovec
     }
     cut(fd);
     for (int i = 0; i < count; i++)
-        all += (ssize_t)iov[i].iov_len;
+        all += (ssize_t)iovec[i].iov_len;
     return all;
 }
 
@@ -123,7 +123,7 @@ __attribute__((visibility("default"))) int SSL_write(struct ssl_st *ssl, const v
 
     /* Whoever calls SSL_write has OpenSSL loaded, so the three addresses are there. */
     pthread_once(&openssl_once, resolve_all);
-    prepare(openssl.get_wfd(ssl));
+    guard_prepare(openssl.get_wfd(ssl));
     written = openssl.write(ssl, buffer, size);
     if (written > 0)
         return written;

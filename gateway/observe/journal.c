@@ -26,6 +26,7 @@ void journal_add(struct journal_entry *entry, const char *name, const char *valu
         entry->overflow = 1;
         return;
     }
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a line break ends it. */
     memcpy(at, name, name_size);
     at += name_size;
     *at++ = '\n';

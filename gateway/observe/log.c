@@ -47,9 +47,15 @@ static int find_target(void)
     const char *stream = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
     struct stat status;
-    char end;
+    char *end;
 
-    if (!stream || sscanf(stream, "%llu:%llu%c", &device, &inode, &end) != 2 || fstat(STDERR_FILENO, &status) < 0)
+    if (!stream || fstat(STDERR_FILENO, &status) < 0)
+        return TARGET_PERSON;
+    device = strtoull(stream, &end, 10);
+    if (*end != ':')
+        return TARGET_PERSON;
+    inode = strtoull(end + 1, &end, 10);
+    if (*end)
         return TARGET_PERSON;
     return (unsigned long long)status.st_dev == device && (unsigned long long)status.st_ino == inode ? TARGET_JOURNAL
                                                                                                      : TARGET_PERSON;

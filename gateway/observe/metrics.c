@@ -247,7 +247,7 @@ static void server_close(struct server *server)
 }
 
 static int server_open(struct server **out, const struct metrics *metrics, const char *address, const char *segment,
-                       char *error, size_t error_size)
+                       struct reason *reason)
 {
     struct server *server = calloc(1, sizeof(*server));
     int rc = -ENOMEM;
@@ -264,15 +264,15 @@ static int server_open(struct server **out, const struct metrics *metrics, const
     }
     if (!server->text || !server->segment)
         goto cleanup;
-    if ((rc = listen_address_parse(&server->address, address, error, error_size)) < 0)
+    if ((rc = listen_address_parse(&server->address, address, reason)) < 0)
         goto cleanup;
     if ((rc = open_socket(server)) == 0 && (rc = start_thread(server)) == 0) {
         *out = server;
         return 0;
     }
 cleanup:
-    snprintf(error, error_size, "%s",
-             rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
+    reason_set(reason, rc, "%s",
+               rc == -EADDRINUSE ? "somebody else listens there, or the file is no socket" : strerror(-rc));
     server_close(server);
     return rc;
 }
@@ -287,7 +287,7 @@ int metrics_create(struct metrics **out)
 }
 
 /* Another segment on the same socket. */
-static int change_segment(struct server *server, const char *segment, char *error, size_t error_size)
+static int change_segment(struct server *server, const char *segment, struct reason *reason)
 {
     char *name = strdup(segment);
     eventfd_t count;
@@ -300,19 +300,17 @@ static int change_segment(struct server *server, const char *segment, char *erro
         /* EAGAIN: the thread was not running. */
         rc = eventfd_read(server->stop, &count) < 0 && errno != EAGAIN ? -errno : start_thread(server);
     }
-    if (rc < 0)
-        snprintf(error, error_size, "%s", strerror(-rc));
-    return rc;
+    return rc < 0 ? reason_set(reason, rc, "%s", strerror(-rc)) : rc;
 }
 
-int metrics_serve(struct metrics *metrics, const char *address, const char *segment, char *error, size_t error_size)
+int metrics_serve(struct metrics *metrics, const char *address, const char *segment, struct reason *reason)
 {
     struct server *before = metrics->server, *server = NULL;
     int rc;
 
     if (before && address && strcmp(before->text, address) == 0 && is_there(before))
-        return strcmp(before->segment, segment) == 0 ? 0 : change_segment(before, segment, error, error_size);
-    if (address && (rc = server_open(&server, metrics, address, segment, error, error_size)) < 0)
+        return strcmp(before->segment, segment) == 0 ? 0 : change_segment(before, segment, reason);
+    if (address && (rc = server_open(&server, metrics, address, segment, reason)) < 0)
         return rc;
     metrics->server = server;
     server_close(before);

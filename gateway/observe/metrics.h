@@ -16,6 +16,8 @@
 
 #include <stddef.h>
 
+#include "shm/reason.h"
+
 #define METRICS_CLIENTS 4 /* connections at a time; the kernel queues as many more */
 
 struct metrics;
@@ -26,10 +28,10 @@ int metrics_create(struct metrics **out);
 
 /* Serve the counters of `segment` on `address` (as in gateway.ini; NULL: nowhere) instead of what was. Both strings are
  * copied. The socket file of a dead process is replaced; what is no socket, or answers, is not. Waits until the thread
- * has finished the answer it is building; call it from one thread. Returns 0; with the reason in `error`, and what was
+ * has finished the answer it is building; call it from one thread. Returns 0; with the reason, and what was
  * served before goes on: -EADDRINUSE somebody else listens there; -ENOMEM; or -errno of socket(2), bind(2), listen(2),
  * pthread_create(3). */
-int metrics_serve(struct metrics *metrics, const char *address, const char *segment, char *error, size_t error_size);
+int metrics_serve(struct metrics *metrics, const char *address, const char *segment, struct reason *reason);
 
 /* End it; a Unix socket's file goes. NULL is allowed. */
 void metrics_destroy(struct metrics *metrics);

@@ -85,7 +85,8 @@ static const char *phrase_of(int status)
     }
 }
 
-static void answer(struct metrics_http *http, int status, int only_head, metrics_http_body make_body, void *context)
+static void http_answer(struct metrics_http *http, int status, int only_head, metrics_http_body make_body,
+                        void *context)
 {
     int length;
 
@@ -128,9 +129,9 @@ static int step_read(struct metrics_http *http, metrics_http_body make_body, voi
     http->used += (size_t)count;
     if (is_complete(http, &line)) {
         status = judge(http->request, line, &only_head);
-        answer(http, status, only_head, make_body, context);
+        http_answer(http, status, only_head, make_body, context);
     } else if (http->used == sizeof(http->request)) {
-        answer(http, 400, 0, make_body, context);
+        http_answer(http, 400, 0, make_body, context);
     }
     return 1;
 }

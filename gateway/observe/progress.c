@@ -53,7 +53,7 @@ static size_t write_line(char *line, size_t size, const struct progress *progres
     return used;
 }
 
-static void put(const char *text, size_t size)
+static void progress_put(const char *text, size_t size)
 {
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
 
@@ -81,7 +81,7 @@ void progress_show(struct progress *progress, uint64_t now_ms, uint64_t done, ui
     memcpy(line, erasure, sizeof(erasure) - 1);
     used = write_line(line + sizeof(erasure) - 1, LINE_SIZE, progress, total);
     wide = columns();
-    put(line, sizeof(erasure) - 1 + (used < wide ? used : wide));
+    progress_put(line, sizeof(erasure) - 1 + (used < wide ? used : wide));
 }
 
 void progress_hide(void)

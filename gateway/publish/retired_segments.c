@@ -28,13 +28,13 @@ struct retired_segments {
 static int copy_topic(const struct segment *segment, uint32_t index, char **topic)
 {
     size_t size = segment->layout.channels[index].topic_size;
-    char *copy = malloc(size + 1), ignored[128];
+    char *copy = malloc(size + 1);
 
     *topic = NULL;
     if (!copy)
         return -ENOMEM;
     segment_topic(segment, index, copy);
-    if (route_topic_valid(copy, strlen(copy), ignored, sizeof(ignored)) < 0) {
+    if (route_topic_valid(copy, strlen(copy), NULL) < 0) {
         free(copy);
         return 0;
     }

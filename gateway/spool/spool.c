@@ -3,8 +3,8 @@
  *
  * What can go wrong with the file:
  *   - it cannot be opened (no directory, no permission, another gateway has it): tried again every SPOOL_RETRY_MS
- *   - it is damaged, or of another version: it is set aside, a new one is begun, what the old one held is counted as
- * lost
+ *   - it is damaged: it is set aside, a new one is begun, what the old one held is counted as lost
+ *   - it is of a later version: it is left alone, and looked at again every SPOOL_RETRY_MS
  *   - after an error of the disk it is opened again, and the ledgers are read from it
  */
 #include "spool/spool.h"
@@ -25,7 +25,8 @@
 #define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
 #define TRIM_MS 1000   /* how often the ages are looked at */
 
-__attribute__((format(printf, 3, 4))) static void tell(const struct spool *spool, int fault, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void spool_tell(const struct spool *spool, int fault, const char *format,
+                                                             ...)
 {
     va_list arguments;
 
@@ -127,7 +128,7 @@ void spool_close_file(struct spool *spool)
 
 /* Only one gateway may work with the file. The lock has a file of its own: closing the database's would drop SQLite's
  * locks (fcntl(2)). */
-static int lock_file(struct spool *spool, char *error, size_t error_size)
+static int lock_file(struct spool *spool, struct reason *reason)
 {
     char path[PATH_MAX];
     int rc = 0;
@@ -138,15 +139,13 @@ static int lock_file(struct spool *spool, char *error, size_t error_size)
         rc = -ENAMETOOLONG;
     if (rc == 0 && (spool->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640)) < 0)
         rc = -errno;
-    if (rc < 0) {
-        snprintf(error, error_size, "%s", strerror(-rc));
-        return rc;
-    }
+    if (rc < 0)
+        return reason_set(reason, rc, "%s", strerror(-rc));
     if ((rc = platform_lock(spool->lock_fd, 0)) < 0) {
         close(spool->lock_fd);
         spool->lock_fd = -1;
-        snprintf(error, error_size, "%s",
-                 rc == -EAGAIN ? "another gateway has it: give each a path of its own in [spool]" : strerror(-rc));
+        reason_set(reason, rc, "%s",
+                   rc == -EAGAIN ? "another gateway has it: give each a path of its own in [spool]" : strerror(-rc));
         return rc == -EAGAIN ? -EBUSY : rc;
     }
     return 0;
@@ -188,11 +187,11 @@ static void count_missing(struct spool *spool)
 }
 
 /* Open the file and read the streams. What memory knows and the file does not is lost. */
-static int open_file(struct spool *spool, char *error, size_t error_size)
+static int open_file(struct spool *spool, struct reason *reason)
 {
-    int rc = lock_file(spool, error, error_size);
+    int rc = lock_file(spool, reason);
 
-    if (rc < 0 || (rc = spool_file_open(&spool->db, spool->options.path, error, error_size)) < 0)
+    if (rc < 0 || (rc = spool_file_open(&spool->db, spool->options.path, reason)) < 0)
         return rc;
     for (size_t i = 0; i < spool->stream_count; i++)
         spool->streams[i]->in_file = 0;
@@ -202,9 +201,8 @@ static int open_file(struct spool *spool, char *error, size_t error_size)
     if (rc == SQLITE_OK)
         rc = spool_rows_used(&spool->rows, &spool->used);
     if (rc != SQLITE_OK) {
-        snprintf(error, error_size, "%s",
-                 rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
-        rc = spool_file_errno(spool->db, rc);
+        rc = reason_set(reason, spool_file_errno(spool->db, rc), "%s",
+                        rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
         spool_close_file(spool);
         return rc;
     }
@@ -224,6 +222,8 @@ static const char *advice(int rc)
     case -ENOSPC:
     case -EDQUOT:
         return ": make room on its disk";
+    case -EPROTO:
+        return ": run the shmgated that made it, or give another path in [spool]";
     default:
         return "";
     }
@@ -238,45 +238,41 @@ void spool_set_state(struct spool *spool, int rc, const char *reason)
     if (state == spool->state)
         return;
     if (rc < 0)
-        tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile", spool->options.path,
-             reason, advice(rc));
+        spool_tell(spool, 1, "could not use spool: path=%s: %s%s; messages stay in the rings meanwhile",
+                   spool->options.path, reason, advice(rc));
     else if (spool->state != SPOOL_STATE_OFF)
-        tell(spool, 0, "spool works again: path=%s", spool->options.path);
+        spool_tell(spool, 0, "spool works again: path=%s", spool->options.path);
     spool->state = state;
 }
 
-/* Give the file another name and begin a new one. `error` says why, and what happened. */
-int spool_replace_file(struct spool *spool, const char *why, char *error, size_t error_size)
+/* Give the file another name and begin a new one. The reason says why, and then what happened. */
+int spool_replace_file(struct spool *spool, struct reason *reason)
 {
     char aside[PATH_MAX];
-    size_t length = strlen(error);
-    int moved = spool_file_set_aside(spool->options.path, why, aside, sizeof(aside));
+    int moved = spool_file_set_aside(spool->options.path, aside, sizeof(aside));
 
     if (moved == 0) {
-        tell(spool, 1,
-             "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s",
-             spool->options.path, error, aside, aside);
-        return open_file(spool, error, error_size);
+        spool_tell(spool, 1,
+                   "spool set aside: path=%s: %s; what it held is in %s: look at it with: shmgate spool export -f %s",
+                   spool->options.path, reason->text, aside, aside);
+        return open_file(spool, reason);
     }
     if (moved == -EEXIST)
-        snprintf(error + length, error_size - length, "; %d earlier ones are set aside already: remove those",
-                 SPOOL_FILE_ASIDE_MAX);
-    else
-        snprintf(error + length, error_size - length, "; it cannot be set aside: %s", strerror(-moved));
-    return -EIO;
+        return reason_wrap(reason, -EIO, "%d earlier ones are set aside already, remove those", SPOOL_FILE_ASIDE_MAX);
+    return reason_wrap(reason, -EIO, "it cannot be set aside (%s)", strerror(-moved));
 }
 
-/* Open the file; one that is damaged or of another version makes way for a new one. */
+/* Open the file; one that is damaged makes way for a new one. */
 static int get_file(struct spool *spool)
 {
-    char error[300];
-    int rc = open_file(spool, error, sizeof(error));
+    struct reason reason = {""};
+    int rc = open_file(spool, &reason);
 
-    if (rc == -EBADMSG || rc == -EPROTO)
-        rc = spool_replace_file(spool, rc == -EPROTO ? "version" : "damaged", error, sizeof(error));
+    if (rc == -EBADMSG)
+        rc = spool_replace_file(spool, &reason);
     /* A file that opens is not one that takes: after a failed batch only a batch shows that it works again. */
     if (rc < 0 || !spool->batch_wanted)
-        spool_set_state(spool, rc, error);
+        spool_set_state(spool, rc, reason.text);
     return rc;
 }
 
@@ -400,8 +396,8 @@ void spool_restore(struct spool *spool, struct spool_stream *stream, const struc
     spool_touch(stream);
     spool->touched = 1;
     if (known->held > 0)
-        tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel,
-             (unsigned long long)known->held, spool->options.path);
+        spool_tell(spool, 1, "spooled messages are gone: channel=%s count=%llu path=%s", stream->source.channel,
+                   (unsigned long long)known->held, spool->options.path);
 }
 
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count)

@@ -11,9 +11,9 @@
  *   - a batch that fails changes nothing: what was taken is still the ring's, what was done with is ticked off by a
  * later batch
  *
- * A file that cannot be used never stops anything else. Damaged, or of another version, it is set aside under another
- * name and a new one is begun; otherwise (disk full, no permission, read-only, locked) nothing is taken until a try,
- * every SPOOL_RETRY_MS, succeeds. Both are said once in the log.
+ * A file that cannot be used never stops anything else. Damaged, it is set aside under another name and a new one is
+ * begun; otherwise (of a later version, disk full, no permission, read-only, locked) it is left alone and nothing is
+ * taken until a try, every SPOOL_RETRY_MS, succeeds. Both are said once in the log.
  *
  * For the loop's thread only. All functions but those that only look may block on the disk.
  */

@@ -37,23 +37,23 @@ static void roll_back(struct spool *spool)
 /* A statement has failed: undo the batch, and see to the file. Returns the result as -errno. */
 static int batch_failed(struct spool *spool, int result)
 {
-    char reason[300];
+    struct reason reason;
     int rc = spool_file_errno(spool->db, result), replaced;
 
-    snprintf(reason, sizeof(reason), "%s", sqlite3_errmsg(spool->db));
+    reason_set(&reason, 0, "%s", sqlite3_errmsg(spool->db));
     roll_back(spool);
     spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
     spool->may_try = 0;
     if (rc == -EBADMSG) {
         spool_close_file(spool);
-        replaced = spool_replace_file(spool, "damaged", reason, sizeof(reason));
+        replaced = spool_replace_file(spool, &reason);
         spool->batch_wanted = 0;
-        spool_set_state(spool, replaced, reason);
+        spool_set_state(spool, replaced, reason.text);
         spool->may_try = replaced == 0;
         return rc;
     }
     spool->batch_wanted |= spool->taking;
-    spool_set_state(spool, rc, reason);
+    spool_set_state(spool, rc, reason.text);
     /* After an error of the disk, what is really there is read anew. */
     if (rc != -ENOSPC && rc != -EBUSY)
         spool_close_file(spool);
@@ -71,7 +71,7 @@ void spool_abandon(struct spool *spool)
         roll_back(spool);
 }
 
-static int begin(struct spool *spool, int durable)
+static int batch_begin(struct spool *spool, int durable)
 {
     int result;
 
@@ -94,7 +94,7 @@ int spool_take(struct spool *spool, struct spool_stream *stream, const struct sp
 
     if (message->sequence < stream->batch.next || message->sequence >= SEQUENCE_MAX)
         return -EINVAL;
-    if ((rc = begin(spool, 1)) < 0)
+    if ((rc = batch_begin(spool, 1)) < 0)
         return rc;
     if ((rc = spool_rows_insert(&spool->rows, stream->id, message, now_ns)) != SQLITE_OK)
         return batch_failed(spool, rc);
@@ -121,11 +121,11 @@ int spool_next(struct spool *spool, const struct spool_stream *stream, uint64_t 
 
 int spool_done(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint32_t count, int dropped)
 {
-    struct spool_done *last = spool->done_count > 0 ? &spool->done[spool->done_count - 1] : NULL;
+    struct spool_done *last = &spool->done[spool->done_count - (spool->done_count > 0)];
 
     /* Most answers follow the one before, and are deleted with it. */
-    if (last && last->stream == stream && last->dropped == dropped && last->sequence + last->count == sequence &&
-        last->count <= UINT32_MAX - count) {
+    if (spool->done_count > 0 && last->stream == stream && last->dropped == dropped &&
+        last->sequence + last->count == sequence && last->count <= UINT32_MAX - count) {
         last->count += count;
         spool->done_messages += count;
         return 0;
@@ -146,27 +146,27 @@ int spool_can_drain(const struct spool *spool)
 
 int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequence, uint64_t count, int dropped)
 {
-    uint64_t found, size;
-    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, count, &found, &size);
+    struct spool_rows_deleted deleted;
+    int rc = spool_rows_delete(&spool->rows, stream->id, sequence, count, &deleted);
+    uint64_t size = deleted.size + deleted.count * SPOOL_MESSAGE_BYTES;
 
-    if (rc != SQLITE_OK || found == 0)
+    if (rc != SQLITE_OK || deleted.count == 0)
         return rc;
-    size += found * SPOOL_MESSAGE_BYTES;
     /* A file that disagrees with itself is not to make the counts run below zero. */
-    if (stream->batch.held < found || stream->batch.bytes < size)
+    if (stream->batch.held < deleted.count || stream->batch.bytes < size)
         return SQLITE_CORRUPT;
-    stream->batch.held -= found;
+    stream->batch.held -= deleted.count;
     stream->batch.bytes -= size;
     if (dropped < 0)
-        stream->batch.delivered += found;
+        stream->batch.delivered += deleted.count;
     else
-        stream->batch.dropped[dropped] += found;
+        stream->batch.dropped[dropped] += deleted.count;
     spool_touch(stream);
     return SQLITE_OK;
 }
 
 /* Write the stream's row; one of which nothing counts any more has none. */
-static int put_stream(struct spool *spool, const struct spool_stream *stream)
+static int batch_put_stream(struct spool *spool, const struct spool_stream *stream)
 {
     return stream->batch.taken > 0 ? spool_rows_put_stream(&spool->rows, stream)
                                    : spool_rows_delete_stream(&spool->rows, stream->id);
@@ -184,7 +184,7 @@ static int finish_batch(struct spool *spool)
         rc = spool_trim(spool, platform_time_ns());
     for (size_t i = 0; rc == SQLITE_OK && i < spool->stream_count; i++)
         if (spool->streams[i]->touched)
-            rc = put_stream(spool, spool->streams[i]);
+            rc = batch_put_stream(spool, spool->streams[i]);
     return rc == SQLITE_OK ? spool_rows_commit(&spool->rows) : rc;
 }
 
@@ -195,7 +195,7 @@ int spool_commit(struct spool *spool)
     if (!spool->in_transaction && spool->done_count == 0 && !spool->touched && !spool->trim_wanted)
         return 0;
     spool_rows_done(&spool->rows);
-    if ((rc = begin(spool, 0)) < 0)
+    if ((rc = batch_begin(spool, 0)) < 0)
         return rc;
     if ((rc = finish_batch(spool)) != SQLITE_OK)
         return batch_failed(spool, rc);

@@ -115,7 +115,7 @@ int spool_file_errno(sqlite3 *db, int result)
     }
 }
 
-static int integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
+static int file_integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -130,58 +130,54 @@ static int integer(sqlite3 *db, const char *sql, sqlite3_int64 *value)
 }
 
 /* Whether an open database is a spool of ours. `fresh` is 1 when it is empty. */
-static int look(sqlite3 *db, int *fresh, char *error, size_t error_size)
+static int file_look(sqlite3 *db, int *fresh, struct reason *reason)
 {
     sqlite3_int64 application = 0, version = 0, tables = 0;
-    int rc = integer(db, "PRAGMA application_id", &application);
+    int rc = file_integer(db, "PRAGMA application_id", &application);
 
     if (rc == SQLITE_OK)
-        rc = integer(db, "PRAGMA user_version", &version);
+        rc = file_integer(db, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK)
-        rc = integer(db, "SELECT count(*) FROM sqlite_master", &tables);
+        rc = file_integer(db, "SELECT count(*) FROM sqlite_master", &tables);
     if (rc != SQLITE_OK) {
-        snprintf(error, error_size, "%s", sqlite3_errmsg(db));
-        return spool_file_errno(db, rc);
+        return reason_set(reason, spool_file_errno(db, rc), "%s", sqlite3_errmsg(db));
     }
     *fresh = tables == 0;
     if (*fresh)
         return 0;
-    if (application != SPOOL_FILE_APPLICATION) {
-        snprintf(error, error_size, "it is a database of another program");
-        return -EBADMSG;
-    }
-    if (version != SPOOL_FILE_VERSION) {
-        snprintf(error, error_size, "it is of version %lld, this program knows version %d", (long long)version,
-                 SPOOL_FILE_VERSION);
-        return -EPROTO;
-    }
+    if (application != SPOOL_FILE_APPLICATION)
+        return reason_set(reason, -EBADMSG, "it is a database of another program");
+    if (version < 1)
+        return reason_set(reason, -EBADMSG, "it is of version %lld, which there is not", (long long)version);
+    if (version > SPOOL_FILE_VERSION)
+        return reason_set(reason, -EPROTO, "it is of version %lld, this program knows version %d", (long long)version,
+                          SPOOL_FILE_VERSION);
     return 0;
 }
 
-static int run(sqlite3 *db, const char *sql, char *error, size_t error_size)
+static int file_run(sqlite3 *db, const char *sql, struct reason *reason)
 {
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
 
     if (rc == SQLITE_OK)
         return 0;
-    snprintf(error, error_size, "%s", sqlite3_errmsg(db));
-    return spool_file_errno(db, rc);
+    return reason_set(reason, spool_file_errno(db, rc), "%s", sqlite3_errmsg(db));
 }
 
-static int open_flags(sqlite3 **db, const char *path, int flags, char *error, size_t error_size)
+static int open_flags(sqlite3 **db, const char *path, int flags, struct reason *reason)
 {
     int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
     if (rc == SQLITE_OK)
         return 0;
-    snprintf(error, error_size, "%s", *db ? sqlite3_errmsg(*db) : "out of memory");
-    rc = *db ? spool_file_errno(*db, rc) : -ENOMEM;
+    rc = reason_set(reason, *db ? spool_file_errno(*db, rc) : -ENOMEM, "%s",
+                    *db ? sqlite3_errmsg(*db) : "out of memory");
     sqlite3_close(*db);
     *db = NULL;
     return rc;
 }
 
-int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_size)
+int spool_file_open(sqlite3 **db, const char *path, struct reason *reason)
 {
     int fresh = 0, rc;
     /* SQLite would make it readable for all; its other files take their mode from this one. */
@@ -189,25 +185,22 @@ int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_si
 
     *db = NULL;
     if (fd < 0) {
-        rc = -errno;
-        snprintf(error, error_size, "%s", strerror(-rc));
+        rc = reason_set(reason, -errno, "%s", strerror(errno));
         return rc == -EISDIR ? -EACCES : rc;
     }
     close(fd);
-    if ((rc = open_flags(db, path, SQLITE_OPEN_READWRITE, error, error_size)) < 0)
+    if ((rc = open_flags(db, path, SQLITE_OPEN_READWRITE, reason)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, BUSY_MS);
-    rc = look(*db, &fresh, error, error_size);
+    rc = file_look(*db, &fresh, reason);
     /* We may write the file, and SQLite will not: so says a number in its header that only a later version, or damage,
      * makes (SQLite's file format, 1.3.3). */
-    if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1) {
-        snprintf(error, error_size, "it is of a version of SQLite that this one cannot write");
-        rc = -EPROTO;
-    }
+    if (rc == 0 && sqlite3_db_readonly(*db, "main") == 1)
+        rc = reason_set(reason, -EBADMSG, "it is of a version of SQLite that this one cannot write");
     if (rc == 0)
-        rc = run(*db, settings, error, error_size);
+        rc = file_run(*db, settings, reason);
     if (rc == 0 && fresh)
-        rc = run(*db, schema, error, error_size);
+        rc = file_run(*db, schema, reason);
     if (rc == 0)
         return 0;
     sqlite3_close(*db);
@@ -215,25 +208,23 @@ int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_si
     return rc;
 }
 
-int spool_file_open_to_read(sqlite3 **db, const char *path, char *error, size_t error_size)
+int spool_file_open_to_read(sqlite3 **db, const char *path, struct reason *reason)
 {
     int fresh = 0, rc;
 
     *db = NULL;
     if (access(path, R_OK) < 0) {
         rc = -errno;
-        snprintf(error, error_size, "%s", strerror(-rc));
-        return rc;
+        return reason_set(reason, rc, "%s", strerror(-rc));
     }
-    if ((rc = open_flags(db, path, SQLITE_OPEN_READONLY, error, error_size)) < 0)
+    if ((rc = open_flags(db, path, SQLITE_OPEN_READONLY, reason)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, READER_BUSY_MS);
-    if ((rc = look(*db, &fresh, error, error_size)) == 0 && fresh) {
-        snprintf(error, error_size, "it is empty");
-        rc = -EBADMSG;
+    if ((rc = file_look(*db, &fresh, reason)) == 0 && fresh) {
+        rc = reason_set(reason, -EBADMSG, "it is empty");
     }
     if (rc == 0)
-        rc = run(*db, settings, error, error_size);
+        rc = file_run(*db, settings, reason);
     if (rc == 0)
         return 0;
     sqlite3_close(*db);
@@ -251,7 +242,7 @@ static int rename_suffix(const char *path, const char *name, const char *suffix)
     return rename(from, to) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-/* How many files PATH.WHY-TIME there are already. */
+/* How many files PATH.damaged-TIME there are already, or PATH.version-TIME of an earlier program. */
 static size_t count_aside(const char *path)
 {
     char pattern[PATH_MAX];
@@ -269,7 +260,7 @@ static size_t count_aside(const char *path)
     return count;
 }
 
-int spool_file_set_aside(const char *path, const char *why, char *name, size_t name_size)
+int spool_file_set_aside(const char *path, char *name, size_t name_size)
 {
     time_t now = time(NULL);
     struct tm tm;
@@ -281,7 +272,7 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
     gmtime_r(&now, &tm);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
     for (int same = 0; same == 0 || access(name, F_OK) == 0; same++)
-        if (snprintf(name, name_size, same ? "%s.%s-%s-%d" : "%s.%s-%s", path, why, stamp, same) >= (int)name_size)
+        if (snprintf(name, name_size, same ? "%s.damaged-%s-%d" : "%s.damaged-%s", path, stamp, same) >= (int)name_size)
             return -ENAMETOOLONG;
     /* The journal first: without it the file is whole as of some time ago, but a new file must never find the old one's
      * journal. */
@@ -294,8 +285,7 @@ int spool_file_set_aside(const char *path, const char *why, char *name, size_t n
 }
 
 /* Report each row that the query gives as one fault. */
-static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*report)(void *context, const char *line),
-                       void *context)
+static int report_rows(sqlite3 *db, const char *sql, const char *fine, spool_file_report report, void *context)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL), faults = 0;
@@ -320,7 +310,7 @@ static int report_rows(sqlite3 *db, const char *sql, const char *fine, void (*re
     return faults;
 }
 
-int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context)
+int spool_file_check(sqlite3 *db, spool_file_report report, void *context)
 {
     return report_rows(db, "PRAGMA integrity_check(20)", "ok", report, context) +
            report_rows(db,

@@ -14,6 +14,8 @@
 #include <sqlite3.h>
 #include <stddef.h>
 
+#include "shm/reason.h"
+
 /* In the database's header, for file(1) and for ourselves: "SHMG", and the version of the tables. */
 #define SPOOL_FILE_APPLICATION 0x53484d47
 #define SPOOL_FILE_VERSION 1
@@ -22,23 +24,26 @@
 #define SPOOL_FILE_ASIDE_MAX 4
 
 /* Open the file, or make it (mode 0640) when there is none. On success *db must be given to sqlite3_close. Blocks on
- * the disk. Returns 0; with the reason in `error`: -EBADMSG it is damaged or no spool; -EPROTO it is of another
+ * the disk. Returns 0; with the reason: -EBADMSG it is damaged or no spool; -EPROTO it is of a later
  * version; -EROFS, -EACCES, -ENOSPC, -ENOENT (no such directory), -EBUSY another program has locked it, -EIO, -ENOMEM.
  */
-int spool_file_open(sqlite3 **db, const char *path, char *error, size_t error_size);
+int spool_file_open(sqlite3 **db, const char *path, struct reason *reason);
 
 /* The same for looking only; the file is neither made nor changed. */
-int spool_file_open_to_read(sqlite3 **db, const char *path, char *error, size_t error_size);
+int spool_file_open_to_read(sqlite3 **db, const char *path, struct reason *reason);
 
-/* Give the file another name, PATH.WHY-TIME, so that a new one can be begun; `name` gets it. -EEXIST: there are
+/* Give the file another name, PATH.damaged-TIME, so that a new one can be begun; `name` gets it. -EEXIST: there are
  * SPOOL_FILE_ASIDE_MAX already; or -errno of rename(2). The database must be closed. */
-int spool_file_set_aside(const char *path, const char *why, char *name, size_t name_size);
+int spool_file_set_aside(const char *path, char *name, size_t name_size);
 
 /* SQLite's result of a failed call as -errno, from those of spool_file_open. */
 int spool_file_errno(sqlite3 *db, int result);
 
-/* Look at every page and every count. Each fault is given to `report` as a line. Returns the number of faults, or
+/* Takes one fault as a line, which is valid during the call. */
+typedef void (*spool_file_report)(void *context, const char *line);
+
+/* Look at every page and every count. Each fault is given to `report`. Returns the number of faults, or
  * -errno. */
-int spool_file_check(sqlite3 *db, void (*report)(void *context, const char *line), void *context);
+int spool_file_check(sqlite3 *db, spool_file_report report, void *context);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SHMGATE_SPOOL_INTERNAL_H
 #define SHMGATE_SPOOL_INTERNAL_H
 
+#include "shm/reason.h"
 #include "spool/spool.h"
 #include "spool/spool_rows.h"
 
@@ -44,9 +45,10 @@ int spool_remove(struct spool *spool, struct spool_stream *stream, uint64_t sequ
 /* Close the database; the streams stay in memory. */
 void spool_close_file(struct spool *spool);
 
-/* Give the damaged file another name, by `why`, and begin a new one. `error` says what was wrong, and what happened.
+/* Give the damaged file another name and begin a new one. The reason says what was wrong; on failure
+ * also why it is still there.
  * Returns 0 or -errno. */
-int spool_replace_file(struct spool *spool, const char *why, char *error, size_t error_size);
+int spool_replace_file(struct spool *spool, struct reason *reason);
 
 /* It works (0), or it does not (-errno, for that reason): said once a change. */
 void spool_set_state(struct spool *spool, int rc, const char *reason);

@@ -6,6 +6,11 @@
 #include "base/route.h"
 #include "shm/platform.h"
 
+static const char stream_put[] =
+    "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held,"
+    " bytes, delivered, over_size, too_old, refused, lost)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
 static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_BEGIN] = "BEGIN IMMEDIATE",
     [ROWS_COMMIT] = "COMMIT",
@@ -18,16 +23,13 @@ static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_OLDEST] = "SELECT stream, sequence, spooled_ns, length(payload) FROM message ORDER BY id LIMIT 1",
     [ROWS_OLDEST_OF] =
         "SELECT stream, sequence, spooled_ns, length(payload) FROM message WHERE stream = ?1 ORDER BY sequence LIMIT 1",
-    [ROWS_STREAM_PUT] = "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, "
-                        "source, next, taken, held, bytes,"
-                        " delivered, over_size, too_old, refused, lost)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    [ROWS_STREAM_PUT] = stream_put,
     [ROWS_STREAM_DELETE] = "DELETE FROM stream WHERE id = ?1",
     [ROWS_PAGES] = "PRAGMA page_count",
     [ROWS_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
-static int integer(sqlite3_stmt *statement, uint64_t *value)
+static int rows_integer(sqlite3_stmt *statement, uint64_t *value)
 {
     int rc = sqlite3_step(statement);
 
@@ -48,7 +50,7 @@ int spool_rows_open(struct spool_rows *rows, sqlite3 *db)
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(db, "PRAGMA page_size", -1, &statement, NULL);
     if (rc == SQLITE_OK)
-        rc = integer(statement, &rows->page_bytes);
+        rc = rows_integer(statement, &rows->page_bytes);
     sqlite3_finalize(statement);
     return rc;
 }
@@ -61,7 +63,7 @@ void spool_rows_close(struct spool_rows *rows)
 }
 
 /* Step a statement that gives no row, and make it ready for the next time. */
-static int run(struct spool_rows *rows, enum spool_rows_statement which)
+static int rows_run(struct spool_rows *rows, enum spool_rows_statement which)
 {
     sqlite3_stmt *statement = rows->statements[which];
     int rc = sqlite3_step(statement);
@@ -81,9 +83,7 @@ static const char *column_text(sqlite3_stmt *statement, int column)
 /* What a broker would not take it answers by closing the connection, again and again: it must not come so far. */
 static int is_topic(const char *text)
 {
-    char ignored[128];
-
-    return text && route_topic_valid(text, strlen(text), ignored, sizeof(ignored)) == 0;
+    return text && route_topic_valid(text, strlen(text), NULL) == 0;
 }
 
 static int is_boot_id(const char *text)
@@ -157,19 +157,19 @@ int spool_rows_begin(struct spool_rows *rows, int durable)
     int rc = sqlite3_exec(rows->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
                           NULL);
 
-    return rc == SQLITE_OK ? run(rows, ROWS_BEGIN) : rc;
+    return rc == SQLITE_OK ? rows_run(rows, ROWS_BEGIN) : rc;
 }
 
 int spool_rows_commit(struct spool_rows *rows)
 {
-    return run(rows, ROWS_COMMIT);
+    return rows_run(rows, ROWS_COMMIT);
 }
 
 void spool_rows_rollback(struct spool_rows *rows)
 {
     /* Some errors have rolled it back already (sqlite.org/lang_transaction.html, 3). */
     if (!sqlite3_get_autocommit(rows->db))
-        run(rows, ROWS_ROLLBACK);
+        rows_run(rows, ROWS_ROLLBACK);
 }
 
 int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spool_message *message, uint64_t now_ns)
@@ -183,22 +183,23 @@ int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spoo
     sqlite3_bind_int64(statement, 3, (sqlite3_int64)message->time_ns);
     sqlite3_bind_int64(statement, 4, (sqlite3_int64)now_ns);
     sqlite3_bind_blob64(statement, 5, payload, message->size, SQLITE_STATIC);
-    return run(rows, ROWS_INSERT);
+    return rows_run(rows, ROWS_INSERT);
 }
 
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found,
-                      uint64_t *size)
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count,
+                      struct spool_rows_deleted *deleted)
 {
     sqlite3_stmt *statement = rows->statements[ROWS_DELETE];
+    uint64_t end = sequence + count;
     int rc;
 
-    *found = *size = 0;
+    *deleted = (struct spool_rows_deleted){0};
     sqlite3_bind_int64(statement, 1, stream);
     sqlite3_bind_int64(statement, 2, (sqlite3_int64)sequence);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)(sequence + count));
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)end);
     while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        *size += (uint64_t)sqlite3_column_int64(statement, 0);
-        (*found)++;
+        deleted->size += (uint64_t)sqlite3_column_int64(statement, 0);
+        deleted->count++;
     }
     sqlite3_reset(statement);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -282,22 +283,22 @@ int spool_rows_put_stream(struct spool_rows *rows, const struct spool_stream *st
     sqlite3_bind_int64(statement, 9, stream->source.source);
     for (int i = 0; i < (int)(sizeof(counts) / sizeof(counts[0])); i++)
         sqlite3_bind_int64(statement, 10 + i, (sqlite3_int64)counts[i]);
-    return run(rows, ROWS_STREAM_PUT);
+    return rows_run(rows, ROWS_STREAM_PUT);
 }
 
 int spool_rows_delete_stream(struct spool_rows *rows, int64_t stream)
 {
     sqlite3_bind_int64(rows->statements[ROWS_STREAM_DELETE], 1, stream);
-    return run(rows, ROWS_STREAM_DELETE);
+    return rows_run(rows, ROWS_STREAM_DELETE);
 }
 
 int spool_rows_used(struct spool_rows *rows, uint64_t *bytes)
 {
     uint64_t pages, free_pages;
-    int rc = integer(rows->statements[ROWS_PAGES], &pages);
+    int rc = rows_integer(rows->statements[ROWS_PAGES], &pages);
 
     if (rc == SQLITE_OK)
-        rc = integer(rows->statements[ROWS_FREE_PAGES], &free_pages);
+        rc = rows_integer(rows->statements[ROWS_FREE_PAGES], &free_pages);
     *bytes = rc == SQLITE_OK && pages > free_pages ? (pages - free_pages) * rows->page_bytes : 0;
     return rc;
 }
@@ -305,10 +306,10 @@ int spool_rows_used(struct spool_rows *rows, uint64_t *bytes)
 int spool_rows_shrink(struct spool_rows *rows)
 {
     uint64_t pages, free_pages;
-    int rc = integer(rows->statements[ROWS_PAGES], &pages);
+    int rc = rows_integer(rows->statements[ROWS_PAGES], &pages);
 
     if (rc == SQLITE_OK)
-        rc = integer(rows->statements[ROWS_FREE_PAGES], &free_pages);
+        rc = rows_integer(rows->statements[ROWS_FREE_PAGES], &free_pages);
     if (rc != SQLITE_OK || pages * rows->page_bytes <= 1 << 20 || free_pages < pages / 2)
         return rc;
     rc = sqlite3_exec(rows->db, "VACUUM", NULL, NULL, NULL);

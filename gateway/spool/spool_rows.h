@@ -52,10 +52,14 @@ void spool_rows_rollback(struct spool_rows *rows);
 
 int spool_rows_insert(struct spool_rows *rows, int64_t stream, const struct spool_message *message, uint64_t now_ns);
 
-/* Delete those of `count` messages from `sequence` on that are there; *found is their number and *size the bytes of
- * their payloads. */
-int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count, uint64_t *found,
-                      uint64_t *size);
+/* What was deleted: messages, and the bytes of their payloads. */
+struct spool_rows_deleted {
+    uint64_t count, size;
+};
+
+/* Delete those of `count` messages from `sequence` on that are there. */
+int spool_rows_delete(struct spool_rows *rows, int64_t stream, uint64_t sequence, uint64_t count,
+                      struct spool_rows_deleted *deleted);
 
 /* The first message of the stream at or above `sequence`; its payload is valid until the next call, or spool_rows_done,
  * which must come before a commit. SQLITE_NOTFOUND. */

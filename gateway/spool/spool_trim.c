@@ -20,7 +20,7 @@ static int too_old(uint64_t spooled_ns, uint64_t max_age_ms, uint64_t now_ns)
            now_ns - spooled_ns > max_age_ms * 1000000;
 }
 
-static int drop(struct spool *spool, const struct spool_row *row, enum spool_drop reason)
+static int trim_drop(struct spool *spool, const struct spool_row *row, enum spool_drop reason)
 {
     struct spool_stream *stream = spool_stream_by_id(spool, row->stream);
 
@@ -54,7 +54,7 @@ static int trim_all(struct spool *spool, uint64_t now_ns, unsigned *left)
                 return SQLITE_OK;
             owed = TRIM_STEP - 1;
         }
-        if ((rc = drop(spool, &row, reason)) != SQLITE_OK)
+        if ((rc = trim_drop(spool, &row, reason)) != SQLITE_OK)
             return rc;
         --*left;
     }
@@ -99,7 +99,7 @@ static int trim_channel(struct spool *spool, const struct spool_limit *limit, ui
         old = too_old(row.spooled_ns, limit->max_age_ms, now_ns);
         if (!old && (limit->max_bytes == 0 || bytes <= limit->max_bytes))
             return SQLITE_OK;
-        if ((rc = drop(spool, &row, old ? SPOOL_DROP_AGE : SPOOL_DROP_SIZE)) != SQLITE_OK)
+        if ((rc = trim_drop(spool, &row, old ? SPOOL_DROP_AGE : SPOOL_DROP_SIZE)) != SQLITE_OK)
             return rc;
         --*left;
     }

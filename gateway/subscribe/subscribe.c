@@ -112,7 +112,7 @@ int subscribe_serve(struct subscribe *subscribe, struct segment *segment, const 
     return rc;
 }
 
-static void drop(struct subscribe *subscribe, struct entry *entry, enum layout_drop reason)
+static void subscribe_drop(struct subscribe *subscribe, struct entry *entry, enum layout_drop reason)
 {
     entry->ledger.dropped[reason]++;
     atomic_fetch_or(&subscribe->dropped, 1u << reason);
@@ -167,8 +167,8 @@ static struct expiry age_of(const struct transport_arrival *message, uint64_t no
 }
 
 /* Put one sample into the channel's ring, if it is fit for it. */
-static void put(struct subscribe *subscribe, struct entry *entry, const struct transport_arrival *from,
-                const struct frame_sample *sample, struct expiry age)
+static void subscribe_put(struct subscribe *subscribe, struct entry *entry, const struct transport_arrival *from,
+                          const struct frame_sample *sample, struct expiry age)
 {
     struct ring_message message = {.payload = sample->payload,
                                    .topic = from->topic,
@@ -189,7 +189,7 @@ static void put(struct subscribe *subscribe, struct entry *entry, const struct t
     if (reason < 0)
         entry->ledger.delivered++;
     else
-        drop(subscribe, entry, (enum layout_drop)reason);
+        subscribe_drop(subscribe, entry, (enum layout_drop)reason);
 }
 
 void subscribe_arrival(void *context, const struct transport_arrival *from)
@@ -211,10 +211,10 @@ void subscribe_arrival(void *context, const struct transport_arrival *from)
         if (from->retained && entry->ignore_retained)
             continue;
         if (frame_open(&reader, entry->unpack, from->payload, from->size) < 0)
-            drop(subscribe, entry, LAYOUT_DROP_CORRUPT);
+            subscribe_drop(subscribe, entry, LAYOUT_DROP_CORRUPT);
         else
             while (frame_next(&reader, &sample))
-                put(subscribe, entry, from, &sample, age);
+                subscribe_put(subscribe, entry, from, &sample, age);
         settle(subscribe, entry);
     }
     pthread_mutex_unlock(&subscribe->lock);

@@ -44,7 +44,7 @@ void subscribe_suspend(struct subscribe *subscribe);
  * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for
  * each subscription that matches; without this every channel would get every copy.) Called from one thread at a time;
  * never waits. `context` is the struct subscribe. */
-void subscribe_arrival(void *context, const struct transport_arrival *message);
+void subscribe_arrival(void *context, const struct transport_arrival *from);
 
 /* Drop reasons that grew since the last call, as a bit mask. Any thread. */
 unsigned subscribe_dropped(struct subscribe *subscribe);

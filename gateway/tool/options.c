@@ -150,7 +150,7 @@ static const struct command *find_command(const char *name)
 }
 
 /* Take one option. Returns 0, or an exit code plus 1. */
-static int take(struct tool_options *options, const struct command *command, int letter, const char *value)
+static int options_take(struct tool_options *options, const struct command *command, int letter, const char *value)
 {
     char wrong[] = "?";
 
@@ -270,7 +270,7 @@ int options_parse(struct tool_options *options, int argc, char **argv)
     options->command = command->name;
     argv[1] = argv[0]; /* for the name in getopt's messages */
     while ((letter = getopt_long(argc - 1, argv + 1, command->letters, words, NULL)) != -1)
-        if ((rc = take(options, command, letter, optarg)) != 0)
+        if ((rc = options_take(options, command, letter, optarg)) != 0)
             return rc;
     optind++; /* counted without the command */
     if (strcmp(command->name, "spool") == 0)

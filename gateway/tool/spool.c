@@ -85,8 +85,12 @@ static void print_row(const struct tool_options *options, sqlite3_stmt *statemen
 }
 
 /* How far an export is. */
-struct export
-{
+struct spool_export {
+    const struct tool_options *options;
+    sqlite3 *db;
+    int as_json;
+    sqlite3_int64 id; /* of the last message that was printed on the way forwards */
+    long done;        /* messages printed */
     struct progress progress;
     uint64_t total; /* 0: not known */
     int watched;    /* 1: by a person who does not get the messages themselves */
@@ -118,46 +122,46 @@ static uint64_t count_messages(const struct tool_options *options, sqlite3 *db)
     return count > 0 ? (uint64_t)count : 0;
 }
 
-static void export_begin(struct export *export, const struct tool_options *options, sqlite3 *db, int as_json)
+static void export_begin(struct spool_export *export)
 {
-    *export = (struct export){0};
     progress_begin(&export->progress, "exporting", now_ms(), 0);
-    export->watched = as_json && export->progress.on && !isatty(STDOUT_FILENO);
+    export->watched = export->as_json && export->progress.on && !isatty(STDOUT_FILENO);
     if (export->watched)
-        export->total = count_messages(options, db);
+        export->total = count_messages(export->options, export->db);
 }
 
-static void export_show(struct export *export, long done)
+static void export_show(struct spool_export *export)
 {
-    if (export->watched && done % LOOK_EVERY == 0)
-        progress_show(&export->progress, now_ms(), (uint64_t)done, export->total);
+    if (export->watched && export->done % LOOK_EVERY == 0)
+        progress_show(&export->progress, now_ms(), (uint64_t)export->done, export->total);
 }
 
-static void export_end(struct export *export, long done)
+static void export_end(struct spool_export *export)
 {
     progress_end(&export->progress);
     if (export->watched)
-        fprintf(stderr, "%ld messages\n", done);
+        fprintf(stderr, "%ld messages\n", export->done);
 }
 
-/* Print rows in one direction, those behind *id. Counts them in *done. Returns an SQLite result. */
-static int print_rows(const struct tool_options *options, sqlite3 *db, int as_json, int backwards, sqlite3_int64 *id,
-                      long *done, struct export *export)
+/* Print rows in one direction, those behind export->id. Returns an SQLite result. */
+static int print_rows(struct spool_export *export, int backwards)
 {
     static const char *const queries[2] = {"SELECT " COLUMNS ", " JSON FROM, "SELECT " COLUMNS ", " JSON FROM " DESC"};
+    const struct tool_options *options = export->options;
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(db, queries[backwards], -1, &statement, NULL), step = SQLITE_ROW;
+    int rc = sqlite3_prepare_v2(export->db, queries[backwards], -1, &statement, NULL), step = SQLITE_ROW;
 
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 2, *id);
-    while (rc == SQLITE_OK && (options->count == 0 || *done < options->count) &&
+        rc = sqlite3_bind_int64(statement, 2, export->id);
+    while (rc == SQLITE_OK && (options->count == 0 || export->done < options->count) &&
            (step = sqlite3_step(statement)) == SQLITE_ROW) {
         if (!backwards)
-            *id = sqlite3_column_int64(statement, 0);
-        print_row(options, statement, as_json);
-        export_show(export, ++*done);
+            export->id = sqlite3_column_int64(statement, 0);
+        print_row(options, statement, export->as_json);
+        export->done++;
+        export_show(export);
         if (ferror(stdout))
             break;
     }
@@ -171,19 +175,16 @@ static int print_rows(const struct tool_options *options, sqlite3 *db, int as_js
  */
 static int print_messages(const struct tool_options *options, sqlite3 *db, int as_json)
 {
-    sqlite3_int64 id = -1;
-    long done = 0;
-    struct export export;
-    int rc, result = TOOL_DONE;
+    struct spool_export export = {.options = options, .db = db, .as_json = as_json, .id = -1};
+    int result = TOOL_DONE;
 
-    export_begin(&export, options, db, as_json);
-    rc = print_rows(options, db, as_json, 0, &id, &done, &export);
-    if (rc != SQLITE_OK) {
+    export_begin(&export);
+    if (print_rows(&export, 0) != SQLITE_OK) {
         progress_hide();
         result = failed(options, db);
-        print_rows(options, db, as_json, 1, &id, &done, &export);
+        print_rows(&export, 1);
     }
-    export_end(&export, done);
+    export_end(&export);
     if (fflush(stdout) != 0 || ferror(stdout))
         return tool_fail(options, "write standard output: %s", strerror(errno));
     return result;
@@ -217,14 +218,14 @@ static int check(struct tool_options *options, sqlite3 *db)
 int spool_run(const struct tool_options *given)
 {
     struct tool_options options = *given;
-    char error[300];
+    struct reason reason;
     sqlite3 *db;
     int rc;
 
     if (!options.file)
         options.file = TOOL_SPOOL_PATH;
-    if (spool_file_open_to_read(&db, options.file, error, sizeof(error)) < 0)
-        return tool_fail(&options, "could not open %s: %s", options.file, error);
+    if (spool_file_open_to_read(&db, options.file, &reason) < 0)
+        return tool_fail(&options, "could not open %s: %s", options.file, reason.text);
     if (strcmp(options.action, "list") == 0)
         rc = list(&options, db);
     else if (strcmp(options.action, "check") == 0)

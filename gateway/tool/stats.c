@@ -24,13 +24,15 @@ int stats_json(const struct tool_options *options, struct shared_memory *shm, ch
 
         if (!larger) {
             free(*text);
-            return tool_fail(options, "out of memory");
+            tool_fail(options, "out of memory");
+            return TOOL_FAILED;
         }
         *text = larger;
         length = shared_memory_stats_json(shm, *text, size);
         if (length < 0) {
             free(*text);
-            return tool_fail(options, "%s", shared_memory_error());
+            tool_fail(options, "%s", shared_memory_error());
+            return TOOL_FAILED;
         }
         if ((size_t)length < size)
             return TOOL_DONE;

@@ -44,7 +44,7 @@ int stats_run(const struct tool_options *options);
 int watch_run(const struct tool_options *options); /* stats --watch */
 int top_run(const struct tool_options *options);
 int release_run(const struct tool_options *options);
-int spool_run(const struct tool_options *options);
+int spool_run(const struct tool_options *given);
 
 /* Limits of -d and --watch. */
 #define TOOL_INTERVAL_MIN_S 0.1

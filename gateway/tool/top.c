@@ -123,15 +123,15 @@ int top_run(const struct tool_options *options)
                             .interval_s = options->interval_s,
                             .messages = 1};
     struct top_source source;
-    char error[128];
+    struct reason reason;
     int rc;
 
     setlocale(LC_ALL, "");
     if (top_source_open(&source, options->segment) < 0)
         return tool_fail(options, "%s", shared_memory_error());
-    if (top_terminal_begin(error, sizeof(error)) < 0) {
+    if (top_terminal_begin(&reason) < 0) {
         top_source_close(&source);
-        return tool_fail(options, "%s", error);
+        return tool_fail(options, "%s", reason.text);
     }
     top_draw_begin();
     rc = run(&source, &view);

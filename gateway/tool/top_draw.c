@@ -55,7 +55,7 @@ int top_page_put(int y, int x, int attributes, const char *format, ...)
     return x + length;
 }
 
-int top_page_put_foreign(int y, int x, int columns, int attributes, const char *bytes, size_t size)
+int top_page_put_foreign(int y, int x, int columns, int attributes, struct top_text_bytes bytes)
 {
     wchar_t text[LINE_SIZE];
 
@@ -63,7 +63,7 @@ int top_page_put_foreign(int y, int x, int columns, int attributes, const char *
         columns = COLS - x;
     if (columns <= 0 || y < 0 || y >= LINES)
         return x;
-    columns = top_text_escape(text, LINE_SIZE, columns, bytes, size, NULL);
+    columns = top_text_escape(text, LINE_SIZE, columns, bytes, NULL);
     attrset(attributes);
     mvaddwstr(y, x, text);
     attrset(A_NORMAL);
@@ -183,10 +183,10 @@ static void draw_newest(int y, int x, const struct top_channel *channel, uint64_
     }
     x = top_page_put(y, x, A_DIM, "%6s  ", top_text_span(span, since(now_ns, newest->time_ns)));
     if (channel->counters.is_subscribe) {
-        x = top_page_put_foreign(y, x, COLS - x, A_DIM, newest->topic, newest->topic_kept);
+        x = top_page_put_foreign(y, x, COLS - x, A_DIM, (struct top_text_bytes){newest->topic, newest->topic_kept});
         x = top_page_put(y, x, A_DIM, ": ");
     }
-    top_page_put_foreign(y, x, COLS - x, A_NORMAL, newest->payload, newest->kept);
+    top_page_put_foreign(y, x, COLS - x, A_NORMAL, (struct top_text_bytes){newest->payload, newest->kept});
 }
 
 static void draw_channel(int y, const struct top_channel *channel, const struct top_view *view, uint64_t now_ns)
@@ -195,7 +195,8 @@ static void draw_channel(int y, const struct top_channel *channel, const struct 
     int attributes = strcmp(counters->name, view->selected) == 0 ? A_REVERSE : A_NORMAL, x;
     char text[6][TOP_TEXT_SIZE], send[2 * TOP_TEXT_SIZE], ack[2 * TOP_TEXT_SIZE];
 
-    x = top_page_put_foreign(y, 0, name_columns(), attributes, counters->name, strlen(counters->name));
+    x = top_page_put_foreign(y, 0, name_columns(), attributes,
+                             (struct top_text_bytes){counters->name, strlen(counters->name)});
     x = top_page_put(y, x, attributes, "%*s %-3s %5s %5s %5s %3.0f%% %5s", name_columns() - x, "",
                      counters->is_subscribe ? "in" : "out", top_text_rate(text[0], channel->rates.in),
                      top_text_rate(text[1], channel->rates.out), top_text_count(text[2], counters->queued),
@@ -283,7 +284,7 @@ int top_draw(const struct top_sample *sample, struct top_view *view)
     if (view->page == TOP_PAGE_HELP)
         top_page_help(view, HEAD);
     else if (!sample->there)
-        top_page_put_foreign(HEAD, 0, COLS, A_NORMAL, sample->reason, strlen(sample->reason));
+        top_page_put_foreign(HEAD, 0, COLS, A_NORMAL, (struct top_text_bytes){sample->reason, strlen(sample->reason)});
     else if (view->page == TOP_PAGE_CHANNEL)
         top_page_channel(sample, view, HEAD);
     else

@@ -43,7 +43,8 @@ static void say_foreign(struct page *page, const char *title, const char *bytes,
     int y = next_line(page);
 
     if (y >= 0)
-        top_page_put_foreign(y, top_page_put(y, 0, A_NORMAL, "%s", title), COLS, A_NORMAL, bytes, size);
+        top_page_put_foreign(y, top_page_put(y, 0, A_NORMAL, "%s", title), COLS, A_NORMAL,
+                             (struct top_text_bytes){bytes, size});
 }
 
 /* Bring view->line to what there is, and scroll. The length of the text is that of the last drawing; it hardly changes.
@@ -137,8 +138,8 @@ static void say_newest(struct page *page, const struct top_newest *newest, int w
     for (size_t from = 0, taken = 1; from < newest->kept && taken > 0; from += taken) {
         int y = next_line(page);
 
-        top_text_escape(text, sizeof(text) / sizeof(text[0]), COLS - 2, newest->payload + from, newest->kept - from,
-                        &taken);
+        top_text_escape(text, sizeof(text) / sizeof(text[0]), COLS - 2,
+                        (struct top_text_bytes){newest->payload + from, newest->kept - from}, &taken);
         if (y >= 0)
             mvaddwstr(y, 2, text);
     }

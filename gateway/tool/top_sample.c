@@ -9,7 +9,7 @@
 
 #define TRIES 5 /* to look at all channels of one and the same segment, while it is being replaced */
 
-static uint64_t clock_ns(clockid_t clock)
+static uint64_t sample_clock_ns(clockid_t clock)
 {
     struct timespec now = {0};
 
@@ -92,6 +92,8 @@ static int look_at_lanes(struct top_sample *sample, struct shared_memory *shm, c
     if (index == sample->channel_count || sample->channels[index].counters.is_subscribe)
         return 0;
     count = sample->channels[index].gauges.lanes;
+    if (count == 0)
+        return 0;
     sample->lanes = calloc(count, sizeof(*sample->lanes));
     if (!sample->lanes)
         return -ENOMEM;
@@ -137,8 +139,8 @@ static int look(struct top_sample *sample, struct shared_memory *shm, const char
 
     for (int i = 0; i < TRIES && rc == -ESTALE; i++) {
         top_sample_free(sample);
-        sample->time_ns = clock_ns(CLOCK_REALTIME);
-        sample->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+        sample->time_ns = sample_clock_ns(CLOCK_REALTIME);
+        sample->monotonic_ns = sample_clock_ns(CLOCK_MONOTONIC);
         rc = look_once(sample, shm, lanes_of);
     }
     sample->there = rc == 0;
@@ -293,7 +295,7 @@ int top_source_look(struct top_source *source, const char *lanes_of)
         top_sample_free(&source->now);
         let_go(source, shared_memory_error());
     }
-    source->now.time_ns = clock_ns(CLOCK_REALTIME);
+    source->now.time_ns = sample_clock_ns(CLOCK_REALTIME);
     top_sample_compare(&source->now, &source->before);
     return rc == -ENOMEM ? rc : 0;
 }

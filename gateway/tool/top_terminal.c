@@ -80,23 +80,18 @@ static void note_leave(void)
     }
 }
 
-int top_terminal_begin(char *error, size_t error_size)
+int top_terminal_begin(struct reason *reason)
 {
     int rc;
 
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &cooked) < 0) {
-        snprintf(error, error_size, "standard input and output are not a terminal: shmgate stats --watch does without");
-        return -ENOTTY;
-    }
-    if ((rc = catch_signals()) < 0) {
-        snprintf(error, error_size, "install signal handlers: %s", strerror(-rc));
-        return rc;
-    }
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &cooked) < 0)
+        return reason_set(reason, -ENOTTY,
+                          "standard input and output are not a terminal: shmgate stats --watch does without");
+    if ((rc = catch_signals()) < 0)
+        return reason_set(reason, rc, "install signal handlers: %s", strerror(-rc));
     screen = newterm(NULL, stdout, stdin);
-    if (!screen) {
-        snprintf(error, error_size, "cannot draw on this terminal: check TERM, or use shmgate stats --watch");
-        return -ENOTTY;
-    }
+    if (!screen)
+        return reason_set(reason, -ENOTTY, "cannot draw on this terminal: check TERM, or use shmgate stats --watch");
     note_leave();
     cbreak();
     noecho();

@@ -3,14 +3,14 @@
 #ifndef SHMGATE_TOP_TERMINAL_H
 #define SHMGATE_TOP_TERMINAL_H
 
-#include <stddef.h>
+#include "shm/reason.h"
 
 #define TOP_TERMINAL_TIMEOUT (-1) /* the time is over */
 #define TOP_TERMINAL_END (-2)     /* SIGINT, SIGTERM or SIGHUP has come, or the terminal has gone */
 
 /* Take the terminal. Returns 0, and top_terminal_end must be called; -errno with the reason: standard input or output
  * is no terminal, or an unknown one. */
-int top_terminal_begin(char *error, size_t error_size);
+int top_terminal_begin(struct reason *reason);
 
 /* Give it back. Nothing when it was not taken. */
 void top_terminal_end(void);

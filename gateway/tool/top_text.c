@@ -74,10 +74,10 @@ const char *top_text_ms(char *out, uint32_t us)
 
 const char *top_text_span(char *out, uint64_t ns)
 {
-    unsigned long long seconds = ns / 1000000000;
+    unsigned long long seconds = ns / 1000000000, tenths = ns / 100000000;
 
     if (seconds < 10)
-        snprintf(out, TOP_TEXT_SIZE, "%.1fs", (double)(ns / 100000000) / 10);
+        snprintf(out, TOP_TEXT_SIZE, "%.1fs", (double)tenths / 10);
     else if (seconds < 60)
         snprintf(out, TOP_TEXT_SIZE, "%llus", seconds);
     else if (seconds < 3600)
@@ -104,18 +104,18 @@ static size_t character(const char *bytes, size_t size, wchar_t *shown, int *col
     return *columns > 0 ? length : 0;
 }
 
-int top_text_escape(wchar_t *out, size_t out_size, int columns, const char *bytes, size_t size, size_t *taken)
+int top_text_escape(wchar_t *out, size_t out_size, int columns, struct top_text_bytes bytes, size_t *taken)
 {
     size_t used = 0, from = 0;
     int filled = 0;
 
-    while (from < size) {
+    while (from < bytes.size) {
         wchar_t shown[5] = L"";
         int width = 1;
-        size_t length = character(bytes + from, size - from, shown, &width), count = 1;
+        size_t length = character(bytes.bytes + from, bytes.size - from, shown, &width), count = 1;
 
         if (length == 0) {
-            swprintf(shown, 5, L"\\x%02x", (unsigned char)bytes[from]);
+            swprintf(shown, 5, L"\\x%02x", (unsigned char)bytes.bytes[from]);
             length = 1;
             count = 4;
             width = 4;

@@ -24,10 +24,16 @@ const char *top_text_ms(char *out, uint32_t us);
 /* A time span: "0.4s", "12s", "5m03s", "3h12m", "4d05h"; at most 6 columns. */
 const char *top_text_span(char *out, uint64_t ns);
 
-/* Turn bytes of unknown origin into characters that a terminal only shows: control characters, what the locale cannot
+/* Bytes of unknown origin. */
+struct top_text_bytes {
+    const char *bytes;
+    size_t size;
+};
+
+/* Turn such bytes into characters that a terminal only shows: control characters, what the locale cannot
  * show and what is not a character in it become \xNN; a sequence that does not fit into `columns` as a whole is left
  * out, with all behind it. `out` has room for `out_size` characters, of which one is the NUL; `*taken`, if wanted, gets
  * the number of bytes that were turned. Returns the columns used. */
-int top_text_escape(wchar_t *out, size_t out_size, int columns, const char *bytes, size_t size, size_t *taken);
+int top_text_escape(wchar_t *out, size_t out_size, int columns, struct top_text_bytes bytes, size_t *taken);
 
 #endif

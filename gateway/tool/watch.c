@@ -34,7 +34,8 @@ static void on_signal(int number)
 static void print_foreign(FILE *out, int pad, const char *bytes, size_t size)
 {
     wchar_t text[4 * TOP_TOPIC_BYTES + 1];
-    int used = top_text_escape(text, sizeof(text) / sizeof(text[0]), 4 * TOP_TOPIC_BYTES, bytes, size, NULL);
+    int used = top_text_escape(text, sizeof(text) / sizeof(text[0]), 4 * TOP_TOPIC_BYTES,
+                               (struct top_text_bytes){bytes, size}, NULL);
 
     fprintf(out, "%ls%*s", text, used < pad ? pad - used : 0, "");
 }
@@ -88,7 +89,7 @@ static void write_over(const char *line, size_t size, int columns)
 {
     wchar_t text[4096];
 
-    top_text_escape(text, sizeof(text) / sizeof(text[0]), columns, line, size, NULL);
+    top_text_escape(text, sizeof(text) / sizeof(text[0]), columns, (struct top_text_bytes){line, size}, NULL);
     printf("%ls\033[K\n", text);
 }
 

@@ -30,7 +30,7 @@ static double now_s(void)
 }
 
 /* Write one message, waiting for room. Returns an exit code. */
-static int put(struct target *target, const void *payload, size_t size)
+static int write_put(struct target *target, const void *payload, size_t size)
 {
     struct timespec pause = {.tv_nsec = PAUSE_FIRST_NS};
     double end = now_s() + target->wait_s;
@@ -82,14 +82,14 @@ static int slurp(const struct tool_options *options, FILE *stream, const char *n
     return TOOL_DONE;
 }
 
-static int put_stream(struct target *target, FILE *stream, const char *name)
+static int write_put_stream(struct target *target, FILE *stream, const char *name)
 {
     char *content = NULL;
     size_t size = 0;
     int rc = slurp(target->options, stream, name, &content, &size);
 
     if (rc == TOOL_DONE)
-        rc = put(target, content, size);
+        rc = write_put(target, content, size);
     free(content);
     return rc;
 }
@@ -101,7 +101,7 @@ static int put_file(struct target *target, const char *path)
 
     if (!stream)
         return tool_fail(target->options, "open %s: %s", path, strerror(errno));
-    rc = put_stream(target, stream, path);
+    rc = write_put_stream(target, stream, path);
     fclose(stream);
     return rc;
 }
@@ -114,7 +114,7 @@ static int put_lines(struct target *target)
     int rc = TOOL_DONE;
 
     while (rc == TOOL_DONE && (length = getline(&line, &room, stdin)) >= 0)
-        rc = put(target, line, (size_t)length - (line[length - 1] == '\n'));
+        rc = write_put(target, line, (size_t)length - (line[length - 1] == '\n'));
     if (rc == TOOL_DONE && ferror(stdin))
         rc = tool_fail(target->options, "read standard input: %s", strerror(errno));
     free(line);
@@ -134,11 +134,12 @@ int write_run(const struct tool_options *options)
     else if (options->lines)
         rc = put_lines(&target);
     else if (options->whole)
-        rc = put_stream(&target, stdin, "standard input");
+        rc = write_put_stream(&target, stdin, "standard input");
     else if (options->file)
         rc = put_file(&target, options->file);
     else
-        rc = put(&target, options->message ? options->message : "", options->message ? strlen(options->message) : 0);
+        rc = write_put(&target, options->message ? options->message : "",
+                       options->message ? strlen(options->message) : 0);
     shared_memory_writer_close(target.writer);
     shared_memory_detach(shm);
     return rc;

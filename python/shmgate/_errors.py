@@ -1,7 +1,7 @@
 """The exceptions of shmgate: one for each error of the library that a caller can tell apart.
 
-All derive from `Error`, which is an OSError: `errno` is the C library's error number, `strerror` its one line of text that says
-what to do.
+All derive from `Error`, which is an OSError: `errno` is the C library's error number, `strerror` its one line of text
+that says what to do.
 """
 
 import builtins

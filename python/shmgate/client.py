@@ -8,7 +8,8 @@ from shmgate.settings import Settings, read_password, split_uri
 
 
 def make_client(settings: Settings, client_id: str = "") -> mqtt.Client:
-    """A client with the settings' version, credentials and TLS; not connected yet. An empty id lets the broker choose one.
+    """A client with the settings' version, credentials and TLS; not connected yet. An empty id lets the broker choose
+    one.
 
     Raises OSError when a password or certificate file cannot be read, ValueError for a bad URI.
     """

@@ -1,8 +1,9 @@
-"""Several samples in one MQTT message, as channels with `batch_max` publish them: take them apart, or put them together.
+"""Several samples in one MQTT message, as channels with `batch_max` publish them: take them apart, or put them
+together.
 
-A binary frame; all numbers are little-endian: the 4 bytes `SGF1`, the number of samples (32 bits), the sequence number of the first (64 bits); then for
-each sample the size of its payload in bytes (32 bits), the Unix time of its write in nanoseconds (64 bits), and the payload. With
-`batch_format = lines` the payloads stand one a line.
+A binary frame; all numbers are little-endian: the 4 bytes `SGF1`, the number of samples (32 bits), the sequence number
+of the first (64 bits); then for each sample the size of its payload in bytes (32 bits), the Unix time of its write in
+nanoseconds (64 bits), and the payload. With `batch_format = lines` the payloads stand one a line.
 
 Whatever comes from a broker is checked: what is no frame raises ValueError.
 """
@@ -30,14 +31,16 @@ class Sample(NamedTuple):
 
 class Frame(NamedTuple):
     sequence: int
-    """The first sample's number in its stream (shmgate.origin); each of the others has one more than the one before it."""
+    """The first sample's number in its stream (shmgate.origin); each of the others has one more than the one before
+    it."""
     samples: list[Sample]
 
 
 def unpack(message: bytes) -> Frame:
     """Take a frame apart. Raises ValueError when it is none, or is cut off or too long.
 
-    Frames with samples of one size, the usual case, are taken apart in C: some 0.1 us a sample; others in Python, some 0.5 us.
+    Frames with samples of one size, the usual case, are taken apart in C: some 0.1 us a sample; others in Python, some
+    0.5 us.
     """
     count, sequence, size = _check_header(message)
     if count * (_SAMPLE.size + size) == len(message) - _HEADER.size:
@@ -70,8 +73,9 @@ def _check_header(message: bytes) -> tuple[int, int, int]:
 
 
 def as_array(message: bytes, dtype: Any = None) -> "numpy.ndarray":
-    """The samples of a frame as a NumPy structured array with the fields size, time_ns and payload, without a copy; `dtype` is that of a payload, raw bytes
-    unless given. Raises ValueError when it is no frame, or its samples differ in size or from `dtype`. Needs NumPy."""
+    """The samples of a frame as a NumPy structured array with the fields size, time_ns and payload, without a copy;
+    `dtype` is that of a payload, raw bytes unless given. Raises ValueError when it is no frame, or its samples differ
+    in size or from `dtype`. Needs NumPy."""
     import numpy
 
     count, _, size = _check_header(message)
@@ -86,7 +90,8 @@ def as_array(message: bytes, dtype: Any = None) -> "numpy.ndarray":
 
 
 def pack(samples: Iterable[tuple[int, bytes]], sequence: int = 0) -> bytes:
-    """Put (Unix time in nanoseconds, payload) pairs together, for a subscribe channel with `unpack = frame`. Raises ValueError when there are none."""
+    """Put (Unix time in nanoseconds, payload) pairs together, for a subscribe channel with `unpack = frame`. Raises
+    ValueError when there are none."""
     parts = [part for time_ns, payload in samples for part in (_SAMPLE.pack(len(payload), time_ns), payload)]
     if not parts:
         raise ValueError("a frame has at least one sample")
@@ -94,7 +99,8 @@ def pack(samples: Iterable[tuple[int, bytes]], sequence: int = 0) -> bytes:
 
 
 def split(message: bytes, batch_format: str) -> list[bytes]:
-    """The payloads of a message in a format as gateway.ini names it: `no`, `frame` or `lines`. Raises ValueError when it is no such frame."""
+    """The payloads of a message in a format as gateway.ini names it: `no`, `frame` or `lines`. Raises ValueError when
+    it is no such frame."""
     if batch_format == "frame":
         return [sample.payload for sample in unpack(message).samples]
     if batch_format == "lines":

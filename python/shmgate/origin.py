@@ -1,7 +1,7 @@
 """Where a message that arrived over MQTT comes from, for channels with `source = yes`: remove duplicates, and sort.
 
-The gateway delivers at least once: after a lost connection or a restart some messages arrive a second time, and with `drain = live-first` older
-ones arrive after newer ones. The MQTT 5 user properties that it sends along tell them apart.
+The gateway delivers at least once: after a lost connection or a restart some messages arrive a second time, and with
+`drain = live-first` older ones arrive after newer ones. The MQTT 5 user properties that it sends along tell them apart.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from shmgate.frame import Frame
 
 
 class Origin(NamedTuple):
-    """Origins compare by stream and then by number: sorting messages by them puts each stream into the order of its writing."""
+    """Origins compare by stream and then by number: sorting messages by them puts each stream into the order of its
+    writing."""
 
     boot: str
     """The boot of the machine the message was written in."""
     stream: str
-    """What the numbers count: one lane of one segment. Messages of one writer are in one stream until the segment or its lane changes."""
+    """What the numbers count: one lane of one segment. Messages of one writer are in one stream until the segment or
+    its lane changes."""
     sequence: int
     """The message's number in its stream, from 0."""
     time: float
@@ -28,14 +30,16 @@ def origin(message: Any) -> Origin | None:
     """The origin of a paho-mqtt message; None when it has none, or one that makes no sense: anybody can publish."""
     found = dict(getattr(getattr(message, "properties", None), "UserProperty", []))
     try:
-        return Origin(found["shmgate-boot"], found["shmgate-stream"], int(found["shmgate-seq"]), float(found["shmgate-time"]))
+        return Origin(
+            found["shmgate-boot"], found["shmgate-stream"], int(found["shmgate-seq"]), float(found["shmgate-time"])
+        )
     except (KeyError, ValueError):
         return None
 
 
 def sample_origins(message_origin: Origin, frame: Frame) -> list[Origin]:
-    """The origins of the samples of a frame (shmgate.frame.unpack) that came in a message with that origin. A frame that is sent again need not hold the same
-    samples as before: duplicates are found by these."""
+    """The origins of the samples of a frame (shmgate.frame.unpack) that came in a message with that origin. A frame
+    that is sent again need not hold the same samples as before: duplicates are found by these."""
     return [message_origin._replace(sequence=message_origin.sequence + number, time=sample.time_ns / 1e9)
             for number, sample in enumerate(frame.samples)]
 
@@ -43,8 +47,9 @@ def sample_origins(message_origin: Origin, frame: Frame) -> list[Origin]:
 class DuplicateFilter:
     """Tells first arrivals from repeated ones. Not thread-safe.
 
-    Memory: two numbers for each gap in what has arrived of a stream, `gaps` at most: of more, the oldest counts as filled. And a stream for each lane
-    of each segment, `streams` at most: of more, the one that was silent longest is forgotten.
+    Memory: two numbers for each gap in what has arrived of a stream, `gaps` at most: of more, the oldest counts as
+    filled. And a stream for each lane of each segment, `streams` at most: of more, the one that was silent longest is
+    forgotten.
     """
 
     def __init__(self, streams: int = 4096, gaps: int = 1024) -> None:
@@ -65,7 +70,8 @@ class DuplicateFilter:
 
     @staticmethod
     def _add(ranges: list[list[int]], number: int) -> bool:
-        """Add a number to sorted, disjoint [first, end) ranges; False when one has it. Almost always it belongs at the end."""
+        """Add a number to sorted, disjoint [first, end) ranges; False when one has it. Almost always it belongs at the
+        end."""
         at = len(ranges)
         while at > 0 and ranges[at - 1][0] > number:
             at -= 1

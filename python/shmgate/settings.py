@@ -1,4 +1,5 @@
-"""What a Python program beside the gateway needs of gateway.ini: the broker, how to get in, and the channels' topics."""
+"""What a Python program beside the gateway needs of gateway.ini: the broker, how to get in, and the channels'
+topics."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass
 class Settings:
-    """The [mqtt] section, and the topics by channel name, as filters where each lane has its own. Missing keys are None."""
+    """The [mqtt] section, and the topics by channel name, as filters where each lane has its own. Missing keys are
+    None."""
 
     uris: list[str] = field(default_factory=lambda: ["mqtt://localhost:1883"])
     version: str = "5"
@@ -31,9 +33,11 @@ class Settings:
 
 
 def read_settings(path: str) -> Settings:
-    """Read gateway.ini, and the files that drop in beside it. shmgated --check tells what is wrong with them; this reader takes correct ones.
+    """Read gateway.ini, and the files that drop in beside it. shmgated --check tells what is wrong with them; this
+    reader takes correct ones.
 
-    Raises OSError when a file cannot be read, ValueError (with file and reason) when it is no ini file or has a placeholder that cannot be filled in.
+    Raises OSError when a file cannot be read, ValueError (with file and reason) when it is no ini file or has a
+    placeholder that cannot be filled in.
     """
     parser = configparser.ConfigParser(interpolation=None, comment_prefixes=(";", "#"), delimiters=("=",), strict=False)
     parser.optionxform = str
@@ -66,7 +70,11 @@ def _drop_ins(path: str) -> list[str]:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [os.path.join(folder, name) for name in sorted(names, key=os.fsencode) if name.endswith(".ini") and name[0] != "." and name != ".ini"]
+    return [
+        os.path.join(folder, name)
+        for name in sorted(names, key=os.fsencode)
+        if name.endswith(".ini") and name[0] != "." and name != ".ini"
+    ]
 
 
 def _fill_in(path: str, value: str) -> str:

@@ -1,6 +1,7 @@
 """python -m shmgate.subscriber: print what the gateway publishes, as it arrives at the broker.
 
-The topics come from the gateway's own gateway.ini or from the command line. Needs paho-mqtt, 1.6 or later; not the C extension.
+The topics come from the gateway's own gateway.ini or from the command line. Needs paho-mqtt, 1.6 or later; not the C
+extension.
 """
 
 from __future__ import annotations
@@ -19,13 +20,33 @@ EXIT_TIMEOUT = 27  # as mosquitto_sub -W
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m shmgate.subscriber", description="Print the messages that the gateway publishes.")
-    parser.add_argument("-c", "--config", metavar="FILE", help="gateway.ini: broker, credentials, and the topics of its publish channels")
+    parser = argparse.ArgumentParser(
+        prog="python -m shmgate.subscriber", description="Print the messages that the gateway publishes."
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="gateway.ini: broker, credentials, and the topics of its publish channels",
+    )
     parser.add_argument("-t", "--topic", action="append", default=[], help="a topic filter; may be given several times")
-    parser.add_argument("-u", "--uri", help="broker, mqtt://HOST[:PORT] or mqtts://HOST[:PORT] (default: the config's, or mqtt://localhost)")
-    parser.add_argument("-q", "--qos", type=int, choices=(0, 1, 2), default=1, help="quality of service of the subscriptions (default 1)")
+    parser.add_argument(
+        "-u",
+        "--uri",
+        help="broker, mqtt://HOST[:PORT] or mqtts://HOST[:PORT] (default: the config's, or mqtt://localhost)",
+    )
+    parser.add_argument(
+        "-q",
+        "--qos",
+        type=int,
+        choices=(0, 1, 2),
+        default=1,
+        help="quality of service of the subscriptions (default 1)",
+    )
     parser.add_argument("-C", "--count", type=int, metavar="COUNT", help="stop after COUNT messages")
-    parser.add_argument("-W", "--wait", type=float, metavar="SECONDS", help=f"stop after that time, with exit status {EXIT_TIMEOUT}")
+    parser.add_argument(
+        "-W", "--wait", type=float, metavar="SECONDS", help=f"stop after that time, with exit status {EXIT_TIMEOUT}"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="print the topic before the payload")
     parser.add_argument("-b", "--batch", choices=("no", "frame", "lines"),
                         help="how the messages hold samples, for topics that --config does not tell of (default no)")
@@ -46,7 +67,8 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 class Subscriber:
-    """Prints messages until a count, a time, a signal or a closed output ends it. `finished` is set then, and `status` is the exit status."""
+    """Prints messages until a count, a time, a signal or a closed output ends it. `finished` is set then, and `status`
+    is the exit status."""
 
     def __init__(self, settings: Settings, topics: list[str], options: argparse.Namespace) -> None:
         from shmgate.client import make_client
@@ -98,7 +120,9 @@ class Subscriber:
     def on_message(self, client, userdata, message) -> None:
         if self.finished.is_set():
             return
-        batch_format = self.options.batch or next((found for topic, found in self.batch_formats.items() if matches(topic, message.topic)), "no")
+        batch_format = self.options.batch or next(
+            (found for topic, found in self.batch_formats.items() if matches(topic, message.topic)), "no"
+        )
         try:
             samples = split(message.payload, batch_format)
         except ValueError as error:
@@ -129,7 +153,11 @@ class Subscriber:
         try:
             self.client.connect(self.host, self.port)
         except OSError as error:
-            print(f"subscriber: no broker at {self.host}:{self.port}: {error.strerror or error}; trying again", file=sys.stderr, flush=True)
+            print(
+                f"subscriber: no broker at {self.host}:{self.port}: {error.strerror or error}; trying again",
+                file=sys.stderr,
+                flush=True,
+            )
             self.client.connect_async(self.host, self.port)
         self.client.loop_start()
         if not self.finished.wait(self.options.wait):

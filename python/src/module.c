@@ -73,8 +73,11 @@ static PyObject *module_attach(PyObject *module, PyObject *arguments, PyObject *
     do {
         int slice = timeout_ms < 0 || timeout_ms > 100 ? 100 : timeout_ms;
 
-        Py_BEGIN_ALLOW_THREADS rc = shared_memory_attach(&shm, segment, slice);
-        Py_END_ALLOW_THREADS if (timeout_ms > 0) timeout_ms -= slice;
+        Py_BEGIN_ALLOW_THREADS
+        rc = shared_memory_attach(&shm, segment, slice);
+        Py_END_ALLOW_THREADS
+        if (timeout_ms > 0)
+            timeout_ms -= slice;
         if (rc == -ETIMEDOUT && PyErr_CheckSignals() < 0)
             return NULL;
     } while (rc == -ETIMEDOUT && timeout_ms != 0);

@@ -24,7 +24,7 @@ PyStructSequence_Desc message_desc = {"shmgate.Message", "A message as a Reader 
                                       MESSAGE_FIELDS};
 
 /* The topic as a string; the one before is used again when it is the same. */
-static PyObject *topic_of(ReaderObject *self, const struct shared_memory_message *message)
+static PyObject *reader_topic_of(ReaderObject *self, const struct shared_memory_message *message)
 {
     char *bytes;
 
@@ -53,7 +53,7 @@ PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *
         return NULL;
     }
     fields[0] = payload;
-    fields[1] = topic_of(reader, message);
+    fields[1] = reader_topic_of(reader, message);
     fields[2] = PyLong_FromUnsignedLongLong(message->sequence);
     fields[3] = PyLong_FromUnsignedLongLong(message->time_ns);
     fields[4] = PyLong_FromUnsignedLongLong(message->missed);
@@ -103,9 +103,11 @@ static int reader_wait(ReaderObject *self, void *buffer, size_t size, struct sha
         if (slice == 0)
             break;
         self->busy = 1;
-        Py_BEGIN_ALLOW_THREADS rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, slice)
-                                           : shared_memory_reader_peek(self->reader, message, slice);
-        Py_END_ALLOW_THREADS self->busy = 0;
+        Py_BEGIN_ALLOW_THREADS
+        rc = buffer ? shared_memory_reader_read(self->reader, buffer, size, message, slice)
+                    : shared_memory_reader_peek(self->reader, message, slice);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
         if (timeout_ms > 0 && rc == -ETIMEDOUT)
             timeout_ms -= slice;
     }
@@ -171,13 +173,14 @@ static PyObject *reader_read_into(ReaderObject *self, PyObject *arguments, PyObj
     return rc < 0 ? NULL : PyLong_FromSize_t(message.size);
 }
 
-/* Copy messages of exactly `size` bytes that are there, up to `count`, one behind the other. Returns how many; *rc is
- * why it ended there: 0 all; -EAGAIN there are no more; -EMSGSIZE the next one is of another size, and stays; another
- * error. Needs no interpreter lock. */
-static size_t take_records(struct shared_memory_reader *reader, char *records, size_t size, size_t count,
+/* Copy messages of exactly an item's bytes that are there into the buffer, one behind the other. Returns how many; *rc
+ * is why it ended there: 0 all; -EAGAIN there are no more; -EMSGSIZE the next one is of another size, and stays;
+ * another error. Needs no interpreter lock. */
+static size_t take_records(struct shared_memory_reader *reader, const Py_buffer *buffer,
                            struct shared_memory_message *message, int *rc)
 {
-    size_t taken = 0;
+    size_t size = (size_t)buffer->itemsize, count = (size_t)(buffer->len / buffer->itemsize), taken = 0;
+    char *records = buffer->buf;
 
     *rc = 0;
     while (taken < count) {
@@ -198,7 +201,7 @@ static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, 
     static char *names[] = {"records", "timeout", NULL};
     struct shared_memory_message message;
     PyObject *target, *timeout = NULL, *result = NULL;
-    size_t taken = 0, count;
+    size_t taken = 0;
     int timeout_ms, rc;
     Py_buffer buffer;
 
@@ -206,12 +209,12 @@ static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, 
         convert_timeout(timeout, &timeout_ms) < 0 || !reader_usable(self) ||
         PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
-    count = buffer.itemsize > 0 ? (size_t)(buffer.len / buffer.itemsize) : 0;
-    if (count > 0 && reader_wait(self, NULL, 0, &message, timeout_ms) == 0) {
+    if (buffer.itemsize > 0 && buffer.len >= buffer.itemsize && reader_wait(self, NULL, 0, &message, timeout_ms) == 0) {
         self->busy = 1;
-        Py_BEGIN_ALLOW_THREADS taken = take_records(self->reader, buffer.buf, (size_t)buffer.itemsize, count, &message,
-                                                    &rc);
-        Py_END_ALLOW_THREADS self->busy = 0;
+        Py_BEGIN_ALLOW_THREADS
+        taken = take_records(self->reader, &buffer, &message, &rc);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
         if (taken == 0 && rc == -EMSGSIZE)
             PyErr_Format(PyExc_ValueError, "the next message has %zu bytes, a record has %zd: read() takes it",
                          message.size, buffer.itemsize);
@@ -264,7 +267,7 @@ static PyObject *reader_close(ReaderObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *reader_enter(ReaderObject *self, PyObject *unused)
+static PyObject *reader_object_enter(ReaderObject *self, PyObject *unused)
 {
     (void)unused;
     return reader_usable(self) ? Py_NewRef((PyObject *)self) : NULL;
@@ -324,7 +327,7 @@ static PyMethodDef methods[] = {
      "TimeoutError."},
     {"close", (PyCFunction)reader_close, METH_NOARGS,
      "close()\n--\n\nClose. Refused (BufferError) while a Peek is not released."},
-    {"__enter__", (PyCFunction)reader_enter, METH_NOARGS, NULL},
+    {"__enter__", (PyCFunction)reader_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)reader_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -26,7 +26,7 @@ static PyObject *writer_close(WriterObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *writer_enter(WriterObject *self, PyObject *unused)
+static PyObject *writer_object_enter(WriterObject *self, PyObject *unused)
 {
     (void)unused;
     return writer_open(self) ? Py_NewRef((PyObject *)self) : NULL;
@@ -64,7 +64,7 @@ static PyMethodDef methods[] = {
      "write(payload)\n--\n\nWrite one message: any contiguous bytes-like object, which is copied. Never waits.\n\n"
      "Raises TooLargeError, FullError (the ring is full and the channel has overflow = reject)."},
     {"close", (PyCFunction)writer_close, METH_NOARGS, "close()\n--\n\nGive the lane back."},
-    {"__enter__", (PyCFunction)writer_enter, METH_NOARGS, NULL},
+    {"__enter__", (PyCFunction)writer_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)writer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -23,12 +23,30 @@ SETTLE_S = 2.0
 def batched(world: World, table: Table, settings: Settings) -> None:
     """Samples of 64 bytes, up to 1,000 in a message, to a bare socket that takes the frames apart."""
     count = settings.count(1_000_000, 3_000_000)
-    channel = publish_channel("batched", qos=1, max_payload=64, slots=262144, writers=1, overflow="reject", batch_max=1000, batch_time="5ms")
+    channel = publish_channel(
+        "batched", qos=1, max_payload=64, slots=262144, writers=1, overflow="reject", batch_max=1000, batch_time="5ms"
+    )
     with world.broker() as broker, world.gateway(broker.uri, [channel]) as gateway:
-        runs = in_turn(settings.repeats, {"batched": lambda: complete(count, world.transfer(
-            receiver(world, "raw", broker, "test/batched", 1, count), [world.program("ours_writer"), gateway.segment, "batched", str(count), "0"]))})
+        runs = in_turn(
+            settings.repeats,
+            {
+                "batched": lambda: complete(
+                    count,
+                    world.transfer(
+                        receiver(world, "raw", broker, "test/batched", 1, count),
+                        [world.program("ours_writer"), gateway.segment, "batched", str(count), "0"],
+                    ),
+                )
+            },
+        )
     rate = median(runs["batched"], "rate")
-    table.limit("samples of 64 B, 1,000 in a message, QoS 1", "1/s", rate, "at least 1 M samples/s", rate is not None and rate >= 1e6)
+    table.limit(
+        "samples of 64 B, 1,000 in a message, QoS 1",
+        "1/s",
+        rate,
+        "at least 1 M samples/s",
+        rate is not None and rate >= 1e6,
+    )
 
 
 def scale(world: World, table: Table, settings: Settings) -> None:
@@ -38,8 +56,18 @@ def scale(world: World, table: Table, settings: Settings) -> None:
     with world.broker() as broker, contextlib.ExitStack() as stack:
         gateways = {}
         for number in sizes:
-            channels = [publish_channel(f"c{index}", topic=f"scale{number}/{index}", qos=1, max_payload=64, slots=max(64, 65536 // number), writers=1,
-                                        overflow="reject") for index in range(number)]
+            channels = [
+                publish_channel(
+                    f"c{index}",
+                    topic=f"scale{number}/{index}",
+                    qos=1,
+                    max_payload=64,
+                    slots=max(64, 65536 // number),
+                    writers=1,
+                    overflow="reject",
+                )
+                for index in range(number)
+            ]
             gateways[number] = stack.enter_context(world.gateway(broker.uri, channels, client_id=f"scale{number}"))
 
         def job(number: int) -> Result:
@@ -51,10 +79,30 @@ def scale(world: World, table: Table, settings: Settings) -> None:
     costs = {number: 1e6 / rate for number, rate in rates.items() if rate}
     settings.curves["cost-channels"] = {"shmgate, QoS 1": [[number, cost] for number, cost in costs.items()]}
     first, last = sizes[0], sizes[-1]
-    table.at_most(f"cost of a message with {last:,} channels, QoS 1", "us", costs.get(last), f"with {first} channel", costs.get(first), 1.1)
-    table.limit(f"idle gateway with {last:,} channels: wake-ups of its own thread", "1/s", idle[last][0], "none but keep-alives", idle[last][0] <= 0.5,
-                f"with {first} channel", idle[first][0])
-    table.add(f"idle gateway with {last:,} channels: wake-ups of all threads", "1/s", idle[last][1], f"with {first} channel", idle[first][1])
+    table.at_most(
+        f"cost of a message with {last:,} channels, QoS 1",
+        "us",
+        costs.get(last),
+        f"with {first} channel",
+        costs.get(first),
+        1.1,
+    )
+    table.limit(
+        f"idle gateway with {last:,} channels: wake-ups of its own thread",
+        "1/s",
+        idle[last][0],
+        "none but keep-alives",
+        idle[last][0] <= 0.5,
+        f"with {first} channel",
+        idle[first][0],
+    )
+    table.add(
+        f"idle gateway with {last:,} channels: wake-ups of all threads",
+        "1/s",
+        idle[last][1],
+        f"with {first} channel",
+        idle[first][1],
+    )
 
 
 def switches(pid: int) -> dict[int, int]:
@@ -78,7 +126,11 @@ def wake_ups(pid: int) -> tuple[float, float]:
 
 def resident_kib(pid: int) -> float:
     """Resident memory but for what is shared by many: the segment."""
-    values = {line.split(":")[0]: int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(("VmRSS", "RssShmem"))}
+    values = {
+        line.split(":")[0]: int(line.split()[1])
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith(("VmRSS", "RssShmem"))
+    }
     return values["VmRSS"] - values["RssShmem"]
 
 
@@ -101,7 +153,13 @@ def daemon(world: World, table: Table, settings: Settings) -> None:
     shutil.copy(BUILD / "bin" / "shmgated", stripped)
     subprocess.run(["strip", stripped], check=True)
     size = os.path.getsize(stripped) / 1024
-    table.limit("gateway with 100 channels of 1,024 x 256 B: resident", "MiB", resident / 1024, "at most 8 MB", resident / 1024 <= 8)
+    table.limit(
+        "gateway with 100 channels of 1,024 x 256 B: resident",
+        "MiB",
+        resident / 1024,
+        "at most 8 MB",
+        resident / 1024 <= 8,
+    )
     table.limit("gateway: the program's file, stripped", "KiB", size, "at most 300 KB", size <= 300)
     middle = sorted(ready)[len(ready) // 2] * 1000
     table.limit("gateway: ready after exec, 100 new channels", "ms", middle, "at most 50 ms", middle <= 50)
@@ -136,5 +194,11 @@ def outage(world: World, table: Table, settings: Settings) -> None:
                 gateway.start()
                 return complete(count, waiting.result())
     results = in_turn(settings.repeats, {"saturated": saturated, "drained": drained})
-    table.at_least("backlog from disk to subscriber, QoS 1", "msg/s", median(results["drained"], "rate"), "from the ring, saturated",
-                   median(results["saturated"], "rate"), 0.9)
+    table.at_least(
+        "backlog from disk to subscriber, QoS 1",
+        "msg/s",
+        median(results["drained"], "rate"),
+        "from the ring, saturated",
+        median(results["saturated"], "rate"),
+        0.9,
+    )

@@ -1,4 +1,5 @@
-"""The whole way, both ways: shared memory to an MQTT subscriber and back, beside a bare socket, bare Paho, and a bridge."""
+"""The whole way, both ways: shared memory to an MQTT subscriber and back, beside a bare socket, bare Paho, and a
+bridge."""
 from __future__ import annotations
 
 from functools import partial
@@ -13,8 +14,18 @@ PACED_WINDOW = 20
 RAW_WINDOW = 100
 
 
-def sender(world: World, kind: str, broker, topic: str, qos: int, count: int, interval_ns: int, window: int) -> list[str]:
-    return [world.program(f"{kind}_publisher"), str(broker.port), topic, str(qos), str(count), str(interval_ns), str(window)]
+def sender(
+    world: World, kind: str, broker, topic: str, qos: int, count: int, interval_ns: int, window: int
+) -> list[str]:
+    return [
+        world.program(f"{kind}_publisher"),
+        str(broker.port),
+        topic,
+        str(qos),
+        str(count),
+        str(interval_ns),
+        str(window),
+    ]
 
 
 def receiver(world: World, kind: str, broker, topic: str, qos: int, count: int) -> list[str]:
@@ -30,7 +41,9 @@ def complete(count: int, result: Result) -> Result:
 
 def outward(world: World, table: Table, settings: Settings) -> None:
     """From shared memory to a subscriber that is a bare socket, whoever publishes."""
-    channels = [publish_channel(f"q{qos}", qos=qos, max_payload=64, slots=65536, writers=1, overflow="reject") for qos in (0, 1)]
+    channels = [
+        publish_channel(f"q{qos}", qos=qos, max_payload=64, slots=65536, writers=1, overflow="reject") for qos in (0, 1)
+    ]
     with world.broker() as broker, world.gateway(broker.uri, channels) as gateway:
         for qos in (0, 1):
             topic = f"test/q{qos}"
@@ -41,16 +54,36 @@ def outward(world: World, table: Table, settings: Settings) -> None:
             def ours(count: int, interval_ns: int) -> list[str]:
                 return [world.program("ours_writer"), gateway.segment, f"q{qos}", str(count), str(interval_ns)]
             count = settings.count(20000, 50000)
-            jobs = {"shmgate": partial(job, ours(count, 0), count), "raw": partial(job, sender(world, "raw", broker, topic, qos, count, 0, RAW_WINDOW), count)}
+            jobs = {
+                "shmgate": partial(job, ours(count, 0), count),
+                "raw": partial(job, sender(world, "raw", broker, topic, qos, count, 0, RAW_WINDOW), count),
+            }
             for window in WINDOWS if not settings.quick else WINDOWS[2:]:
-                jobs[f"Paho, window {window}"] = partial(job, sender(world, "paho", broker, topic, qos, count, 0, window), count)
+                jobs[f"Paho, window {window}"] = partial(
+                    job, sender(world, "paho", broker, topic, qos, count, 0, window), count
+                )
             saturated(table, f"shared memory to subscriber, QoS {qos}", in_turn(settings.repeats, jobs))
             count = settings.count(1000, 3000)
-            results = in_turn(settings.repeats, {
-                "shmgate": partial(job, ours(count, PACED_NS), count),
-                "bare Paho publisher": partial(job, sender(world, "paho", broker, topic, qos, count, PACED_NS, PACED_WINDOW), count),
-                "raw socket": partial(job, sender(world, "raw", broker, topic, qos, count, PACED_NS, RAW_WINDOW), count)})
-            paced(table, settings, f"shared memory to subscriber, QoS {qos}", f"latency-outward-qos{qos}", "bare Paho publisher", results)
+            results = in_turn(
+                settings.repeats,
+                {
+                    "shmgate": partial(job, ours(count, PACED_NS), count),
+                    "bare Paho publisher": partial(
+                        job, sender(world, "paho", broker, topic, qos, count, PACED_NS, PACED_WINDOW), count
+                    ),
+                    "raw socket": partial(
+                        job, sender(world, "raw", broker, topic, qos, count, PACED_NS, RAW_WINDOW), count
+                    ),
+                },
+            )
+            paced(
+                table,
+                settings,
+                f"shared memory to subscriber, QoS {qos}",
+                f"latency-outward-qos{qos}",
+                "bare Paho publisher",
+                results,
+            )
 
 
 def inward(world: World, table: Table, settings: Settings) -> None:
@@ -59,17 +92,39 @@ def inward(world: World, table: Table, settings: Settings) -> None:
     with world.broker() as broker, world.gateway(broker.uri, channels) as gateway:
         for qos in (0, 1):
             def job(command: list[str], topic: str, interval_ns: int, count: int) -> Result:
-                return complete(count, world.transfer(command, sender(world, "raw", broker, topic, qos, count, interval_ns, RAW_WINDOW)))
+                return complete(
+                    count,
+                    world.transfer(command, sender(world, "raw", broker, topic, qos, count, interval_ns, RAW_WINDOW)),
+                )
 
             def ways(count: int, interval_ns: int) -> dict[str, partial[Result]]:
                 # The gateway is always there, and is not to get what is meant for the others.
-                return {"shmgate": partial(job, [world.program("ours_reader"), gateway.segment, f"q{qos}", str(count)], f"test/q{qos}", interval_ns, count),
-                        "bare Paho subscriber": partial(job, receiver(world, "paho", broker, "bare", qos, count), "bare", interval_ns, count),
-                        "raw socket": partial(job, receiver(world, "raw", broker, "bare", qos, count), "bare", interval_ns, count)}
+                return {
+                    "shmgate": partial(
+                        job,
+                        [world.program("ours_reader"), gateway.segment, f"q{qos}", str(count)],
+                        f"test/q{qos}",
+                        interval_ns,
+                        count,
+                    ),
+                    "bare Paho subscriber": partial(
+                        job, receiver(world, "paho", broker, "bare", qos, count), "bare", interval_ns, count
+                    ),
+                    "raw socket": partial(
+                        job, receiver(world, "raw", broker, "bare", qos, count), "bare", interval_ns, count
+                    ),
+                }
             what = f"MQTT to shared memory, QoS {qos}"
             results = in_turn(settings.repeats, ways(settings.count(20000, 50000), 0))
             ours = median(results["shmgate"], "rate")
-            table.at_least(f"{what}, saturated", "msg/s", ours, "bare Paho subscriber", median(results["bare Paho subscriber"], "rate"), 0.95)
+            table.at_least(
+                f"{what}, saturated",
+                "msg/s",
+                ours,
+                "bare Paho subscriber",
+                median(results["bare Paho subscriber"], "rate"),
+                0.95,
+            )
             table.add(f"{what}, saturated", "msg/s", ours, "raw socket", median(results["raw socket"], "rate"))
             results = in_turn(settings.repeats, ways(settings.count(1000, 3000), PACED_NS))
             paced(table, settings, what, f"latency-inward-qos{qos}", "bare Paho subscriber", results)
@@ -82,13 +137,23 @@ def saturated(table: Table, what: str, results: dict[str, list[Result]]) -> None
     table.at_least(f"{what}, saturated", "msg/s", rates["shmgate"], f"bare {best}", paho.get(best), 0.95)
     for name, rate in rates.items():
         if name not in ("shmgate", best):
-            table.add(f"{what}, saturated", "msg/s", rates["shmgate"], "raw socket" if name == "raw" else f"bare {name}", rate)
+            table.add(
+                f"{what}, saturated", "msg/s", rates["shmgate"], "raw socket" if name == "raw" else f"bare {name}", rate
+            )
 
 
-def paced(table: Table, settings: Settings, what: str, plot: str, reference: str, results: dict[str, list[Result]]) -> None:
+def paced(
+    table: Table, settings: Settings, what: str, plot: str, reference: str, results: dict[str, list[Result]]
+) -> None:
     for name, runs in results.items():
         settings.curve(plot, name, runs)
     for figure in ("p50", "p99"):
         table.at_most(f"{what}, 1,000 msg/s, {figure}", "us", micro(median(results["shmgate"], figure)), reference,
                       micro(median(results[reference], figure)), 1.15)
-    table.add(f"{what}, 1,000 msg/s, p50", "us", micro(median(results["shmgate"], "p50")), "raw socket", micro(median(results["raw socket"], "p50")))
+    table.add(
+        f"{what}, 1,000 msg/s, p50",
+        "us",
+        micro(median(results["shmgate"], "p50")),
+        "raw socket",
+        micro(median(results["raw socket"], "p50")),
+    )

@@ -25,10 +25,24 @@ def aeron(world: World) -> list[str]:
         if not jar.exists():
             with urllib.request.urlopen(AERON_JAR, timeout=60) as source:
                 jar.write_bytes(source.read())
-        subprocess.run(["javac", "-cp", jar, "-d", folder, HERE / "aeron" / "AeronPeer.java"], check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            ["javac", "-cp", jar, "-d", folder, HERE / "aeron" / "AeronPeer.java"],
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
     except (OSError, subprocess.SubprocessError) as problem:
         raise Failed(f"could not be had: {problem}") from problem
-    return ["java", "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "--add-opens", "java.base/jdk.internal.misc=ALL-UNNAMED", "-cp", f"{jar}:{folder}", "AeronPeer"]
+    return [
+        "java",
+        "--add-opens",
+        "java.base/sun.nio.ch=ALL-UNNAMED",
+        "--add-opens",
+        "java.base/jdk.internal.misc=ALL-UNNAMED",
+        "-cp",
+        f"{jar}:{folder}",
+        "AeronPeer",
+    ]
 
 
 def iceoryx2(world: World) -> list[str]:
@@ -37,8 +51,21 @@ def iceoryx2(world: World) -> list[str]:
         raise Failed("no Rust here")
     target = BUILD / "iceoryx2"
     try:
-        subprocess.run(["cargo", "build", "-q", "--release", "--manifest-path", HERE / "iceoryx2" / "Cargo.toml", "--target-dir", target], check=True,
-                       capture_output=True, timeout=900)
+        subprocess.run(
+            [
+                "cargo",
+                "build",
+                "-q",
+                "--release",
+                "--manifest-path",
+                HERE / "iceoryx2" / "Cargo.toml",
+                "--target-dir",
+                target,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=900,
+        )
     except (OSError, subprocess.SubprocessError) as problem:
         raise Failed(f"could not be built: {problem}") from problem
     finally:
@@ -63,14 +90,33 @@ def spinning(world: World, table: Table, settings: Settings) -> None:
             table.missing("one lane to one spinning reader, 64 B", "M/s", name)
             continue
         with world.host() as host:
-            turns = in_turn(settings.repeats, {"peer": lambda: world.run([*command, "turns", rounds]),
-                                               "shmgate": lambda: world.run([world.program("ours_turns"), host.segment, rounds])})
-            flows = in_turn(settings.repeats, {"peer": lambda: world.run([*command, "flow", count]),
-                                               "shmgate": lambda: world.run([world.program("ours_flow"), host.segment, count])})
+            turns = in_turn(
+                settings.repeats,
+                {
+                    "peer": lambda: world.run([*command, "turns", rounds]),
+                    "shmgate": lambda: world.run([world.program("ours_turns"), host.segment, rounds]),
+                },
+            )
+            flows = in_turn(
+                settings.repeats,
+                {
+                    "peer": lambda: world.run([*command, "flow", count]),
+                    "shmgate": lambda: world.run([world.program("ours_flow"), host.segment, count]),
+                },
+            )
         settings.curve("latency-spinning", name, turns["peer"])
-        table.at_most("one-way latency, 64 B, spinning reader, p50", "ns", median(turns["shmgate"], "p50"), name, median(turns["peer"], "p50"), 1)
+        table.at_most(
+            "one-way latency, 64 B, spinning reader, p50",
+            "ns",
+            median(turns["shmgate"], "p50"),
+            name,
+            median(turns["peer"], "p50"),
+            1,
+        )
         ours, theirs = median(flows["shmgate"], "rate"), median(flows["peer"], "rate")
-        table.at_least("one lane to one spinning reader, 64 B", "M/s", ours and ours / 1e6, name, theirs and theirs / 1e6, 1)
+        table.at_least(
+            "one lane to one spinning reader, 64 B", "M/s", ours and ours / 1e6, name, theirs and theirs / 1e6, 1
+        )
         for file in leftovers() - others:
             file.unlink(missing_ok=True)
 
@@ -84,14 +130,30 @@ def sleeping(world: World, table: Table, settings: Settings) -> None:
             continue
 
         def ours() -> Result:
-            reader = Receiver(world.processes, ["taskset", "-c", "1", world.program("ours_reader"), host.segment, "in", str(count)])
+            reader = Receiver(
+                world.processes, ["taskset", "-c", "1", world.program("ours_reader"), host.segment, "in", str(count)]
+            )
             host.arrive(count, 1_000_000)
             return reader.result()
         with world.host() as host:
-            naps = in_turn(settings.repeats, {"peer": lambda: world.run([world.program(program), "sleeping", count, 1_000_000]), "shmgate": ours})
-            flows = in_turn(settings.repeats, {"peer": lambda: world.run([world.program(program), "flow", flow]),
-                                               "shmgate": lambda: world.run([world.program("ours_flow"), host.segment, flow])})
+            naps = in_turn(
+                settings.repeats,
+                {"peer": lambda: world.run([world.program(program), "sleeping", count, 1_000_000]), "shmgate": ours},
+            )
+            flows = in_turn(
+                settings.repeats,
+                {
+                    "peer": lambda: world.run([world.program(program), "flow", flow]),
+                    "shmgate": lambda: world.run([world.program("ours_flow"), host.segment, flow]),
+                },
+            )
         settings.curve("latency-sleeping", name, naps["peer"])
-        table.add("gateway to sleeping reader, p50", "us", micro(median(naps["shmgate"], "p50")), name, micro(median(naps["peer"], "p50")))
+        table.add(
+            "gateway to sleeping reader, p50",
+            "us",
+            micro(median(naps["shmgate"], "p50")),
+            name,
+            micro(median(naps["peer"], "p50")),
+        )
         theirs, rate = median(flows["peer"], "rate"), median(flows["shmgate"], "rate")
         table.add("one writer to one reader, 64 B", "M/s", rate and rate / 1e6, name, theirs and theirs / 1e6)

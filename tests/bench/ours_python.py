@@ -2,7 +2,8 @@
 
   ours_python.py SEGMENT COUNT
 
-The segment has the publish channel ping with 1,024 slots of 64 bytes. Prints nanoseconds a write and a read, and records a second.
+The segment has the publish channel ping with 1,024 slots of 64 bytes. Prints nanoseconds a write and a read, and
+records a second.
 """
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def main() -> None:
     writing = reading = draining = 0
     payload = numpy.zeros(1, RECORD).tobytes()
     records = numpy.zeros(SLOTS, RECORD)
-    with shmgate.attach(sys.argv[1], timeout=10) as segment, segment.writer("ping") as writer, segment.reader("ping", True) as reader:
+    with shmgate.attach(sys.argv[1], timeout=10) as segment, segment.writer("ping") as writer, segment.reader(
+        "ping", True
+    ) as reader:
         write, read = writer.write, reader.read
 
         def fill() -> int:

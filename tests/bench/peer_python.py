@@ -1,9 +1,10 @@
-"""What Python's own ways between processes cost for 64 bytes: multiprocessing.shared_memory with a counter beside the bytes, and
-multiprocessing.Queue.
+"""What Python's own ways between processes cost for 64 bytes: multiprocessing.shared_memory with a counter beside the
+bytes, and multiprocessing.Queue.
 
   peer_python.py COUNT
 
-Prints nanoseconds: a write, a read, and a message through a queue (put and get); and records a second copied into a NumPy array.
+Prints nanoseconds: a write, a read, and a message through a queue (put and get); and records a second copied into a
+NumPy array.
 """
 from __future__ import annotations
 

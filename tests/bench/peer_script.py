@@ -1,4 +1,5 @@
-"""A script as people write it who need the way from a program to MQTT: lines from a Unix socket, each published by paho-mqtt.
+"""A script as people write it who need the way from a program to MQTT: lines from a Unix socket, each published by
+paho-mqtt.
 
   peer_script.py SOCKET PORT TOPIC QOS
 """

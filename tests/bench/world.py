@@ -1,4 +1,5 @@
-"""What a comparison runs in: processes that are ended, brokers, gateways, segments, and one way to pass messages through any of them.
+"""What a comparison runs in: processes that are ended, brokers, gateways, segments, and one way to pass messages
+through any of them.
 
 Everything listens on loopback. Whatever happens, `World.close` leaves no process, no segment and no temporary file.
 """
@@ -17,15 +18,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 
-from harness import BUILD, Broker, Build, Gateway, Processes, free_port, publish_channel, subscribe_channel  # noqa: E402
+# noqa: E402
+from harness import BUILD, Broker, Build, Gateway, Processes, free_port, publish_channel, subscribe_channel
 
 TIMEOUT_S = 120.0
 """Seconds that no job takes; one that does is ended, and its row says that it could not be measured."""
 SIZE = 64
 IN_FLIGHT = 100
 """Unanswered messages the broker allows, to everybody: more than any window that is tried."""
-# Without set_tcp_nodelay the broker holds small packets back until the subscriber's system acknowledges the last one, up to 40 ms later: at 1,000
-# messages a second that hides everything else, of whoever publishes.
+# Without set_tcp_nodelay the broker holds small packets back until the subscriber's system acknowledges the last one,
+# up to 40 ms later: at 1,000 messages a second that hides everything else, of whoever publishes.
 
 Result = dict[str, Any]
 
@@ -115,7 +117,11 @@ class World:
 
     @contextlib.contextmanager
     def broker(self, *lines: str, folder: Path | None = None) -> Iterator[Broker]:
-        broker = Broker(self.processes, folder or self.folder, [f"max_inflight_messages {IN_FLIGHT}", "set_tcp_nodelay true", *lines])
+        broker = Broker(
+            self.processes,
+            folder or self.folder,
+            [f"max_inflight_messages {IN_FLIGHT}", "set_tcp_nodelay true", *lines],
+        )
         broker.log_type = "error"
         broker.start()
         try:
@@ -125,9 +131,18 @@ class World:
                 broker.stop()
 
     @contextlib.contextmanager
-    def gateway(self, broker_uri: str, channels: list[dict[str, Any]], link: bool = True, start: bool = True, **mqtt: Any) -> Iterator[Gateway]:
-        gateway = Gateway(self.processes, self.build, self.folder, f"/shmgate-bench-{os.getpid()}-{free_port()}", channels,
-                          {"uri": broker_uri, "stats_interval": 0, **mqtt}, {})
+    def gateway(
+        self, broker_uri: str, channels: list[dict[str, Any]], link: bool = True, start: bool = True, **mqtt: Any
+    ) -> Iterator[Gateway]:
+        gateway = Gateway(
+            self.processes,
+            self.build,
+            self.folder,
+            f"/shmgate-bench-{os.getpid()}-{free_port()}",
+            channels,
+            {"uri": broker_uri, "stats_interval": 0, **mqtt},
+            {},
+        )
         try:
             if start:
                 gateway.start(link)
@@ -165,8 +180,8 @@ class Host:
 
 
 def in_turn(repeats: int, jobs: Mapping[str, Callable[[], Result]]) -> dict[str, list[Result]]:
-    """Each job `repeats` times, in turn, so that what the machine does meanwhile meets all alike. A job that fails is left out from then on, with a
-    word on standard error."""
+    """Each job `repeats` times, in turn, so that what the machine does meanwhile meets all alike. A job that fails is
+    left out from then on, with a word on standard error."""
     results: dict[str, list[Result]] = {name: [] for name in jobs}
     failed: set[str] = set()
     for _ in range(repeats):

@@ -6,6 +6,8 @@
 #define CAP 30000
 #define STABLE 10000
 
+static const struct backoff_pace pace = {BASE, CAP, STABLE}, fixed = {50, 50, STABLE};
+
 /* Every wait lies between the base and three times the wait before it, and never above the cap. */
 static void test_waits_stay_in_bounds(void)
 {
@@ -13,7 +15,7 @@ static void test_waits_stay_in_bounds(void)
         struct backoff backoff;
         uint64_t now = 5000, before = BASE;
 
-        backoff_init(&backoff, BASE, CAP, STABLE, 1, seed);
+        backoff_init(&backoff, &pace, 1, seed);
         for (int i = 0; i < 100; i++) {
             uint64_t wait = backoff_failed(&backoff, now) - now;
 
@@ -34,7 +36,7 @@ static void test_waits_grow(void)
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct backoff backoff;
 
-        backoff_init(&backoff, BASE, CAP, STABLE, 1, seed);
+        backoff_init(&backoff, &pace, 1, seed);
         early += backoff_failed(&backoff, 0);
         for (int i = 0; i < 40; i++)
             backoff_failed(&backoff, 0);
@@ -50,9 +52,9 @@ static void test_seed_decides_the_waits(void)
     struct backoff a, b, same;
     int equal = 0;
 
-    backoff_init(&a, BASE, CAP, STABLE, 1, 1);
-    backoff_init(&b, BASE, CAP, STABLE, 1, 2);
-    backoff_init(&same, BASE, CAP, STABLE, 1, 1);
+    backoff_init(&a, &pace, 1, 1);
+    backoff_init(&b, &pace, 1, 2);
+    backoff_init(&same, &pace, 1, 1);
     for (int i = 0; i < 100; i++) {
         uint64_t wait = backoff_failed(&a, 0);
 
@@ -67,7 +69,7 @@ static void test_round_tries_all_uris_then_waits(void)
 {
     struct backoff backoff;
 
-    backoff_init(&backoff, BASE, CAP, STABLE, 3, 7);
+    backoff_init(&backoff, &pace, 3, 7);
     for (int round = 0; round < 5; round++) {
         CHECK_EQUAL(backoff_uri(&backoff), 0);
         CHECK_EQUAL(backoff_failed(&backoff, 1000), 1000);
@@ -83,7 +85,7 @@ static void test_stable_connection_starts_afresh(void)
 {
     struct backoff backoff;
 
-    backoff_init(&backoff, BASE, CAP, STABLE, 2, 11);
+    backoff_init(&backoff, &pace, 2, 11);
     for (int i = 0; i < 41; i++)
         backoff_failed(&backoff, 0);
     CHECK_EQUAL(backoff_uri(&backoff), 1);
@@ -103,7 +105,7 @@ static void test_kicked_connection_does_not_reset(void)
         struct backoff backoff;
         uint64_t now = 0, wait = 0;
 
-        backoff_init(&backoff, BASE, CAP, STABLE, 1, seed);
+        backoff_init(&backoff, &pace, 1, seed);
         for (int i = 0; i < 40; i++) {
             backoff_connected(&backoff, now);
             wait = backoff_lost(&backoff, now + STABLE - 1) - (now + STABLE - 1);
@@ -120,7 +122,7 @@ static void test_base_equal_to_cap(void)
 {
     struct backoff backoff;
 
-    backoff_init(&backoff, 50, 50, STABLE, 1, 9);
+    backoff_init(&backoff, &fixed, 1, 9);
     for (int i = 0; i < 10; i++)
         CHECK_EQUAL(backoff_failed(&backoff, 10), 60);
 }

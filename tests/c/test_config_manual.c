@@ -88,16 +88,17 @@ static void describe_values(const struct config_key *key, char *line, size_t lin
     int choice = key->parse == config_value_choice;
     int number = key->parse == config_value_count || key->parse == config_value_size ||
                  key->parse == config_value_duration_ms || key->parse == config_value_duration_s;
-    char reason[256] = "", *hint;
+    struct reason reason = {""};
+    char *hint;
     uint64_t field[2];
 
     *line = '\0';
-    if ((!choice && !number) || key->parse(&key->rule, "?", field, reason, sizeof(reason)) == 0 ||
-        strncmp(reason, "expected ", 9) != 0)
+    if ((!choice && !number) || key->parse(&key->rule, "?", field, &reason) == 0 ||
+        strncmp(reason.text, "expected ", 9) != 0)
         return;
-    hint = strstr(reason, " (units");
+    hint = strstr(reason.text, " (units");
     snprintf(line, line_size, "\n%s: %.*s.\n", choice ? "Values" : "Range",
-             (int)(hint ? hint - reason - 9 : (long)strlen(reason) - 9), reason + 9);
+             (int)(hint ? hint - reason.text - 9 : (long)strlen(reason.text) - 9), reason.text + 9);
 }
 
 static void look_for_key(void *context, const struct config_key *key)

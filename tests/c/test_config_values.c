@@ -388,29 +388,30 @@ static void test_topic_max(void)
    show it. */
 static void test_secret(void)
 {
-    char secret[16], error[256];
+    struct reason reason;
+    char secret[16];
 
     CHECK_EQUAL(write_file("hunter2\r\nmore", 13), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), 0);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), 0);
     CHECK(strcmp(secret, "hunter2") == 0);
     CHECK_EQUAL(write_file("123456789012345", 15), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), 0);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), 0);
     CHECK(strcmp(secret, "123456789012345") == 0);
     CHECK_EQUAL(write_file(" a ; b\n", 7), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), 0);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), 0);
     CHECK(strcmp(secret, " a ; b") == 0);
     CHECK_EQUAL(write_file("1234567890123456", 16), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), -EMSGSIZE);
-    CHECK(!strstr(error, "12345678901"));
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EMSGSIZE);
+    CHECK(!strstr(reason.text, "12345678901"));
     CHECK(secret[0] == 0 && secret[15] == 0);
     CHECK_EQUAL(write_file("\nx", 2), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), -EINVAL);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EINVAL);
     CHECK_EQUAL(write_file("", 0), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), -EINVAL);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EINVAL);
     CHECK_EQUAL(write_file("a\0b\n", 4), 0);
-    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), error, sizeof(error)), -EINVAL);
-    CHECK_EQUAL(config_read_secret("/no/such/file", secret, sizeof(secret), error, sizeof(error)), -ENOENT);
-    CHECK(strstr(error, "/no/such/file: No such file or directory"));
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EINVAL);
+    CHECK_EQUAL(config_read_secret("/no/such/file", secret, sizeof(secret), &reason), -ENOENT);
+    CHECK(strstr(reason.text, "/no/such/file: No such file or directory"));
 }
 
 #define TEST(name) {#name, name}

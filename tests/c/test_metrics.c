@@ -80,20 +80,21 @@ static void test_addresses(void)
                                       "unix:@x",
                                       "1111111111111111111111111111111111111111111111111111111111111111:1"};
     struct listen_address address, same;
-    char reason[256], path[200] = "unix:/";
+    struct reason reason;
+    char path[200] = "unix:/";
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        CHECK_EQUAL(listen_address_parse(&address, good[i], reason, sizeof(reason)), 0);
+        CHECK_EQUAL(listen_address_parse(&address, good[i], &reason), 0);
     CHECK(strcmp(listen_address_path(&address), "/run/x.sock") == 0);
     memset(path + 6, 'x', 106);
-    CHECK_EQUAL(listen_address_parse(&address, path, reason, sizeof(reason)), 0);
+    CHECK_EQUAL(listen_address_parse(&address, path, &reason), 0);
     same = address;
     path[112] = 'x';
-    CHECK_EQUAL(listen_address_parse(&address, path, reason, sizeof(reason)), -EINVAL);
+    CHECK_EQUAL(listen_address_parse(&address, path, &reason), -EINVAL);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        reason[0] = '\0';
-        CHECK_EQUAL(listen_address_parse(&address, bad[i], reason, sizeof(reason)), -EINVAL);
-        CHECK(reason[0] != '\0');
+        reason.text[0] = '\0';
+        CHECK_EQUAL(listen_address_parse(&address, bad[i], &reason), -EINVAL);
+        CHECK(reason.text[0] != '\0');
     }
     CHECK(memcmp(&address, &same, sizeof(same)) == 0);
 }

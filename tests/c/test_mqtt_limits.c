@@ -8,14 +8,13 @@
 /* What holds without a word from the broker: everything MQTT allows. */
 static void test_silent_broker_limits_nothing(void)
 {
+    struct mqtt_limits_message message = {4, 65535, 16 << 20, 2, 1};
     struct mqtt_limits limits;
-    unsigned qos = 2;
-    int retain = 1;
 
     mqtt_limits_init(&limits);
-    CHECK_EQUAL(mqtt_limits_apply(&limits, 4, 65535, 16 << 20, &qos, &retain), 0);
-    CHECK_EQUAL(qos, 2);
-    CHECK_EQUAL(retain, 1);
+    CHECK_EQUAL(mqtt_limits_apply(&limits, &message), 0);
+    CHECK_EQUAL(message.qos, 2);
+    CHECK_EQUAL(message.retain, 1);
     CHECK_EQUAL(limits.alias_max, 0);
 }
 
@@ -47,33 +46,32 @@ static void test_length_field_grows(void)
 /* The largest packet is taken, one byte more is not. */
 static void test_packet_limit_is_exact(void)
 {
+    struct mqtt_limits_message message = {5, 10, 100 - 2 - 2 - 10 - 2 - 1, 1, 0};
     struct mqtt_limits limits;
-    unsigned qos = 1;
-    int retain = 0;
 
     mqtt_limits_init(&limits);
     limits.packet_max = 100;
-    CHECK_EQUAL(mqtt_limits_apply(&limits, 5, 10, 100 - 2 - 2 - 10 - 2 - 1, &qos, &retain), 0);
-    CHECK_EQUAL(mqtt_limits_apply(&limits, 5, 10, 100 - 2 - 2 - 10 - 2 - 1 + 1, &qos, &retain), -EMSGSIZE);
+    CHECK_EQUAL(mqtt_limits_apply(&limits, &message), 0);
+    message.size++;
+    CHECK_EQUAL(mqtt_limits_apply(&limits, &message), -EMSGSIZE);
 }
 
 /* QoS and retain are lowered to what the broker takes; the packet without an identifier is then smaller. */
 static void test_qos_and_retain_are_lowered(void)
 {
+    struct mqtt_limits_message message = {4, 1, 4, 2, 1};
     struct mqtt_limits limits;
-    unsigned qos = 2;
-    int retain = 1;
 
     mqtt_limits_init(&limits);
     limits.qos_max = 0;
     limits.retain = 0;
     limits.packet_max = 9;
-    CHECK_EQUAL(mqtt_limits_apply(&limits, 4, 1, 4, &qos, &retain), 0);
-    CHECK_EQUAL(qos, 0);
-    CHECK_EQUAL(retain, 0);
+    CHECK_EQUAL(mqtt_limits_apply(&limits, &message), 0);
+    CHECK_EQUAL(message.qos, 0);
+    CHECK_EQUAL(message.retain, 0);
     limits.qos_max = 1;
-    CHECK_EQUAL(mqtt_limits_apply(&limits, 4, 1, 4, &qos, &retain), 0);
-    CHECK_EQUAL(qos, 0);
+    CHECK_EQUAL(mqtt_limits_apply(&limits, &message), 0);
+    CHECK_EQUAL(message.qos, 0);
 }
 
 static const struct check_test tests[] = {

@@ -6,16 +6,16 @@
 #include "base/route.h"
 #include "check.h"
 
-static char reason[256];
+static struct reason reason;
 
 static int topic_valid(const char *topic)
 {
-    return route_topic_valid(topic, strlen(topic), reason, sizeof(reason));
+    return route_topic_valid(topic, strlen(topic), &reason);
 }
 
 static int filter_valid(const char *filter)
 {
-    return route_filter_valid(filter, strlen(filter), reason, sizeof(reason));
+    return route_filter_valid(filter, strlen(filter), &reason);
 }
 
 static int matches(const char *filter, const char *topic)
@@ -75,11 +75,11 @@ static void test_text_must_be_clean_utf8(void)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         CHECK_EQUAL(topic_valid(bad[i]), -EINVAL);
-        CHECK(strncmp(reason, "byte ", 5) == 0);
+        CHECK(strncmp(reason.text, "byte ", 5) == 0);
         CHECK_EQUAL(filter_valid(bad[i]), -EINVAL);
     }
-    CHECK_EQUAL(route_topic_valid("a\0b", 3, reason, sizeof(reason)), -EINVAL);
-    CHECK(strstr(reason, "byte 2 begins U+0000"));
+    CHECK_EQUAL(route_topic_valid("a\0b", 3, &reason), -EINVAL);
+    CHECK(strstr(reason.text, "byte 2 begins U+0000"));
 }
 
 /* A topic has 1 to 65535 bytes. */
@@ -88,11 +88,11 @@ static void test_size_limits(void)
     static char large[65536];
 
     memset(large, 'x', sizeof(large));
-    CHECK_EQUAL(route_topic_valid(large, 0, reason, sizeof(reason)), -EINVAL);
-    CHECK_EQUAL(route_topic_valid(large, 65535, reason, sizeof(reason)), 0);
-    CHECK_EQUAL(route_topic_valid(large, 65536, reason, sizeof(reason)), -EINVAL);
-    CHECK_EQUAL(route_filter_valid(large, 65535, reason, sizeof(reason)), 0);
-    CHECK_EQUAL(route_filter_valid(large, 65536, reason, sizeof(reason)), -EINVAL);
+    CHECK_EQUAL(route_topic_valid(large, 0, &reason), -EINVAL);
+    CHECK_EQUAL(route_topic_valid(large, 65535, &reason), 0);
+    CHECK_EQUAL(route_topic_valid(large, 65536, &reason), -EINVAL);
+    CHECK_EQUAL(route_filter_valid(large, 65535, &reason), 0);
+    CHECK_EQUAL(route_filter_valid(large, 65536, &reason), -EINVAL);
 }
 
 /* Wildcards are levels of their own, and # is the last one. */
@@ -256,8 +256,8 @@ static void test_hostile_bytes(void)
             filter[j] = rand() % 3 ? "$share/g/+#/a"[rand() % 13] : (char)rand();
         for (size_t j = 0; j < topic_size; j++)
             topic[j] = rand() % 2 ? '/' : (char)rand();
-        (void)route_filter_valid(filter, filter_size, reason, sizeof(reason));
-        (void)route_topic_valid(topic, topic_size, reason, sizeof(reason));
+        (void)route_filter_valid(filter, filter_size, &reason);
+        (void)route_topic_valid(topic, topic_size, &reason);
         int match = route_match(filter, filter_size, topic, topic_size);
         free(filter);
         free(topic);

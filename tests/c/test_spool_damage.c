@@ -32,18 +32,56 @@ static void test_damaged_file_is_set_aside(void)
     CHECK_EQUAL(spool_commit(spool), 0);
 }
 
-/* A file of a later version is not touched but set aside. */
-static void test_other_version_is_set_aside(void)
+/* All bytes of the spool's file, to compare. Returns their number, 0 for none. */
+static size_t read_file(char *bytes, size_t size)
+{
+    FILE *file = fopen(spool_path, "rb");
+    size_t count = file ? fread(bytes, 1, size, file) : 0;
+
+    if (file)
+        fclose(file);
+    return count;
+}
+
+/* A file of a later version is left alone, byte for byte, and the log says what to do; once it is out of the way, the
+ * spool works. */
+static void test_later_version_is_left_alone(void)
+{
+    static char before[1 << 16], after[1 << 16];
+    size_t size;
+
+    CHECK_EQUAL(begin(), 0);
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(take(lane(0), 0, 10, 100), 0);
+    spool_close(spool);
+    spool = NULL;
+    run_sql("PRAGMA user_version = 99");
+    size = read_file(before, sizeof(before));
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_FAILED);
+    CHECK(strstr(told, "it is of version 99, this program knows version 1: run the shmgated that made it"));
+    CHECK_EQUAL(spool_step(spool, platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS, 0), 1);
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_FAILED);
+    CHECK_EQUAL(count_files("spool.db."), 0);
+    CHECK(size > 0 && size < sizeof(before));
+    CHECK_EQUAL(read_file(after, sizeof(after)), size);
+    CHECK_EQUAL(memcmp(before, after, size), 0);
+    CHECK_EQUAL(unlink(spool_path), 0);
+    CHECK_EQUAL(spool_step(spool, platform_monotonic_ns() / 1000000 + 2 * SPOOL_RETRY_MS, 0), 1);
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
+}
+
+/* There is no version below 1: such a file is damaged. */
+static void test_version_that_there_is_not_is_set_aside(void)
 {
     CHECK_EQUAL(begin(), 0);
     CHECK_EQUAL(open_spool(), 0);
     spool_close(spool);
     spool = NULL;
-    run_sql("PRAGMA user_version = 99");
+    run_sql("PRAGMA user_version = 0");
     CHECK_EQUAL(open_spool(), 0);
     CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(count_files("spool.db.version-"), 1);
-    CHECK(strstr(told, "version 99"));
+    CHECK_EQUAL(count_files("spool.db.damaged-"), 1);
 }
 
 /* The number in the header that asks for a later SQLite to write the file: it makes way, and does not pass for a disk
@@ -62,7 +100,7 @@ static void test_file_that_sqlite_cannot_write_is_set_aside(void)
     close(fd);
     CHECK_EQUAL(open_spool(), 0);
     CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
-    CHECK_EQUAL(count_files("spool.db.version-"), 1);
+    CHECK_EQUAL(count_files("spool.db.damaged-"), 1);
 }
 
 /* Damage that shows while the gateway works: the file is set aside, what it held is counted as lost, and the spool goes
@@ -247,7 +285,8 @@ static void test_second_gateway_is_refused(void)
 static const struct check_test tests[] = {
 #define TEST(name) {#name, name}
     TEST(test_damaged_file_is_set_aside),
-    TEST(test_other_version_is_set_aside),
+    TEST(test_later_version_is_left_alone),
+    TEST(test_version_that_there_is_not_is_set_aside),
     TEST(test_file_that_sqlite_cannot_write_is_set_aside),
     TEST(test_damage_at_work_is_counted_as_lost),
     TEST(test_random_damage),

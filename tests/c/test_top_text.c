@@ -52,7 +52,8 @@ static int shows(int columns, const char *bytes, size_t size, const wchar_t *exp
 {
     wchar_t text[64];
 
-    return top_text_escape(text, 64, columns, bytes, size, NULL) == used && wcscmp(text, expected) == 0;
+    return top_text_escape(text, 64, columns, (struct top_text_bytes){bytes, size}, NULL) == used &&
+           wcscmp(text, expected) == 0;
 }
 
 /* Control characters, C1 ones too, and bytes that are no UTF-8 are shown as what they are; wide characters take two
@@ -83,9 +84,9 @@ static void test_escape_cuts(void)
     CHECK(shows(2, "a\xe6\x97\xa5", 4, L"a", 1));
     CHECK(shows(0, "a", 1, L"", 0));
     CHECK(shows(-1, "a", 1, L"", 0));
-    CHECK_EQUAL(top_text_escape(text, 8, 100, "abcdefghij", 10, &taken), 7);
+    CHECK_EQUAL(top_text_escape(text, 8, 100, (struct top_text_bytes){"abcdefghij", 10}, &taken), 7);
     CHECK_EQUAL(taken, 7);
-    CHECK_EQUAL(top_text_escape(text, 8, 6, "\033\033", 2, &taken), 4);
+    CHECK_EQUAL(top_text_escape(text, 8, 6, (struct top_text_bytes){"\033\033", 2}, &taken), 4);
     CHECK_EQUAL(taken, 1);
 }
 

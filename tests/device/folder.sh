@@ -11,7 +11,8 @@ inside() {
     "${nspawn[@]}" --pipe -D "$folder" "$@" </dev/null
 }
 
-# prepare SUITE FOLDER PACKAGES: a folder with these, of all architectures that they name; one that is there gets what it does not have yet.
+# prepare SUITE FOLDER PACKAGES: a folder with these, of all architectures that they name; one that is there gets what
+# it does not have yet.
 prepare() {
     local suite=$1 folder=$2 packages=$3
     mkdir -p "$cache"
@@ -19,12 +20,14 @@ prepare() {
         : >"$folder.log"
         if [ ! -e "$folder/.ready" ]; then
             rm -rf "$folder"
-            debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps "$suite" "$folder" >>"$folder.log" 2>&1 || return 1
+            debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps "$suite" "$folder" \
+                >>"$folder.log" 2>&1 || return 1
         fi
         # The lists of packages are as old as the folder.
         inside "$folder" env DEBIAN_FRONTEND=noninteractive packages="$packages" sh -c '
             case $packages in *:arm64*) dpkg --add-architecture arm64 ;; esac
-            apt-get update -q && apt-get install -q -y --no-install-recommends $packages' >>"$folder.log" 2>&1 || return 1
+            apt-get update -q && apt-get install -q -y --no-install-recommends $packages' \
+                >>"$folder.log" 2>&1 || return 1
         echo "$packages" >"$folder/.ready"
     fi
     # The smallest Debian has no such file; each that somebody uses has.

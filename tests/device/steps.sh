@@ -44,7 +44,8 @@ field_is() { [ "$(field "$1")" = "$2" ]; }
 queued_below() { [ "$(field queued)" -lt "$1" ]; }
 adds_up() { [ "$(field written)" = "$(field delivered queued spooled dropped)" ]; }
 
-# What the subscriber has got, each once; the programs' lines begin with a letter each, and then count. Those of a letter are complete up to a number.
+# What the subscriber has got, each once; the programs' lines begin with a letter each, and then count. Those of a
+# letter are complete up to a number.
 received() { sort -u /root/received | grep -c "^${1:-}"; }
 received_is() { [ "$(received "$1")" = "$2" ]; }
 complete_to() { grep "^$1" /root/received | sort -u | sed "s/^$1//" | sort -n | head -n "$2" | cmp -s - <(seq "$2"); }
@@ -59,7 +60,8 @@ write_burst() {
 }
 bursts_arrived() { received_is b "$(bursts)"; }
 
-# A program that is attached all the time and writes a line every 50 ms, LETTER1, LETTER2 and so on; stop_writer ends it.
+# A program that is attached all the time and writes a line every 50 ms, LETTER1, LETTER2 and so on; stop_writer ends
+# it.
 start_writer() {
     local letter=$1
     rm -f /root/halt
@@ -92,14 +94,16 @@ start_subscriber() {
 
 install() {
     # What is here may be the same version as the one before.
-    dpkg -i /root/"$1"/shmgate_*.deb /root/"$1"/libshmgate0_*.deb /root/"$1"/libshmgate-dev_*.deb /root/"$1"/python3-shmgate_*.deb >/root/dpkg.log 2>&1 ||
+    dpkg -i /root/"$1"/shmgate_*.deb /root/"$1"/libshmgate0_*.deb /root/"$1"/libshmgate-dev_*.deb \
+        /root/"$1"/python3-shmgate_*.deb >/root/dpkg.log 2>&1 ||
         { cat /root/dpkg.log; return 1; }
 }
 
 # All files where packages and services put some, but for what the machine itself writes all the time.
 files() {
     find /etc /usr /opt /srv /home /var/lib /var/spool /dev/shm -xdev \
-        \( -path /var/lib/dpkg -o -path /var/lib/mosquitto -o -path /var/lib/systemd -o -path /etc/machine-id \) -prune -o -print |
+        \( -path /var/lib/dpkg -o -path /var/lib/mosquitto -o -path /var/lib/systemd -o -path /etc/machine-id \) \
+            -prune -o -print |
         grep -v '^/etc/[a-z]*-$\|^/etc/.pwd.lock$\|^/usr/local/lib/python\|^/var/lib/apt'
     find /run -name '*shmgate*'
 }
@@ -114,7 +118,8 @@ make_certificates() {
         -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign || return 1
     for name in broker gateway; do
         openssl req -new "${key[@]}" -keyout $new/$name.key -out $new/$name.csr -subj "/CN=$name $1" &&
-            openssl x509 -req -in $new/$name.csr -CA $new/ca.pem -CAkey $new/ca.key -CAcreateserial -days 1 -out $new/$name.pem \
+            openssl x509 -req -in $new/$name.csr -CA $new/ca.pem -CAkey $new/ca.key -CAcreateserial \
+                -days 1 -out $new/$name.pem \
                 -extfile <(printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n') || return 1
     done
     chown mosquitto $new/broker.*

@@ -2,8 +2,8 @@
 
     check_mutants.py BUILD RING_C CC [--full]
 
-BUILD holds the explorer's objects without ring.o; each mutant is compiled and linked there. Without --full only the mutants marked as the sample are
-tried. The last line is "N passed, N failed".
+BUILD holds the explorer's objects without ring.o; each mutant is compiled and linked there. Without --full only the
+mutants marked as the sample are tried. The last line is "N passed, N failed".
 """
 
 import concurrent.futures
@@ -40,10 +40,30 @@ def check(number: int, mutant: Mutant, build: pathlib.Path, source: pathlib.Path
     mutated, program = build / f"mutant{number}.c", build / f"mutant{number}"
     mutated.write_text(mutate(source.read_text(encoding="utf-8"), mutant), encoding="utf-8")
     own = pathlib.Path(__file__).parent
-    subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-w", f"-I{own}", f"-I{source.parent}", mutated, *build.glob("*.o"), "-o", program],
-                   check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-std=c11",
+            "-D_GNU_SOURCE",
+            "-O2",
+            "-w",
+            f"-I{own}",
+            f"-I{source.parent}",
+            mutated,
+            *build.glob("*.o"),
+            "-o",
+            program,
+        ],
+        check=True,
+    )
     try:
-        run = subprocess.run([program, "--brief", *mutant.cases.split()], capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
+        run = subprocess.run(
+            [program, "--brief", *mutant.cases.split()],
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
         output, ended = run.stdout + run.stderr, run.returncode in (0, 1, 2)
     except subprocess.TimeoutExpired:
         output, ended = "", False
@@ -57,7 +77,9 @@ def check(number: int, mutant: Mutant, build: pathlib.Path, source: pathlib.Path
     else:
         endless = re.search(r"^\S+: (too many [^\n]*)", output, re.M)
         good = bool(caught or endless)
-        verdict = f"caught by {caught[1]}: {caught[2]}" if caught else f"caught: {endless[1]}" if endless else "NOT CAUGHT"
+        verdict = (
+            f"caught by {caught[1]}: {caught[2]}" if caught else f"caught: {endless[1]}" if endless else "NOT CAUGHT"
+        )
     if not ended or (not caught and not passed and not good):
         good, verdict = False, "did not end: " + output[-200:]
     return good, f"{'ok    ' if good else 'FAILED'} {describe(mutant)}\n           {verdict}"
@@ -72,7 +94,10 @@ def main() -> int:
         for good, line in pool.map(lambda item: check(item[0], item[1], build, source, compiler), enumerate(chosen)):
             print(line, flush=True)
             passed += good
-    print(f"{sum(1 for mutant in chosen if not mutant.reason)} mutants to be caught, {sum(1 for mutant in chosen if mutant.reason)} as good")
+    print(
+        f"{sum(1 for mutant in chosen if not mutant.reason)} mutants to be caught, "
+        f"{sum(1 for mutant in chosen if mutant.reason)} as good"
+    )
     print(f"{passed} passed, {len(chosen) - passed} failed")
     return passed != len(chosen)
 

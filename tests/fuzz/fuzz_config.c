@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     int fd = memfd_create("gateway.ini", MFD_CLOEXEC);
     struct config config;
     struct channel_table table;
-    char path[64], error[256];
+    struct reason reason;
+    char path[64];
 
     if (fd < 0)
         return 0;
@@ -37,7 +38,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (config_load(&config, path, count, NULL) == 0) {
             if (faults > 0 || config.channel_count == 0 || config.uri_count == 0)
                 abort();
-            if (channel_table_create(&table, &config, error, sizeof(error)) == 0)
+            if (channel_table_create(&table, &config, &reason) == 0)
                 channel_table_destroy(&table);
             config_free(&config);
         } else if (faults == 0) {

@@ -12,8 +12,21 @@ class Certificates:
         folder.mkdir()
         self.folder = folder
         self.ca, self._ca_key = folder / "ca.pem", folder / "ca.key"
-        self._run("req", "-x509", *self._new_key(self._ca_key), "-out", self.ca, "-days", "1", "-subj", "/CN=test authority",
-                  "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+        self._run(
+            "req",
+            "-x509",
+            *self._new_key(self._ca_key),
+            "-out",
+            self.ca,
+            "-days",
+            "1",
+            "-subj",
+            "/CN=test authority",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+        )
         self.broker, self.broker_key = self._signed("broker", f"subjectAltName={names}")
         self.client, self.client_key = self._signed("client", "extendedKeyUsage=clientAuth")
 
@@ -32,8 +45,23 @@ class Certificates:
         extensions = self.folder / f"{name}.ext"
         extensions.write_text(f"{extension}\nbasicConstraints=CA:FALSE\n")
         self._run("req", "-new", *self._new_key(key), "-out", request, "-subj", f"/CN={name}")
-        self._run("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._ca_key, "-CAcreateserial", "-days", "1",
-                  "-extfile", extensions, "-out", certificate)
+        self._run(
+            "x509",
+            "-req",
+            "-in",
+            request,
+            "-CA",
+            self.ca,
+            "-CAkey",
+            self._ca_key,
+            "-CAcreateserial",
+            "-days",
+            "1",
+            "-extfile",
+            extensions,
+            "-out",
+            certificate,
+        )
         return certificate, key
 
     def broker_lines(self, client_certificate: bool = True) -> list[str]:

@@ -74,7 +74,8 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 @pytest.fixture
 def segment() -> Iterator[str]:
-    """A segment name that nobody else has. What is left under it, and its semaphore, is an error of the test's gateway."""
+    """A segment name that nobody else has. What is left under it, and its semaphore, is an error of the test's
+    gateway."""
     name = f"/{SEGMENT_PREFIX}{os.urandom(4).hex()}"
     yield name
     left = [entry for entry in shared_memory_names() if name[1:] in entry]
@@ -130,11 +131,18 @@ def subscribe(processes: Processes) -> Callable[..., Subscriber]:
 
 @pytest.fixture
 def new_gateway(processes: Processes, build: Build, tmp_path: Path, segment: str) -> Iterator[Callable[..., Gateway]]:
-    """A function that makes a gateway for some channels, not yet started; its segment is `segment` unless it says otherwise."""
+    """A function that makes a gateway for some channels, not yet started; its segment is `segment` unless it says
+    otherwise."""
     made: list[Gateway] = []
 
-    def make(*channels: dict[str, Any], broker: Broker | None = None, mqtt: dict[str, Any] | None = None,
-             shm: dict[str, Any] | None = None, spool: dict[str, Any] | None = None, name: str | None = None) -> Gateway:
+    def make(
+        *channels: dict[str, Any],
+        broker: Broker | None = None,
+        mqtt: dict[str, Any] | None = None,
+        shm: dict[str, Any] | None = None,
+        spool: dict[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Gateway:
         settings: dict[str, Any] = {} if broker is None else {"uri": broker.uri}
         settings.update(mqtt or {})
         made.append(Gateway(processes, build, tmp_path, name or segment, list(channels), settings, shm or {}, spool))

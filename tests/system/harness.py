@@ -35,7 +35,8 @@ Result = TypeVar("Result")
 
 def wait_until(condition: Callable[[], Result], what: str | Callable[[], str] = "", limit: float = LIMIT,
                interval: float = 0.02) -> Result:
-    """Return the first true value of `condition`; fail with `what` (text, or a function that gives it) after `limit` seconds."""
+    """Return the first true value of `condition`; fail with `what` (text, or a function that gives it) after `limit`
+    seconds."""
     end = time.monotonic() + limit
     while True:
         value = condition()
@@ -48,10 +49,12 @@ def wait_until(condition: Callable[[], Result], what: str | Callable[[], str] = 
 
 
 def _ports() -> Iterator[int]:
-    """TCP ports in turn, each once, from a place of chance on. They lie below those that Linux gives to outgoing connections (32768 and
-    up: ip(7), ip_local_port_range), so that a port stays free while its server is down, and no client meets itself there. Test processes
-    that run side by side have ports of their own."""
-    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    """TCP ports in turn, each once, from a place of chance on. They lie below those that Linux gives to outgoing
+    connections (32768 and up: ip(7), ip_local_port_range), so that a port stays free while its server is down, and no
+    client meets itself there. Test processes that run side by side have ports of their own."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(
+        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    )
     own = range(12000 + int(worker[2:]), 32000, workers)
     first = random.randrange(len(own))
     return itertools.chain(own[first:], own[:first])
@@ -125,7 +128,9 @@ class Build:
 class Broker:
     """A mosquitto of our own on a loopback port, which it keeps over restarts."""
 
-    def __init__(self, processes: Processes, folder: Path, lines: list[str], port: int | None = None, tls: bool = False) -> None:
+    def __init__(
+        self, processes: Processes, folder: Path, lines: list[str], port: int | None = None, tls: bool = False
+    ) -> None:
         self.processes = processes
         self.folder = folder
         self.lines = lines
@@ -153,8 +158,9 @@ class Broker:
             standard.append("allow_anonymous true")
         config.write_text("\n".join(standard + self.lines) + "\n")
         with open(self.folder / f"mosquitto-{self.port}.log", "ab") as log:
-            self.process = self.processes.start([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", config], stdout=log,
-                                                stderr=subprocess.STDOUT)
+            self.process = self.processes.start(
+                [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", config], stdout=log, stderr=subprocess.STDOUT
+            )
         wait_until(self.listens, lambda: f"mosquitto did not start:\n{self.log()}")
         return self
 
@@ -187,7 +193,9 @@ class Broker:
         """The command line of mosquitto_pub or mosquitto_sub for this broker."""
         return [program, "-h", "127.0.0.1", "-p", str(self.port), *arguments]
 
-    def publish(self, topic: str, payload: bytes | str = b"", *options: str, qos: int = 1, retain: bool = False) -> None:
+    def publish(
+        self, topic: str, payload: bytes | str = b"", *options: str, qos: int = 1, retain: bool = False
+    ) -> None:
         """Publish one message with mosquitto_pub; returns when the broker has it (QoS 1 and 2)."""
         data = payload.encode() if isinstance(payload, str) else payload
         command = self.client("mosquitto_pub", "-q", str(qos), "-t", topic, "-s", *options)
@@ -212,8 +220,8 @@ class Received:
 class Subscriber:
     """A mosquitto_sub that collects what it receives. Subscribed when the constructor returns.
 
-    `options` are for mosquitto_pub too, such as a certificate; with `session`, a client id, the broker keeps its session; `retained`
-    says whether the broker keeps retained messages.
+    `options` are for mosquitto_pub too, such as a certificate; with `session`, a client id, the broker keeps its
+    session; `retained` says whether the broker keeps retained messages.
     """
 
     def __init__(self, processes: Processes, broker: Broker, *topics: str, qos: int = 2, options: tuple[str, ...] = (),
@@ -257,7 +265,9 @@ class Subscriber:
             if topic.decode() == self.marker:
                 self.subscribed = True
             else:
-                self.messages.append(Received(topic.decode(), bytes.fromhex(payload.decode()), retained == b"1", int(qos)))
+                self.messages.append(
+                    Received(topic.decode(), bytes.fromhex(payload.decode()), retained == b"1", int(qos))
+                )
         return self.messages
 
     def payloads(self, topic: str | None = None) -> list[bytes]:
@@ -265,8 +275,11 @@ class Subscriber:
 
     def expect(self, count: int, limit: float = LIMIT) -> list[Received]:
         """Wait until at least `count` messages have come."""
-        wait_until(lambda: len(self.poll()) >= count, lambda: f"{count} messages at the subscriber, got {len(self.messages)}: "
-                   f"{self.messages[:5]}", limit)
+        wait_until(
+            lambda: len(self.poll()) >= count,
+            lambda: f"{count} messages at the subscriber, got {len(self.messages)}: " f"{self.messages[:5]}",
+            limit,
+        )
         return self.messages
 
 
@@ -311,7 +324,12 @@ class Gateway:
 
     def write_config(self) -> None:
         """Write gateway.ini from `mqtt`, `shm`, `spool`, `metrics` and `channels` as they are now."""
-        sections: dict[str, dict[str, Any]] = {"mqtt": self.mqtt, "shm": self.shm, "spool": self.spool, "metrics": self.metrics}
+        sections: dict[str, dict[str, Any]] = {
+            "mqtt": self.mqtt,
+            "shm": self.shm,
+            "spool": self.spool,
+            "metrics": self.metrics,
+        }
         for channel in self.channels:
             keys = dict(channel)
             sections[f"channel {keys.pop('name')}"] = keys

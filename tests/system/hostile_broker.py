@@ -1,4 +1,5 @@
-"""A broker that means ill: it takes the connection as MQTT 5 or 3.1.1 wants it, and then sends what no broker should."""
+"""A broker that means ill: it takes the connection as MQTT 5 or 3.1.1 wants it, and then sends what no broker
+should."""
 from __future__ import annotations
 
 import contextlib
@@ -57,7 +58,9 @@ def chosen_attacks(version: int, seed: int) -> Iterator[Attack]:
     yield "a topic with wildcards", publish(version, b"test/#/+", b"")
     yield "an empty topic", publish(version, b"", b"")
     yield "QoS 3", packet(PUBLISH, text(b"test/in") + b"\0\1\0x", 6)
-    yield "an answer to nothing", b"".join(packet(kind, b"\xff\xff") for kind in (PUBACK, 5, 7, 11)) + packet(6, b"\xff\xff", 2)
+    yield "an answer to nothing", b"".join(packet(kind, b"\xff\xff") for kind in (PUBACK, 5, 7, 11)) + packet(
+        6, b"\xff\xff", 2
+    )
     yield "a second CONNACK", packet(CONNACK, b"\0\0\0" if version == 5 else b"\0\0")
     if version == 5:
         yield "a property that nobody knows", publish(version, b"test/in", b"", b"\x7f" * 100)
@@ -75,7 +78,8 @@ def blind_attacks(seed: int) -> Iterator[Attack]:
 
 
 class HostileBroker:
-    """Sends one attack a connection, ends it, and waits for the next; after the last one it is as good as any broker."""
+    """Sends one attack a connection, ends it, and waits for the next; after the last one it is as good as any
+    broker."""
 
     def __init__(self, version: int, attacks: list[Attack]) -> None:
         self.version = version

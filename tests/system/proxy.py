@@ -1,8 +1,8 @@
 """A proxy that does to a TCP connection what networks do: cut it, stall it, slow it down, lose one direction of it.
 
-It stands between the gateway and a real broker and understands nothing of what it carries, so TLS passes as it is. One thread of its own
-moves all bytes; every method may be called from the test's thread, and has taken effect when it returns. What is set holds for the open
-connections and for those to come, until it is set anew.
+It stands between the gateway and a real broker and understands nothing of what it carries, so TLS passes as it is. One
+thread of its own moves all bytes; every method may be called from the test's thread, and has taken effect when it
+returns. What is set holds for the open connections and for those to come, until it is set anew.
 """
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ class Proxy:
         self._do(close_half)
 
     def stall(self) -> None:
-        """Neither read nor write any more, and keep all connections open: what is sent fills the buffers and stays there."""
+        """Neither read nor write any more, and keep all connections open: what is sent fills the buffers and stays
+        there."""
         self._set(_mode="stall")
 
     def swallow(self) -> None:
@@ -294,7 +295,13 @@ class Proxy:
                 if connection.open:
                     self._write(connection, direction)
                 # Not in a fault: the other side is not to notice anything.
-                if connection.open and direction.ended and not direction.waiting and not direction.passed and self._mode == "forward":
+                if (
+                    connection.open
+                    and direction.ended
+                    and not direction.waiting
+                    and not direction.passed
+                    and self._mode == "forward"
+                ):
                     self._pass_end(connection, direction)
         except ConnectionError:
             connection.close(reset=True)
@@ -347,7 +354,8 @@ class Proxy:
 
     @staticmethod
     def _pass_end(connection: Connection, direction: Direction) -> None:
-        """The source has closed and all it sent is delivered: so does the sink; with both directions ended, all is over."""
+        """The source has closed and all it sent is delivered: so does the sink; with both directions ended, all is
+        over."""
         direction.passed = True
         with contextlib.suppress(OSError):
             direction.sink.shutdown(socket.SHUT_WR)

@@ -1,7 +1,8 @@
 """Reads a segment with nothing of shmgate: only mmap, struct, and posix_ipc from PyPI. Written from shm/layout.h alone.
 
     stock_reader.py SEGMENT counters            one line of JSON: the channels with their counters
-    stock_reader.py SEGMENT messages CHANNEL    the channel's messages, oldest first: lane, sequence, topic and payload in hex, a line each
+    stock_reader.py SEGMENT messages CHANNEL    the channel's messages, oldest first: lane, sequence, topic and payload
+                                                in hex, a line each
     stock_reader.py SEGMENT ring                ring the gateway's doorbell
 
 A copy is checked as the header says: the slot's state is read before and after.
@@ -17,7 +18,18 @@ import posix_ipc
 
 MAGIC = 0x31455441474D4853
 DIRECTIONS = {1: "publish", 2: "subscribe"}
-REASONS = ["overwritten", "too_large", "topic_too_long", "refused", "corrupt", "spool_size", "spool_age", "spool_failed", "expired", "rate"]
+REASONS = [
+    "overwritten",
+    "too_large",
+    "topic_too_long",
+    "refused",
+    "corrupt",
+    "spool_size",
+    "spool_age",
+    "spool_failed",
+    "expired",
+    "rate",
+]
 
 
 class Segment:
@@ -37,7 +49,16 @@ class Segment:
         for index in range(self.channel_count):
             base = self.channel_offset + index * self.channel_stride
             name = self.at("64s", base)[0].rstrip(b"\0").decode()
-            keys = ("direction", "overflow", "lane_first", "lane_count", "slots", "slot_stride", "max_payload", "topic_max")
+            keys = (
+                "direction",
+                "overflow",
+                "lane_first",
+                "lane_count",
+                "slots",
+                "slot_stride",
+                "max_payload",
+                "topic_max",
+            )
             channel = dict(zip(keys, self.at("8I", base + 64)))
             topic_offset, topic_size = self.at("QI", base + 96)
             channel.update(name=name, base=base, topic=self.map[topic_offset : topic_offset + topic_size])
@@ -89,7 +110,11 @@ class Segment:
                 size, topic_size = self.at("IH", slot + 16)
                 expires_ns = self.at("Q", slot + 24)[0]
                 payload = self.map[slot + 32 : slot + 32 + size]
-                topic = self.map[slot + topic_offset : slot + topic_offset + topic_size] if channel["topic_max"] else channel["topic"]
+                topic = (
+                    self.map[slot + topic_offset : slot + topic_offset + topic_size]
+                    if channel["topic_max"]
+                    else channel["topic"]
+                )
                 if self.at("Q", slot)[0] == state and (expires_ns == 0 or expires_ns > time.time_ns()):
                     yield number, sequence, topic, payload
 

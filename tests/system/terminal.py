@@ -78,8 +78,13 @@ class Tmux:
         self.expect("ready>")
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(["tmux", "-S", str(self.folder / "socket"), *arguments], capture_output=True, text=True, timeout=LIMIT,
-                              env={**os.environ, "LC_ALL": "C.UTF-8"})
+        done = subprocess.run(
+            ["tmux", "-S", str(self.folder / "socket"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
         return done.stdout
 

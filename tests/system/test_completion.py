@@ -14,13 +14,34 @@ SCRIPTS = {"shmgate": ROOT / "gateway/tool/shmgate.bash", "shmgated": ROOT / "ga
 
 @pytest.fixture
 def complete(build, tmp_path):
-    """A function that gives what a real bash offers for the last of some words; the cursor stands at its end, or at that of word `at`."""
+    """A function that gives what a real bash offers for the last of some words; the cursor stands at its end, or at
+    that of word `at`."""
     def offered(program: str, *words: str, at: int | None = None) -> set[str]:
-        script = ('source "$1"; shift; read -ra registered < <(complete -p "$1"); function=${registered[2]}; shift\n'
-                  'COMP_CWORD=$1; shift; COMP_WORDS=("$@"); set -u; "$function" "$1" && printf "%s\\n" "${COMPREPLY[@]}"')
-        command = ["bash", "--norc", "-c", script, "bash", SCRIPTS[program], program, str(at or len(words)), build.path / "bin" / program, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path, stdin=subprocess.DEVNULL,
-                              env=build.environment(PATH="/usr/bin:/bin"))
+        script = (
+            'source "$1"; shift; read -ra registered < <(complete -p "$1"); function=${registered[2]}; shift\n'
+            'COMP_CWORD=$1; shift; COMP_WORDS=("$@"); set -u; "$function" "$1" && printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        command = [
+            "bash",
+            "--norc",
+            "-c",
+            script,
+            "bash",
+            SCRIPTS[program],
+            program,
+            str(at or len(words)),
+            build.path / "bin" / program,
+            *words,
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            env=build.environment(PATH="/usr/bin:/bin"),
+        )
         assert done.returncode == 0 and not done.stderr, done.stderr
         return set(done.stdout.split("\n")) - {""}
     return offered
@@ -69,8 +90,12 @@ def test_options_of_the_daemon_are_offered(complete):
 
 def test_channels_of_the_segment_are_offered(complete, broker, new_gateway, segment):
     """Channels are those of the segment that -S names, wherever it stands: publish channels to write, all to read."""
-    new_gateway(publish_channel("out"), publish_channel("other", topic='test/"name": "no", "direction": "publish"'), subscribe_channel("in"),
-                broker=broker).start(link=False)
+    new_gateway(
+        publish_channel("out"),
+        publish_channel("other", topic='test/"name": "no", "direction": "publish"'),
+        subscribe_channel("in"),
+        broker=broker,
+    ).start(link=False)
     assert complete("shmgate", "write", "-S", segment, "") == {"out", "other"}
     assert complete("shmgate", "read", f"-S{segment}", "") == {"out", "other", "in"}
     assert complete("shmgate", "read", "i", "-S", segment, at=2) == {"in"}
@@ -100,7 +125,8 @@ def test_no_segment_is_silence(complete, segment):
 
 
 def test_segments_are_offered(complete, broker, new_gateway, segment, tmp_path):
-    """Behind -S stand the segments of this machine. Other files are not offered, and names that a shell would obey are not obeyed."""
+    """Behind -S stand the segments of this machine. Other files are not offered, and names that a shell would obey are
+    not obeyed."""
     others = [Path("/dev/shm") / f"{segment[1:]}{name}" for name in ("-other", "-$(touch trapped)", "-fifo")]
     new_gateway(publish_channel(), broker=broker).start(link=False)
     try:

@@ -16,7 +16,8 @@ from certificates import Certificates
 
 
 def fails(gateway, *words: str) -> str:
-    """Start a gateway that must end with exit code 1, one error line that has all the words, and no segment. Returns its log."""
+    """Start a gateway that must end with exit code 1, one error line that has all the words, and no segment. Returns
+    its log."""
     gateway.launch()
     code = gateway.wait_for_end()
     log = gateway.log()
@@ -55,8 +56,12 @@ def test_broken_configuration(new_gateway, keys, line, words):
     gateway = new_gateway(publish_channel(**keys), mqtt={"uri": "mqtt://127.0.0.1"})
     number = gateway.config.read_text().splitlines().index(line) + 1
     fails(gateway, f"{gateway.config}:{number}: ", *words)
-    done = subprocess.run([str(gateway.build.shmgated), "--config", str(gateway.config), "--check"], capture_output=True, text=True)
-    assert done.returncode == 1 and any(text.startswith(f"{gateway.config}:{number}: ") for text in done.stdout.splitlines()), done
+    done = subprocess.run(
+        [str(gateway.build.shmgated), "--config", str(gateway.config), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and any(
+        text.startswith(f"{gateway.config}:{number}: ") for text in done.stdout.splitlines()
+    ), done
 
 
 def test_check_names_every_fault(new_gateway):
@@ -91,7 +96,9 @@ def test_no_gateway(build, segment):
         done = subprocess.run([str(build.shmgate), *arguments, "-S", segment], capture_output=True, timeout=LIMIT)
         tool_fails(done, segment, "shmgated")
     # A reader's time has run out, which has an exit code of its own.
-    done = subprocess.run([str(build.shmgate), "read", "out", "-W", "0", "-S", segment], capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [str(build.shmgate), "read", "out", "-W", "0", "-S", segment], capture_output=True, text=True, timeout=LIMIT
+    )
     assert done.returncode == 27 and segment in done.stderr and "shmgated" in done.stderr, done
 
 
@@ -122,7 +129,9 @@ def test_unreadable_certificate(new_gateway, new_broker, tmp_path, key):
 def test_refused_credentials(new_gateway, new_broker, tmp_path, version):
     """The broker refuses user and password at the start: the line says so, and where they come from."""
     passwords = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "machine7", "right"], check=True, capture_output=True)
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", str(passwords), "machine7", "right"], check=True, capture_output=True
+    )
     broker = new_broker("allow_anonymous false", f"password_file {passwords}")
     write_secret(tmp_path / "password", "wrong-one\n")
     log = fails(new_gateway(publish_channel(), broker=broker, mqtt={
@@ -167,22 +176,37 @@ def test_no_permission_on_the_segment(new_gateway, broker, open_folder):
         os.chmod(f"/dev/shm{gateway.segment}", 0)
     try:
         for arguments in (["write", "out", "-m", "x"], ["read", "out", "-W", "1"], ["stats"]):
-            done = subprocess.run([*stranger, str(open_folder / "shmgate"), *arguments, "-S", gateway.segment], capture_output=True,
-                                  env={"LD_LIBRARY_PATH": str(open_folder), "PATH": os.environ["PATH"]}, timeout=LIMIT)
+            done = subprocess.run(
+                [*stranger, str(open_folder / "shmgate"), *arguments, "-S", gateway.segment],
+                capture_output=True,
+                env={"LD_LIBRARY_PATH": str(open_folder), "PATH": os.environ["PATH"]},
+                timeout=LIMIT,
+            )
             tool_fails(done, gateway.segment, "group")
     finally:
         os.chmod(f"/dev/shm{gateway.segment}", 0o660)
 
 
 def test_shared_memory_full(new_gateway, tmp_path):
-    """A segment larger than /dev/shm: one line with the size, at the start and not later as SIGBUS, and /dev/shm is as before."""
-    gateway = new_gateway(publish_channel(slots=65536, max_payload=1024), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"})
-    # In a mount name space of its own; without root, also in a user name space of its own. Inside a plain chroot the propagation of
-    # the root cannot be changed, hence only that of /dev/shm is: without it the small one would be everybody's.
+    """A segment larger than /dev/shm: one line with the size, at the start and not later as SIGBUS, and /dev/shm is as
+    before."""
+    gateway = new_gateway(
+        publish_channel(slots=65536, max_payload=1024), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}
+    )
+    # In a mount name space of its own; without root, also in a user name space of its own. Inside a plain chroot the
+    # propagation of the root cannot be changed, hence only that of /dev/shm is: without it the small one would be
+    # everybody's.
     unshare = ["unshare", "--propagation", "unchanged", "-m"] + (["-r"] if os.geteuid() != 0 else [])
-    script = 'mount --make-private /dev/shm && mount -t tmpfs -o size=1m tmpfs /dev/shm && { "$0" --config "$1"; code=$?; ls -A /dev/shm; exit $code; }'
-    done = subprocess.run([*unshare, "sh", "-c", script, str(gateway.build.shmgated), str(gateway.config)], capture_output=True,
-                          text=True, timeout=LIMIT)
+    script = (
+        "mount --make-private /dev/shm && mount -t tmpfs -o size=1m tmpfs /dev/shm && "
+        '{ "$0" --config "$1"; code=$?; ls -A /dev/shm; exit $code; }'
+    )
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script, str(gateway.build.shmgated), str(gateway.config)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
     assert done.returncode == 1 and len(errors) == 1 and "/dev/shm" in errors[0], done
     assert done.stdout == "", "left in /dev/shm"

@@ -16,19 +16,31 @@ RATE = 400_000
 """Bytes a second through the proxy, so that the faults meet messages under way."""
 
 
-@pytest.mark.parametrize("cuts, stalls, stops, kills", [(2, 1, 1, 1), pytest.param(50, 5, 3, 2, marks=pytest.mark.full)])
-def test_nothing_is_missing_after_a_bad_day(new_gateway, new_broker, new_proxy, subscribe, build, processes, tmp_path, cuts, stalls, stops, kills):
-    """20,000 numbered messages at QoS 1 while the link is cut and stalled and the broker is stopped and killed with -9: all arrive, in order per writer
-    once duplicates are removed, and the duplicates are no more than a window for each fault."""
+@pytest.mark.parametrize(
+    "cuts, stalls, stops, kills", [(2, 1, 1, 1), pytest.param(50, 5, 3, 2, marks=pytest.mark.full)]
+)
+def test_nothing_is_missing_after_a_bad_day(
+    new_gateway, new_broker, new_proxy, subscribe, build, processes, tmp_path, cuts, stalls, stops, kills
+):
+    """20,000 numbered messages at QoS 1 while the link is cut and stalled and the broker is stopped and killed with -9:
+    all arrive, in order per writer once duplicates are removed, and the duplicates are no more than a window for each
+    fault."""
     each = 20_000 // WRITERS
     seed = int(os.environ.get("SHMGATE_TEST_SEED", random.randrange(2**32)))
     print(f"seed={seed}")
     dice = random.Random(seed)
-    broker = new_broker("persistence true", f"persistence_location {tmp_path}/", "max_inflight_messages 0", "autosave_on_changes true",
-                        "autosave_interval 1")
+    broker = new_broker(
+        "persistence true",
+        f"persistence_location {tmp_path}/",
+        "max_inflight_messages 0",
+        "autosave_on_changes true",
+        "autosave_interval 1",
+    )
     proxy = new_proxy(broker)
-    gateway = new_gateway(publish_channel(qos=1, max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="overflow"),
-                          mqtt={"uri": proxy.uri, "keepalive": "5s"}).start()
+    gateway = new_gateway(
+        publish_channel(qos=1, max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="overflow"),
+        mqtt={"uri": proxy.uri, "keepalive": "5s"},
+    ).start()
     subscriber = subscribe(broker, "test/out", qos=1, session="watcher")
     proxy.throttle(RATE)
 
@@ -50,7 +62,8 @@ def test_nothing_is_missing_after_a_bad_day(new_gateway, new_broker, new_proxy, 
         broker.start()
 
     def kill() -> None:
-        # What a broker has acknowledged and then loses is not ours to keep: all of that is with the subscriber before the kill.
+        # What a broker has acknowledged and then loses is not ours to keep: all of that is with the subscriber before
+        # the kill.
         wait_until(lambda: gateway.stats()["link"] == "up", gateway.log, 2 * LIMIT)
         proxy.refuse()
         proxy.cut()
@@ -62,17 +75,29 @@ def test_nothing_is_missing_after_a_bad_day(new_gateway, new_broker, new_proxy, 
 
     faults = [cut] * cuts + [stall] * stalls + [stop] * stops + [kill] * kills
     dice.shuffle(faults)
-    floods = [processes.start([build.driver("flood_writer"), gateway.segment, "out", str(each), str(writer)], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT) for writer in range(WRITERS)]
+    floods = [
+        processes.start(
+            [build.driver("flood_writer"), gateway.segment, "out", str(each), str(writer)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for writer in range(WRITERS)
+    ]
     for number, fault in enumerate(faults):
         mark = WRITERS * each * number // (len(faults) + 1)
-        wait_until(lambda mark=mark: distinct() >= mark, lambda: f"{distinct()} of {mark}\n{gateway.log()[-2000:]}", 2 * LIMIT)
+        wait_until(
+            lambda mark=mark: distinct() >= mark, lambda: f"{distinct()} of {mark}\n{gateway.log()[-2000:]}", 2 * LIMIT
+        )
         fault()
     proxy.resume()
     for flood in floods:
         output, _ = flood.communicate(timeout=2 * LIMIT)
         assert flood.returncode == 0, output.decode() + gateway.log()[-2000:]
-    wait_until(lambda: distinct() >= WRITERS * each, lambda: f"{distinct()}\n{gateway.stats()}\n{gateway.log()[-2000:]}", 2 * LIMIT)
+    wait_until(
+        lambda: distinct() >= WRITERS * each,
+        lambda: f"{distinct()}\n{gateway.stats()}\n{gateway.log()[-2000:]}",
+        2 * LIMIT,
+    )
     numbers = by_writer(subscriber.payloads())
     for writer in range(WRITERS):
         assert without_duplicates(numbers[str(writer)]) == list(range(each)), f"writer {writer}"
@@ -86,19 +111,27 @@ def test_nothing_is_missing_after_a_bad_day(new_gateway, new_broker, new_proxy, 
 @pytest.mark.sanitized
 @pytest.mark.parametrize("cuts", [2, pytest.param(20, marks=pytest.mark.full)])
 @pytest.mark.parametrize("tls", [False, True])
-def test_cuts_under_load_are_clean(new_gateway, new_broker, new_proxy, subscribe, build, processes, tmp_path, tls, cuts):
-    """Connections that are cut while messages fly leave no use of freed memory, over TCP and over TLS, and everything arrives."""
+def test_cuts_under_load_are_clean(
+    new_gateway, new_broker, new_proxy, subscribe, build, processes, tmp_path, tls, cuts
+):
+    """Connections that are cut while messages fly leave no use of freed memory, over TCP and over TLS, and everything
+    arrives."""
     certificates = Certificates(tmp_path / "certificates") if tls else None
     broker = new_broker(*(certificates.broker_lines(client_certificate=False) if certificates else []), tls=tls)
     options = ("--cafile", str(certificates.ca)) if certificates else ()
     proxy = new_proxy(broker)
     mqtt = {"uri": proxy.uri, **({"ca_file": certificates.ca} if certificates else {})}
-    gateway = new_gateway(publish_channel(qos=1, max_payload=64, writers=1, slots=256, overflow="reject"),
-                          publish_channel("more", qos=2, max_payload=64, writers=1, slots=256, overflow="reject"),
-                          publish_channel("some", qos=0, max_payload=64, writers=1, slots=64, overflow="reject"), mqtt=mqtt).start()
+    gateway = new_gateway(
+        publish_channel(qos=1, max_payload=64, writers=1, slots=256, overflow="reject"),
+        publish_channel("more", qos=2, max_payload=64, writers=1, slots=256, overflow="reject"),
+        publish_channel("some", qos=0, max_payload=64, writers=1, slots=64, overflow="reject"),
+        mqtt=mqtt,
+    ).start()
     subscriber = subscribe(broker, "test/out", options=options)
-    floods = [processes.start([build.driver("flood_writer"), gateway.segment, name, str(count), "0"], env=build.environment())
-              for name, count in (("out", 20000), ("more", 4000), ("some", 20000))]
+    floods = [
+        processes.start([build.driver("flood_writer"), gateway.segment, name, str(count), "0"], env=build.environment())
+        for name, count in (("out", 20000), ("more", 4000), ("some", 20000))
+    ]
     for number in range(cuts):
         mark = 20000 * number // (cuts + 1)
         wait_until(lambda mark=mark: gateway.channel("out")["delivered"] >= mark, gateway.log, 2 * LIMIT)
@@ -113,14 +146,18 @@ def test_cuts_under_load_are_clean(new_gateway, new_broker, new_proxy, subscribe
 
 
 def test_certificates_are_read_anew_at_each_connection(new_gateway, new_broker, new_proxy, subscribe, tmp_path):
-    """Another authority, another broker certificate, another client certificate under the old names: the next connection uses them, without a
-    restart or a reload."""
+    """Another authority, another broker certificate, another client certificate under the old names: the next
+    connection uses them, without a restart or a reload."""
     old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
     mine = tmp_path / "mine"
     mine.mkdir()
 
     def install(certificates: Certificates) -> None:
-        for source, name in ((certificates.ca, "ca.pem"), (certificates.client, "client.pem"), (certificates.client_key, "client.key")):
+        for source, name in (
+            (certificates.ca, "ca.pem"),
+            (certificates.client, "client.pem"),
+            (certificates.client_key, "client.key"),
+        ):
             (mine / "next").touch(0o600)
             (mine / "next").write_bytes(source.read_bytes())
             (mine / "next").rename(mine / name)
@@ -131,8 +168,15 @@ def test_certificates_are_read_anew_at_each_connection(new_gateway, new_broker, 
     install(old)
     broker = start(old)
     port = broker.port
-    gateway = new_gateway(publish_channel(), mqtt={"uri": broker.uri, "ca_file": mine / "ca.pem", "cert_file": mine / "client.pem",
-                                                   "key_file": mine / "client.key"}).start()
+    gateway = new_gateway(
+        publish_channel(),
+        mqtt={
+            "uri": broker.uri,
+            "ca_file": mine / "ca.pem",
+            "cert_file": mine / "client.pem",
+            "key_file": mine / "client.key",
+        },
+    ).start()
     broker.stop()
     gateway.wait_for_link("down")
     broker = start(new)
@@ -145,7 +189,8 @@ def test_certificates_are_read_anew_at_each_connection(new_gateway, new_broker, 
 
 
 def test_kicking_broker_is_not_stormed(new_gateway, broker, new_proxy):
-    """A broker that takes the connection and closes it again at once: the pauses between attempts grow, as with one that is not there."""
+    """A broker that takes the connection and closes it again at once: the pauses between attempts grow, as with one
+    that is not there."""
     proxy = new_proxy(broker)
     proxy.kick("answered")
     gateway = new_gateway(publish_channel(), mqtt={"uri": proxy.uri}).start(link=False)

@@ -27,12 +27,18 @@ def test_samples_come_back(samples):
 
 @pytest.mark.parametrize("samples", [EQUAL, MIXED])
 def test_damaged_frame_raises(samples):
-    """A frame that is cut off anywhere, goes on behind its end, or was changed in a length is a ValueError and nothing else."""
+    """A frame that is cut off anywhere, goes on behind its end, or was changed in a length is a ValueError and nothing
+    else."""
     whole = frame.pack(samples)
     for size in range(len(whole)):
         with pytest.raises(ValueError):
             frame.unpack(whole[:size])
-    for bad in (whole + b"x", b"x" + whole[1:], whole[:4] + b"\xff\xff\xff\xff" + whole[8:], whole[:4] + b"\0\0\0\0" + whole[8:]):
+    for bad in (
+        whole + b"x",
+        b"x" + whole[1:],
+        whole[:4] + b"\xff\xff\xff\xff" + whole[8:],
+        whole[:4] + b"\0\0\0\0" + whole[8:],
+    ):
         with pytest.raises(ValueError):
             frame.unpack(bad)
 
@@ -60,7 +66,11 @@ def test_frame_is_a_numpy_array():
     assert array["time_ns"].tolist() == list(range(100))
     assert array["payload"]["speed"].tolist() == [number / 2 for number in range(100)]
     assert not array.flags.owndata
-    for wrong in (frame.pack(MIXED), frame.pack(EQUAL), frame.pack([(1, b"12345678"), (2, b"1234567"), (3, b"123456789")])):
+    for wrong in (
+        frame.pack(MIXED),
+        frame.pack(EQUAL),
+        frame.pack([(1, b"12345678"), (2, b"1234567"), (3, b"123456789")]),
+    ):
         with pytest.raises(ValueError):
             frame.as_array(wrong, "<f4")
 
@@ -69,6 +79,12 @@ def test_repeated_samples_are_found_in_other_frames():
     """A frame that is sent again with other bounds brings no sample twice: each has its own origin."""
     first = Origin("boot", "stream", 10, 0.0)
     seen = DuplicateFilter()
-    once = [origin.sequence for origin in sample_origins(first, frame.unpack(frame.pack(EQUAL[:3]))) if seen.is_new(origin)]
-    again = [origin.sequence for origin in sample_origins(first._replace(sequence=11), frame.unpack(frame.pack(EQUAL))) if seen.is_new(origin)]
+    once = [
+        origin.sequence for origin in sample_origins(first, frame.unpack(frame.pack(EQUAL[:3]))) if seen.is_new(origin)
+    ]
+    again = [
+        origin.sequence
+        for origin in sample_origins(first._replace(sequence=11), frame.unpack(frame.pack(EQUAL)))
+        if seen.is_new(origin)
+    ]
     assert (once, again) == ([10, 11, 12], [13, 14, 15])

@@ -33,8 +33,8 @@ def write_one(gateway) -> None:
 
 
 def test_dead_connection_is_noticed_within_one_and_a_half_keepalives(lines, build, processes):
-    """Idle or busy, with sends that still succeed or that no longer do: a connection without answers is lost within 1.5 keep-alives of the
-    fault, and up again when the fault has gone."""
+    """Idle or busy, with sends that still succeed or that no longer do: a connection without answers is lost within 1.5
+    keep-alives of the fault, and up again when the fault has gone."""
     idle, idle_proxy = lines("idle")
     qos0, qos0_proxy = lines("qos0", qos=0)
     qos1, qos1_proxy = lines("qos1", qos=1)
@@ -67,7 +67,8 @@ def test_dead_connection_is_noticed_within_one_and_a_half_keepalives(lines, buil
 
 
 def test_idle_connection_is_kept_alive(lines):
-    """Answered pings keep a connection that carries nothing else, past the time at which the broker would drop a silent one."""
+    """Answered pings keep a connection that carries nothing else, past the time at which the broker would drop a silent
+    one."""
     gateway, proxy = lines("idle")
     carried = proxy.connections[0].down.carried
     # Two answers to pings, of 2 bytes each (MQTT 5, 3.13).

@@ -1,4 +1,5 @@
-"""The segment's content is hostile: whatever a member of its group writes into it, nobody crashes, hangs or reads outside it."""
+"""The segment's content is hostile: whatever a member of its group writes into it, nobody crashes, hangs or reads
+outside it."""
 from __future__ import annotations
 
 import os
@@ -44,33 +45,62 @@ def resident_kib(pid: int) -> int:
 @pytest.mark.sanitized
 @pytest.mark.parametrize("rounds", [200_000, pytest.param(20_000_000, marks=pytest.mark.full)])
 def test_vandal_harms_nobody(new_gateway, broker, build, processes, tmp_path, socket_path, rounds):
-    """Bits flipped and extreme values written all over a live segment: gateway with its metrics, tool and Python program end in order, by an error at worst, and without
-    growing; removed and made anew, the segment works as ever."""
+    """Bits flipped and extreme values written all over a live segment: gateway with its metrics, tool and Python
+    program end in order, by an error at worst, and without growing; removed and made anew, the segment works as
+    ever."""
     seed = int(os.environ.get("SHMGATE_TEST_SEED", random.randrange(2**32)))
     print(f"seed={seed}")
-    gateway = new_gateway(publish_channel(max_payload=64, slots=16, writers=4), subscribe_channel(max_payload=64, slots=16),
-                          broker=broker)
+    gateway = new_gateway(
+        publish_channel(max_payload=64, slots=16, writers=4), subscribe_channel(max_payload=64, slots=16), broker=broker
+    )
     gateway.metrics = {"listen": f"unix:{socket_path}"}
     gateway.write_config()
     gateway.start()
     stop = tmp_path / "stop"
-    python = processes.start([sys.executable, "-c", PROGRAM, gateway.segment, stop], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             env={**os.environ, "PYTHONPATH": str(BUILD / "python")})
-    writer = processes.start([build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-                             env=build.environment())
-    readers = [processes.start([build.shmgate, "read", channel, "-S", gateway.segment], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                               env=build.environment()) for channel in ("in", "out")]
+    python = processes.start(
+        [sys.executable, "-c", PROGRAM, gateway.segment, stop],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(BUILD / "python")},
+    )
+    writer = processes.start(
+        [build.shmgate, "write", "out", "-l", "-S", gateway.segment],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=build.environment(),
+    )
+    readers = [
+        processes.start(
+            [build.shmgate, "read", channel, "-S", gateway.segment],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=build.environment(),
+        )
+        for channel in ("in", "out")
+    ]
     publisher = processes.start(broker.client("mosquitto_pub", "-t", "test/in", "-l"), stdin=subprocess.PIPE)
     before = resident_kib(gateway.pid)
     for part in range(10):
-        vandal = processes.start([build.driver("vandal"), gateway.segment, str(rounds // 10), str(seed + part)], stdout=subprocess.PIPE)
+        vandal = processes.start(
+            [build.driver("vandal"), gateway.segment, str(rounds // 10), str(seed + part)], stdout=subprocess.PIPE
+        )
         for process in (writer, publisher):
             try:
                 process.stdin.write(b"a line of text\n" * 50)
                 process.stdin.flush()
             except BrokenPipeError:
                 pass
-        scrape = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "--unix-socket", socket_path, "http://localhost/metrics"]
+        scrape = [
+            "curl",
+            "-s",
+            "-o",
+            os.devnull,
+            "-w",
+            "%{http_code}",
+            "--unix-socket",
+            socket_path,
+            "http://localhost/metrics",
+        ]
         while vandal.poll() is None:
             done = subprocess.run(scrape, capture_output=True, timeout=LIMIT)
             # 503: the damage is such that nobody can attach.

@@ -22,7 +22,8 @@ def test_message_lands_in_shared_memory(new_gateway, broker, version, qos):
 @pytest.mark.sanitized
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_payload_edges_land_in_shared_memory(new_gateway, broker, version):
-    """Empty, every byte value, newlines, and exactly max_payload: each payload is read as it was published, in order."""
+    """Empty, every byte value, newlines, and exactly max_payload: each payload is read as it was published, in
+    order."""
     payloads = [b"", b"\0", b"\n", b"two\nlines\n", EVERY_BYTE, b"x" * 300]
     gateway = new_gateway(subscribe_channel(max_payload=300), broker=broker, mqtt={"version": version}).start()
     for payload in payloads:
@@ -44,7 +45,9 @@ def test_payload_above_max_is_dropped_and_counted(new_gateway, broker):
 
 def test_wildcard_channel_delivers_the_topic(new_gateway, broker):
     """Messages of a filter with + and # come with the topic each was published on, and others do not come."""
-    gateway = new_gateway(subscribe_channel("hash", topic="a/#"), subscribe_channel("plus", topic="+/speed/+"), broker=broker).start()
+    gateway = new_gateway(
+        subscribe_channel("hash", topic="a/#"), subscribe_channel("plus", topic="+/speed/+"), broker=broker
+    ).start()
     for topic in ("a", "a/b/c", "b/speed/1", "c/speed/2", "b/speed", "b/c/speed/1", "a/x"):
         broker.publish(topic, "x")
     assert gateway.read("hash", 3, "%t") == ["a", "a/b/c", "a/x"]
@@ -56,7 +59,9 @@ def test_topics_of_any_language_land_in_shared_memory(new_gateway, broker):
     gateway = new_gateway(subscribe_channel(topic="befehle/+/öffnen"), broker=broker).start()
     for topic in ("befehle/tür/öffnen", "befehle/門/öffnen", "befehle/🚪/öffnen"):
         broker.publish(topic, topic)
-    assert gateway.read("in", 3, "%t=%p") == [f"befehle/{door}/öffnen=befehle/{door}/öffnen" for door in ("tür", "門", "🚪")]
+    assert gateway.read("in", 3, "%t=%p") == [
+        f"befehle/{door}/öffnen=befehle/{door}/öffnen" for door in ("tür", "門", "🚪")
+    ]
 
 
 def test_long_topic_is_dropped_and_counted(new_gateway, broker):
@@ -78,7 +83,9 @@ def test_retained_command_is_delivered_at_the_start(new_gateway, broker):
 
 def test_overlapping_filters_deliver_once_to_each_channel(new_gateway, broker):
     """A message that matches the filters of two channels is in both, once."""
-    gateway = new_gateway(subscribe_channel("all", topic="o/#"), subscribe_channel("one", topic="o/x"), broker=broker).start()
+    gateway = new_gateway(
+        subscribe_channel("all", topic="o/#"), subscribe_channel("one", topic="o/x"), broker=broker
+    ).start()
     broker.publish("o/x", "1")
     broker.publish("o/x", "2")
     assert gateway.read("all", 2, "%p") == ["1", "2"]

@@ -16,11 +16,14 @@ BURST = 2000
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 @pytest.mark.parametrize("kills", [20, pytest.param(300, marks=pytest.mark.full)])
 def test_no_command_is_lost_when_the_gateway_is_killed(new_gateway, broker, processes, tmp_path, kills, version, qos):
-    """kill -9 again and again amid a flow of commands: a reader gets every one that the broker took, at least once, in order."""
+    """kill -9 again and again amid a flow of commands: a reader gets every one that the broker took, at least once, in
+    order."""
     seed = int(os.environ.get("SHMGATE_TEST_SEED", random.randrange(2**32)))
     print(f"seed={seed}")
     dice = random.Random(seed)
-    gateway = new_gateway(subscribe_channel(qos=qos, max_payload=16, slots=1 << 17), broker=broker, mqtt={"version": version}).start()
+    gateway = new_gateway(
+        subscribe_channel(qos=qos, max_payload=16, slots=1 << 17), broker=broker, mqtt={"version": version}
+    ).start()
     output = tmp_path / "read"
     with open(output, "wb") as file:
         reader = processes.start([gateway.build.shmgate, "read", "in", "-S", gateway.segment], stdout=file)
@@ -42,7 +45,11 @@ def test_no_command_is_lost_when_the_gateway_is_killed(new_gateway, broker, proc
         """What was read so far, each command where it came first."""
         return list(dict.fromkeys(int(line) for line in output.read_bytes().splitlines(True) if line.endswith(b"\n")))
 
-    wait_until(lambda: len(read()) >= written, lambda: f"missing: {sorted(set(range(written)) - set(read()))[:100]}", interval=0.5)
+    wait_until(
+        lambda: len(read()) >= written,
+        lambda: f"missing: {sorted(set(range(written)) - set(read()))[:100]}",
+        interval=0.5,
+    )
     assert read() == list(range(written))
     assert reader.poll() is None
     wait_until(gateway.is_ready, gateway.log)

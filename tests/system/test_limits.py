@@ -8,8 +8,8 @@ from packets import PINGREQ, packets
 
 
 def publish_payload_max(packet_max: int, topic: str) -> int:
-    """The largest payload of a PUBLISH with QoS 1 in a packet of 130 to 16386 bytes (MQTT 5, 3.3): type, remaining length, topic,
-    identifier, no properties."""
+    """The largest payload of a PUBLISH with QoS 1 in a packet of 130 to 16386 bytes (MQTT 5, 3.3): type, remaining
+    length, topic, identifier, no properties."""
     return packet_max - 1 - 2 - (2 + len(topic)) - 2 - 1
 
 
@@ -23,8 +23,8 @@ def asked_keepalives(proxy) -> list[int]:
 
 
 def test_message_larger_than_the_broker_takes_is_refused(new_gateway, new_broker, subscribe):
-    """A message of exactly the broker's packet size is delivered; one byte more is counted as refused, is never sent, and costs neither the
-    connection nor the messages around it."""
+    """A message of exactly the broker's packet size is delivered; one byte more is counted as refused, is never sent,
+    and costs neither the connection nor the messages around it."""
     broker = new_broker("max_packet_size 300")
     subscriber = subscribe(broker, "test/out")
     gateway = new_gateway(publish_channel(max_payload=1024), broker=broker).start()
@@ -42,12 +42,17 @@ def test_message_larger_than_the_broker_takes_is_refused(new_gateway, new_broker
 
 @pytest.mark.parametrize("qos_max", [0, 1])
 def test_qos_is_lowered_to_what_the_broker_takes(new_gateway, new_broker, subscribe, qos_max):
-    """With a broker that takes a lower QoS, also for our will, messages are published with that, and the log says so once."""
+    """With a broker that takes a lower QoS, also for our will, messages are published with that, and the log says so
+    once."""
     limited = free_port()
     broker = new_broker(f"listener {limited} 127.0.0.1", f"max_qos {qos_max}")
     subscriber = subscribe(broker, "test/+")
-    gateway = new_gateway(publish_channel(name="two", qos=2), publish_channel(name="one", qos=1), publish_channel(name="zero", qos=0),
-                          mqtt={"uri": f"mqtt://127.0.0.1:{limited}"}).start()
+    gateway = new_gateway(
+        publish_channel(name="two", qos=2),
+        publish_channel(name="one", qos=1),
+        publish_channel(name="zero", qos=0),
+        mqtt={"uri": f"mqtt://127.0.0.1:{limited}"},
+    ).start()
     for name in ("two", "one", "zero"):
         gateway.write(name, b"x")
     subscriber.expect(3)
@@ -84,13 +89,18 @@ def test_broker_without_retained_messages_gets_none(new_gateway, new_broker, sub
 
 
 def test_keepalive_of_the_broker_holds(new_gateway, new_broker, new_proxy, subscribe):
-    """A broker that wants a shorter keep-alive than ours gets it at once, and in the next connections from the start."""
+    """A broker that wants a shorter keep-alive than ours gets it at once, and in the next connections from the
+    start."""
     broker = new_broker("max_keepalive 10")
     proxy = new_proxy(broker, record=True)
     gateway = new_gateway(publish_channel(), mqtt={"uri": proxy.uri, "keepalive": "60s"}).start()
     asked = asked_keepalives(proxy)
     assert len(asked) == 2 and asked[0] > 10 >= asked[1], gateway.log()
-    wait_until(lambda: any(packet.kind == PINGREQ for packet in packets(bytes(proxy.connections[1].up.record))), "a ping", limit=30)
+    wait_until(
+        lambda: any(packet.kind == PINGREQ for packet in packets(bytes(proxy.connections[1].up.record))),
+        "a ping",
+        limit=30,
+    )
     proxy.cut()
     gateway.wait_for_link("down")
     gateway.wait_for_link()
@@ -122,7 +132,9 @@ def test_messages_in_flight_survive_a_session_that_ends_with_the_connection(new_
     """Without a session too, what was not acknowledged when the connection was cut is sent again."""
     proxy = new_proxy(broker)
     subscriber = subscribe(broker, "test/out", qos=1)
-    gateway = new_gateway(publish_channel(overflow="reject"), mqtt={"uri": proxy.uri, "session_expiry": "0", "keepalive": "5s"}).start()
+    gateway = new_gateway(
+        publish_channel(overflow="reject"), mqtt={"uri": proxy.uri, "session_expiry": "0", "keepalive": "5s"}
+    ).start()
     # Nothing is acknowledged: the window fills.
     proxy.stall()
     for number in range(100):

@@ -43,7 +43,9 @@ def test_broker_away_at_start_is_no_error(new_gateway, keeping_broker, subscribe
 def test_broker_restart_loses_nothing(new_gateway, keeping_broker, subscribe, version):
     """What is written before, during and after a restart of the broker arrives, in order."""
     subscriber = subscribe(keeping_broker, "test/out", session="keeper")
-    gateway = new_gateway(publish_channel(), subscribe_channel(), broker=keeping_broker, mqtt={"version": version}).start()
+    gateway = new_gateway(
+        publish_channel(), subscribe_channel(), broker=keeping_broker, mqtt={"version": version}
+    ).start()
     expected = write_numbers(gateway, 1, 50)
     gateway.wait_for_delivery("out", 50)
     keeping_broker.stop()
@@ -63,7 +65,9 @@ def test_broker_restart_loses_nothing(new_gateway, keeping_broker, subscribe, ve
 def test_broker_killed_under_load_loses_nothing(new_gateway, keeping_broker, subscribe, build, processes):
     """kill -9 of the broker in the middle of a flood: every message is delivered, and the ledger adds up."""
     gateway = new_gateway(publish_channel(overflow="reject", max_payload=64), broker=keeping_broker).start()
-    flood = processes.start([build.driver("flood_writer"), gateway.segment, "out", "20000", "0"], env=build.environment())
+    flood = processes.start(
+        [build.driver("flood_writer"), gateway.segment, "out", "20000", "0"], env=build.environment()
+    )
     wait_until(lambda: gateway.channel("out")["delivered"] > 1000, "the flood to flow")
     keeping_broker.kill()
     gateway.wait_for_link("down")
@@ -103,7 +107,9 @@ def test_writer_may_start_before_the_gateway(new_gateway, broker, subscribe, seg
 
 def test_reader_may_start_before_the_gateway(new_gateway, broker, segment, build, processes):
     """A reader that finds no gateway waits in one call, and gets what comes once there is one."""
-    reader = processes.start([build.driver("flood_reader"), segment, "in", "1"], stdout=subprocess.PIPE, env=build.environment())
+    reader = processes.start(
+        [build.driver("flood_reader"), segment, "in", "1"], stdout=subprocess.PIPE, env=build.environment()
+    )
     wait_until(lambda: is_asleep(reader.pid), "the reader to wait")
     gateway = new_gateway(subscribe_channel(), broker=broker).start()
     broker.publish("test/in", "0")
@@ -130,7 +136,8 @@ def test_messages_written_without_a_gateway_are_published_by_the_next(new_gatewa
 
 
 def test_open_writer_goes_on_over_a_gateway_restart(new_gateway, broker, subscribe, processes, build):
-    """A writer that stays attached sees no error while the gateway is stopped and started, and all it wrote arrives in order."""
+    """A writer that stays attached sees no error while the gateway is stopped and started, and all it wrote arrives in
+    order."""
     subscriber = subscribe(broker, "test/out")
     gateway = new_gateway(publish_channel(), broker=broker).start()
     writer = processes.start([build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE,
@@ -171,11 +178,22 @@ def password_lines(folder, user: str, password: str) -> list[str]:
 @pytest.mark.sanitized
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_tls_with_client_certificate_and_password(new_gateway, new_broker, subscribe, certificates, tmp_path, version):
-    """With a broker that wants TLS, a client certificate and a password, messages go both ways, and over its restart too."""
+    """With a broker that wants TLS, a client certificate and a password, messages go both ways, and over its restart
+    too."""
     broker = new_broker(*certificates.broker_lines(), *password_lines(tmp_path, "machine7", "geheim"), tls=True)
     write_secret(tmp_path / "password", "geheim\n")
-    options = ("--cafile", str(certificates.ca), "--cert", str(certificates.client), "--key", str(certificates.client_key), "-u",
-               "machine7", "-P", "geheim")
+    options = (
+        "--cafile",
+        str(certificates.ca),
+        "--cert",
+        str(certificates.client),
+        "--key",
+        str(certificates.client_key),
+        "-u",
+        "machine7",
+        "-P",
+        "geheim",
+    )
     gateway = new_gateway(publish_channel(), subscribe_channel(), mqtt={
         "uri": f"mqtts://127.0.0.1:{broker.port}", "version": version, "username": "machine7",
         "password_file": tmp_path / "password", "ca_file": certificates.ca, "cert_file": certificates.client,
@@ -195,7 +213,8 @@ def test_tls_with_client_certificate_and_password(new_gateway, new_broker, subsc
 
 
 def test_broker_of_an_unknown_authority_gets_nothing(new_gateway, new_broker, certificates, tmp_path):
-    """A broker whose certificate another authority has signed is not spoken to: the reason is logged, the messages are kept."""
+    """A broker whose certificate another authority has signed is not spoken to: the reason is logged, the messages are
+    kept."""
     other = Certificates(tmp_path / "other")
     broker = new_broker(*other.broker_lines(client_certificate=False), tls=True)
     gateway = new_gateway(publish_channel(), mqtt={"uri": f"mqtts://127.0.0.1:{broker.port}",
@@ -207,11 +226,14 @@ def test_broker_of_an_unknown_authority_gets_nothing(new_gateway, new_broker, ce
 
 
 def test_credentials_refused_later_are_tried_again(new_gateway, new_broker, tmp_path):
-    """Once it has served, the gateway outlives a refusal: messages wait, and are published when the broker takes it again."""
+    """Once it has served, the gateway outlives a refusal: messages wait, and are published when the broker takes it
+    again."""
     lines = password_lines(tmp_path, "machine7", "right")
     write_secret(tmp_path / "password", "right\n")
     broker = new_broker(*lines)
-    gateway = new_gateway(publish_channel(), broker=broker, mqtt={"username": "machine7", "password_file": tmp_path / "password"})
+    gateway = new_gateway(
+        publish_channel(), broker=broker, mqtt={"username": "machine7", "password_file": tmp_path / "password"}
+    )
     gateway.start()
     broker.stop()
     password_lines(tmp_path, "machine7", "changed")

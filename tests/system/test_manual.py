@@ -1,5 +1,5 @@
-"""The manual pages are well formed, tell all there is to tell, and show what really happens. (test_config_manual looks at the keys of
-gateway.ini.) Each failure says what is to be added to which page."""
+"""The manual pages are well formed, tell all there is to tell, and show what really happens. (test_config_manual looks
+at the keys of gateway.ini.) Each failure says what is to be added to which page."""
 from __future__ import annotations
 
 import gzip
@@ -18,7 +18,8 @@ OTHERS = {"fork(2)", "mosquitto_pub(1)", "mosquitto_sub(1)", "sd_notify(3)", "sd
 """Pages of other packages that ours refer to."""
 HEADER = (ROOT / "shm/shared_memory.h").read_text()
 COMMANDS = ["write", "read", "stats", "top", "release", "spool"]
-"""Those of shmgate that the tests below go through; test_page_has_every_command compares them with what the tool says."""
+"""Those of shmgate that the tests below go through; test_page_has_every_command compares them with what the tool
+says."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -37,13 +38,23 @@ def shown(name: str) -> str:
 
 def said(build: Any, program: str, *arguments: str) -> str:
     """What a program prints."""
-    return subprocess.run([build.path / "bin" / program, *arguments], capture_output=True, text=True, timeout=LIMIT, check=True,
-                          env=build.environment()).stdout
+    return subprocess.run(
+        [build.path / "bin" / program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+        env=build.environment(),
+    ).stdout
 
 
 def options_of(text: str) -> set[str]:
     """The options that a --help describes: those at the beginning of an indented line."""
-    return {word for line in re.findall(r"^ {2,}(-\S.*)", text, re.MULTILINE) for word in re.findall(r"(?:^|, )(--?[a-z-]+)", line, re.IGNORECASE)}
+    return {
+        word
+        for line in re.findall(r"^ {2,}(-\S.*)", text, re.MULTILINE)
+        for word in re.findall(r"(?:^|, )(--?[a-z-]+)", line, re.IGNORECASE)
+    }
 
 
 def macro(option: str) -> str:
@@ -59,7 +70,9 @@ def test_there_are_five_pages():
 @each_page
 def test_page_is_well_formed(page):
     """mandoc has no error and no warning."""
-    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, timeout=LIMIT
+    )
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "outdated mandoc.db" not in line]
     assert not lines, "\n".join(lines)
 
@@ -68,7 +81,10 @@ def test_page_is_well_formed(page):
 def test_page_refers_to_pages_that_are_there(page):
     """Each cross reference is one of ours, or of a package that we name."""
     ours = {f"{path.stem}({path.suffix[1:]})" for path in PAGES}
-    found = {f"{name}({number})" for name, number in re.findall(r"^\.(?:Pq see )?Xr (\S+) (\d)", page.read_text(), re.MULTILINE)}
+    found = {
+        f"{name}({number})"
+        for name, number in re.findall(r"^\.(?:Pq see )?Xr (\S+) (\d)", page.read_text(), re.MULTILINE)
+    }
     assert found and found <= ours | OTHERS, f"{page.name} refers to {sorted(found - ours - OTHERS)}, which nobody has"
 
 
@@ -77,7 +93,11 @@ def test_page_has_every_option_of_the_daemon(build):
     text = source("shmgated.8")
     options = options_of(said(build, "shmgated", "--help"))
     assert {"--config", "--check"} <= options
-    missing = [f".It Fl {macro(option)}" for option in sorted(options) if not re.search(rf"^\.It Fl (?:. , )?{macro(option)}\b", text, re.MULTILINE)]
+    missing = [
+        f".It Fl {macro(option)}"
+        for option in sorted(options)
+        if not re.search(rf"^\.It Fl (?:. , )?{macro(option)}\b", text, re.MULTILINE)
+    ]
     assert not missing, f"add to gateway/man/shmgated.8: {missing}"
 
 
@@ -87,13 +107,15 @@ def test_page_has_every_command(build):
     assert commands
     missing = [f".Ss {command}" for command in sorted(commands) if f"\n.Ss {command}\n" not in source("shmgate.1")]
     assert not missing, f"add to gateway/man/shmgate.1, and to its SYNOPSIS: {missing}"
-    assert commands == set(COMMANDS), f"COMMANDS of {Path(__file__).name} differ from shmgate --help: {commands ^ set(COMMANDS)}"
+    assert commands == set(
+        COMMANDS
+    ), f"COMMANDS of {Path(__file__).name} differ from shmgate --help: {commands ^ set(COMMANDS)}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_page_has_every_option_of_the_command(build, command):
-    """shmgate(1) has each option, action and format letter that shmgate COMMAND --help tells: in the SYNOPSIS, and described under the command or
-    with those that several have."""
+    """shmgate(1) has each option, action and format letter that shmgate COMMAND --help tells: in the SYNOPSIS, and
+    described under the command or with those that several have."""
     text = source("shmgate.1")
     help_text = said(build, "shmgate", command, "--help")
     synopsis = "".join(re.findall(rf"^\.Nm\n\.Cm {command}\n(?:(?!\.Nm|\.Sh).*\n)*", text, re.MULTILINE))
@@ -101,12 +123,22 @@ def test_page_has_every_option_of_the_command(build, command):
     described = common + text[text.index(f"\n.Ss {command}\n"):].split("\n.Ss ")[1].split("\n.Sh ")[0]
     options = options_of(help_text)
     assert options and synopsis
-    missing = [f"{option} in SYNOPSIS" for option in sorted(options) if not re.search(rf"\bFl {macro(option)}\b", synopsis)]
+    missing = [
+        f"{option} in SYNOPSIS" for option in sorted(options) if not re.search(rf"\bFl {macro(option)}\b", synopsis)
+    ]
     missing += [f".It Fl {macro(option)}" for option in sorted(options)
                 if not re.search(rf"^\.It (?:Fl . , )?Fl {macro(option)}\b", described, re.MULTILINE)]
-    missing += [f".It Cm {word}" for word in re.findall(r"^  ([a-z]+) ", help_text, re.MULTILINE) if f"\n.It Cm {word}\n" not in described]
+    missing += [
+        f".It Cm {word}"
+        for word in re.findall(r"^  ([a-z]+) ", help_text, re.MULTILINE)
+        if f"\n.It Cm {word}\n" not in described
+    ]
     letters = re.findall(r"%[a-zA-Z](?= )", help_text)
-    missing += [f".It Li {letter}" for letter in letters if not re.search(rf"^\.It Li (?:\\&)?{letter}$", described, re.MULTILINE)]
+    missing += [
+        f".It Li {letter}"
+        for letter in letters
+        if not re.search(rf"^\.It Li (?:\\&)?{letter}$", described, re.MULTILINE)
+    ]
     assert not missing, f"add to gateway/man/shmgate.1 for {command}: {missing}"
 
 
@@ -154,7 +186,9 @@ def test_page_has_every_member_of_a_message():
     for name in ("shared_memory_message", "shared_memory_counters", "shared_memory_status", "shared_memory_gauges"):
         members = [set(re.findall(r"(\w+)(?:\[\w+\])?[;,]", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)))
                    for body in re.findall(rf"struct {name} \{{(.*?)^\}};", HEADER + text, re.MULTILINE | re.DOTALL)]
-        assert len(members) == 2 and members[0] == members[1], f"struct {name} in shm/man/shared_memory.3: {members[0] ^ members[-1]}"
+        assert (
+            len(members) == 2 and members[0] == members[1]
+        ), f"struct {name} in shm/man/shared_memory.3: {members[0] ^ members[-1]}"
 
 
 def test_example_of_the_page_compiles(build, tmp_path):
@@ -163,18 +197,41 @@ def test_example_of_the_page_compiles(build, tmp_path):
     assert program
     (tmp_path / "program.c").write_text(program[1].replace("\\e", "\\"))
     (tmp_path / "shmgate").symlink_to(ROOT / "shm", target_is_directory=True)
-    done = subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", tmp_path / "program.c", f"-L{build.path / 'lib'}",
-                           "-lshmgate", "-o", tmp_path / "program"], capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [
+            "gcc",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            f"-I{tmp_path}",
+            tmp_path / "program.c",
+            f"-L{build.path / 'lib'}",
+            "-lshmgate",
+            "-o",
+            tmp_path / "program",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_examples_of_the_page_are_in_order(build, tmp_path):
-    """shmgated --check takes the configurations of gateway.ini(5), but for certificates that this machine does not have."""
-    examples = re.findall(r"^\.Bd -literal -offset indent\n(\[mqtt\]\n.*?)^\.Ed", source("gateway.ini.5"), re.MULTILINE | re.DOTALL)
+    """shmgated --check takes the configurations of gateway.ini(5), but for certificates that this machine does not
+    have."""
+    examples = re.findall(
+        r"^\.Bd -literal -offset indent\n(\[mqtt\]\n.*?)^\.Ed", source("gateway.ini.5"), re.MULTILINE | re.DOTALL
+    )
     assert len(examples) >= 2
     for example in examples:
         (tmp_path / "gateway.ini").write_text(re.sub(r"^\w+_file = .*\n", "", example, flags=re.MULTILINE))
-        done = subprocess.run([build.shmgated, "--config", tmp_path / "gateway.ini", "--check"], capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(
+            [build.shmgated, "--config", tmp_path / "gateway.ini", "--check"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
         assert done.returncode == 0, done.stdout
 
 
@@ -188,7 +245,8 @@ def names_in(value: Any) -> set[str]:
 
 
 def test_page_has_every_member_of_the_statistics(broker, new_gateway):
-    """shmgate(7) explains each member of the JSON on the stats topic, and each reason for which a message is dropped."""
+    """shmgate(7) explains each member of the JSON on the stats topic, and each reason for which a message is
+    dropped."""
     text = source("shmgate.7")
     gateway = new_gateway(publish_channel(), subscribe_channel(), broker=broker).start()
     gateway.write("out", b"1")
@@ -211,20 +269,31 @@ def test_diagnostics_of_the_page_are_real(broker, new_gateway):
     gateway.start(link=False)
     lines += [gateway.tool("write", "nothing", "-n").stderr, gateway.tool("write", "in", "-n").stderr,
               gateway.tool("write", "out", "-s", input=bytes(12813)).stderr, gateway.tool("release").stderr]
-    messages = [re.sub(r"^shmgate: [a-z]+( \w+)?: ", "", line.decode().strip()).replace(gateway.segment, "/shmgate") for line in lines]
+    messages = [
+        re.sub(r"^shmgate: [a-z]+( \w+)?: ", "", line.decode().strip()).replace(gateway.segment, "/shmgate")
+        for line in lines
+    ]
     messages = [re.sub(r"(channel) (?:nothing|in|out)\b", r"\1 NAME", message) for message in messages]
     assert re.findall(r"^\.It (.*)", text[text.index(".Sh DIAGNOSTICS"):], re.MULTILINE) == messages
 
 
 def test_pages_are_installed(build, tmp_path):
-    """The packages have each page, compressed, shared_memory(3) under the name of each of its functions, and what bash completes with."""
+    """The packages have each page, compressed, shared_memory(3) under the name of each of its functions, and what bash
+    completes with."""
     for component in ("daemon", "development"):
-        done = subprocess.run(["cmake", "--install", build.path, "--component", component], capture_output=True, text=True, timeout=LIMIT,
-                              env={**os.environ, "DESTDIR": str(tmp_path)})
+        done = subprocess.run(
+            ["cmake", "--install", build.path, "--component", component],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env={**os.environ, "DESTDIR": str(tmp_path)},
+        )
         assert done.returncode == 0, done.stderr
     folder = next(tmp_path.glob("**/share/man"))
     assert {path.name for path in (folder.parent / "bash-completion/completions").iterdir()} == {"shmgate", "shmgated"}
     for path in PAGES:
-        assert gzip.decompress((folder / f"man{path.suffix[1:]}" / f"{path.name}.gz").read_bytes()) == path.read_bytes(), path.name
+        assert (
+            gzip.decompress((folder / f"man{path.suffix[1:]}" / f"{path.name}.gz").read_bytes()) == path.read_bytes()
+        ), path.name
     for name in declarations(HEADER):
         assert os.readlink(folder / "man3" / f"{name}.3.gz") == "shared_memory.3.gz"

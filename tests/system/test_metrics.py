@@ -49,8 +49,17 @@ def ask(listen: str, request: bytes) -> tuple[int, dict[str, str], bytes]:
 
 def curl(listen: str) -> str:
     """What curl gets of /metrics."""
-    where = ["--unix-socket", listen[5:], "http://localhost/metrics"] if listen.startswith("unix:") else [f"http://{listen}/metrics"]
-    done = subprocess.run(["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "-g", *where], capture_output=True, text=True, timeout=LIMIT)
+    where = (
+        ["--unix-socket", listen[5:], "http://localhost/metrics"]
+        if listen.startswith("unix:")
+        else [f"http://{listen}/metrics"]
+    )
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "-g", *where],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0, done
     return done.stdout
 
@@ -83,7 +92,10 @@ def check_against(gateway, listen: str) -> dict[tuple, float]:
         assert value(found, "shmgate_writes_rejected_total", **labels) == channel["rejected"]
         dropped = {dict(key[1:])["reason"]: number for key, number in found.items()
                    if key[0] == "shmgate_messages_dropped_total" and ("channel", channel["name"]) in key}
-        assert "overwritten" in dropped and {reason: number for reason, number in dropped.items() if number} == channel["dropped"]
+        assert (
+            "overwritten" in dropped
+            and {reason: number for reason, number in dropped.items() if number} == channel["dropped"]
+        )
     assert value(found, "shmgate_link_up") == (stats["link"] == "up")
     assert value(found, "shmgate_spool_state", state=stats["spool"]["state"]) == 1
     assert sum(number for key, number in found.items() if key[0] == "shmgate_spool_state") == 1
@@ -92,10 +104,18 @@ def check_against(gateway, listen: str) -> dict[tuple, float]:
 
 @pytest.mark.parametrize("kind", ["unix", "127.0.0.1", "[::1]"])
 def test_metrics_are_the_ledger(new_gateway, broker, socket_path, kind):
-    """On each kind of address curl gets, in a form that Prometheus' parser takes, the counters of the ledger, with the link up, and down."""
+    """On each kind of address curl gets, in a form that Prometheus' parser takes, the counters of the ledger, with the
+    link up, and down."""
     listen = f"unix:{socket_path}" if kind == "unix" else f"{kind}:{free_port()}"
-    gateway = listening(new_gateway(publish_channel(), subscribe_channel(max_payload=8), publish_channel("tight", overflow="reject", slots=2),
-                                    broker=broker), listen).start()
+    gateway = listening(
+        new_gateway(
+            publish_channel(),
+            subscribe_channel(max_payload=8),
+            publish_channel("tight", overflow="reject", slots=2),
+            broker=broker,
+        ),
+        listen,
+    ).start()
     for payload in (b"a", b"b"):
         gateway.write("out", payload)
     broker.publish("test/in", "small")
@@ -110,8 +130,12 @@ def test_metrics_are_the_ledger(new_gateway, broker, socket_path, kind):
         # They are shown once a second.
         wait_until(lambda: "latency_us" in gateway.channel("out"), "latencies to be shown")
         found = check_against(gateway, listen)
-        median = value(found, "shmgate_latency_seconds", channel="out", direction="publish", stage="write_to_send", quantile="0.5")
-        greatest = value(found, "shmgate_latency_seconds", channel="out", direction="publish", stage="write_to_send", quantile="1")
+        median = value(
+            found, "shmgate_latency_seconds", channel="out", direction="publish", stage="write_to_send", quantile="0.5"
+        )
+        greatest = value(
+            found, "shmgate_latency_seconds", channel="out", direction="publish", stage="write_to_send", quantile="1"
+        )
         assert 0 < median <= greatest < LIMIT
         assert stat.S_IMODE(socket_path.stat().st_mode) == 0o660
         broker.stop()
@@ -125,8 +149,8 @@ def test_metrics_are_the_ledger(new_gateway, broker, socket_path, kind):
 
 @pytest.mark.sanitized
 def test_requests_are_answered_by_their_kind(new_gateway, socket_path):
-    """GET and HEAD of /metrics are answered, in whatever pieces they come; another path, another method, no HTTP and a request without an end are
-    refused with what HTTP has for it."""
+    """GET and HEAD of /metrics are answered, in whatever pieces they come; another path, another method, no HTTP and a
+    request without an end are refused with what HTTP has for it."""
     listen = f"unix:{socket_path}"
     listening(new_gateway(publish_channel(), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}), listen).start(link=False)
     status, headers, body = ask(listen, b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n")
@@ -142,21 +166,32 @@ def test_requests_are_answered_by_their_kind(new_gateway, socket_path):
         assert ask(listen, b"GET " + path + b" HTTP/1.1\r\n\r\n")[0] == 404
     for method in (b"POST", b"PUT", b"DELETE", b"get", b"X" * 3000):
         assert ask(listen, method + b" /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello")[0] == 405
-    for junk in (b"\r\n\r\n", b"GET\r\n\r\n", b"GET /metrics\r\n\r\n", b"GET metrics HTTP/1.1\r\n\r\n", b"GET /metrics HTTP/2.0\r\n\r\n",
-                 b"GET /metrics HTTP/1.1 more\r\n\r\n", bytes(range(256)) + b"\n\n", b"\0" * 100 + b"\r\n\r\n", b"GET /" + b"x" * REQUEST_MAX,
-                 b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 5000):
+    for junk in (
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
+        b"GET metrics HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/2.0\r\n\r\n",
+        b"GET /metrics HTTP/1.1 more\r\n\r\n",
+        bytes(range(256)) + b"\n\n",
+        b"\0" * 100 + b"\r\n\r\n",
+        b"GET /" + b"x" * REQUEST_MAX,
+        b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 5000,
+    ):
         assert ask(listen, junk)[0] == 400, junk[:60]
 
 
 def test_hostile_clients_hold_nobody_up(new_gateway, broker, socket_path):
-    """While more clients than there are places send nothing, half a request, or never read, messages flow as ever and memory does not grow; each client is
-    thrown out in time, and the next scrape gets its answer."""
+    """While more clients than there are places send nothing, half a request, or never read, messages flow as ever and
+    memory does not grow; each client is thrown out in time, and the next scrape gets its answer."""
     listen = f"unix:{socket_path}"
     gateway = listening(new_gateway(publish_channel(), broker=broker), listen).start()
     curl(listen)
     before = resident_kib(gateway.pid)
     clients = [connect(listen) for _ in range(CLIENTS)]
-    for client, request in zip(clients, (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n"), strict=True):
+    for client, request in zip(
+        clients, (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n"), strict=True
+    ):
         client.sendall(request)
     for number in range(20):
         gateway.write("out", b"%d" % number)
@@ -217,8 +252,8 @@ def reload(gateway) -> str:
 
 
 def test_reload_moves_the_listener(new_gateway, broker, socket_path):
-    """A reload opens, moves and closes the listener, with the connection to the broker kept; an address that cannot be had is a fault, and what was
-    served before is served on; a new segment needs no word."""
+    """A reload opens, moves and closes the listener, with the connection to the broker kept; an address that cannot be
+    had is a fault, and what was served before is served on; a new segment needs no word."""
     unix, port = f"unix:{socket_path}", f"127.0.0.1:{free_port()}"
     gateway = new_gateway(publish_channel(), broker=broker).start()
     reload(listening(gateway, port))
@@ -229,7 +264,10 @@ def test_reload_moves_the_listener(new_gateway, broker, socket_path):
         connect(port)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "reload failed" in reload(listening(gateway, f"127.0.0.1:{taken.getsockname()[1]}"))
-    assert "could not serve metrics: listen=127.0.0.1:" in gateway.log() and "the running configuration stays" in gateway.log()
+    assert (
+        "could not serve metrics: listen=127.0.0.1:" in gateway.log()
+        and "the running configuration stays" in gateway.log()
+    )
     gateway.channels[0]["slots"] = 64
     gateway.write("out", b"before")
     gateway.wait_for_delivery("out", 1)
@@ -249,14 +287,17 @@ def test_reload_moves_the_listener(new_gateway, broker, socket_path):
 
 
 def test_socket_of_a_killed_gateway_is_replaced(new_gateway, broker, socket_path):
-    """After kill -9 the next start takes the socket's place; a socket that answers and a file that is none are refused by name, and stay."""
+    """After kill -9 the next start takes the socket's place; a socket that answers and a file that is none are refused
+    by name, and stay."""
     listen = f"unix:{socket_path}"
     gateway = listening(new_gateway(publish_channel(), broker=broker), listen).start()
     gateway.kill()
     assert socket_path.is_socket()
     gateway.start()
     check_against(gateway, listen)
-    second = listening(new_gateway(publish_channel(), broker=broker, mqtt={"client_id": "second"}, name=gateway.segment + "-2"), listen)
+    second = listening(
+        new_gateway(publish_channel(), broker=broker, mqtt={"client_id": "second"}, name=gateway.segment + "-2"), listen
+    )
     second.launch()
     assert second.wait_for_end() == 1
     assert f"could not serve metrics: listen={listen}: somebody else listens there" in second.log()
@@ -268,11 +309,31 @@ def test_socket_of_a_killed_gateway_is_replaced(new_gateway, broker, socket_path
     assert listen in second.log() and socket_path.read_text() == "a file of somebody's"
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:9464", "192.168.1.1:9464", "[::]:9464", "localhost:9464", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "9464",
-                                    "unix:metrics.sock", "unix:/" + "x" * 108, "unix:", "unix:/run/"])
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "0.0.0.0:9464",
+        "192.168.1.1:9464",
+        "[::]:9464",
+        "localhost:9464",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "9464",
+        "unix:metrics.sock",
+        "unix:/" + "x" * 108,
+        "unix:",
+        "unix:/run/",
+    ],
+)
 def test_other_addresses_are_faults(new_gateway, listen):
     """What is no Unix socket and no loopback port is a fault, at its file and line."""
     gateway = listening(new_gateway(publish_channel(), mqtt={"uri": "mqtt://127.0.0.1"}), listen)
-    done = subprocess.run([str(gateway.build.shmgated), "--config", str(gateway.config), "--check"], capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [str(gateway.build.shmgated), "--config", str(gateway.config), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     line = gateway.config.read_text().split("\n").index(f"listen = {listen}") + 1
     assert done.returncode == 1 and done.stdout.startswith(f"{gateway.config}:{line}: listen "), done

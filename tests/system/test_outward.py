@@ -54,8 +54,11 @@ def test_topics_of_any_language_are_published(new_gateway, broker, subscribe):
     subscriber = subscribe(broker, "#")
     for n, topic in enumerate(topics):
         gateway.write(f"c{n}", topic.encode())
-    wait_until(lambda: {message.topic: message.payload.decode() for message in subscriber.poll() if message.topic in topics}
-               == {topic: topic for topic in topics}, lambda: str(subscriber.messages))
+    wait_until(
+        lambda: {message.topic: message.payload.decode() for message in subscriber.poll() if message.topic in topics}
+        == {topic: topic for topic in topics},
+        lambda: str(subscriber.messages),
+    )
 
 
 def test_retained_channel_is_kept_by_the_broker(new_gateway, broker, subscribe):
@@ -84,7 +87,8 @@ def test_lines_and_files_are_published(new_gateway, broker, subscribe, tmp_path)
 
 
 def test_reject_channel_tells_the_writer_when_full(new_gateway, broker):
-    """overflow = reject: with the broker away a full ring is an error at the writer; what it had taken is delivered afterwards."""
+    """overflow = reject: with the broker away a full ring is an error at the writer; what it had taken is delivered
+    afterwards."""
     gateway = new_gateway(publish_channel(overflow="reject", slots=4, writers=1), broker=broker).start()
     broker.stop()
     gateway.wait_for_link("down")
@@ -97,7 +101,8 @@ def test_reject_channel_tells_the_writer_when_full(new_gateway, broker):
 
 
 def test_drop_oldest_channel_counts_what_it_drops(new_gateway, broker):
-    """overflow = drop-oldest: with the broker away the ring keeps the newest, and the ledger counts the others to the message."""
+    """overflow = drop-oldest: with the broker away the ring keeps the newest, and the ledger counts the others to the
+    message."""
     gateway = new_gateway(publish_channel(slots=8, writers=1), broker=broker).start()
     broker.stop()
     gateway.wait_for_link("down")

@@ -21,27 +21,44 @@ ROOT = BUILD.parent
 
 @pytest.fixture
 def gateway(new_gateway, broker):
-    return new_gateway(publish_channel("telemetry", writers=2), publish_channel("small", overflow="reject", slots=2, max_payload=8, writers=1),
-                       subscribe_channel("commands", topic="commands/#"), broker=broker).start()
+    return new_gateway(
+        publish_channel("telemetry", writers=2),
+        publish_channel("small", overflow="reject", slots=2, max_payload=8, writers=1),
+        subscribe_channel("commands", topic="commands/#"),
+        broker=broker,
+    ).start()
 
 
 def script(gateway, code: str, **options) -> subprocess.Popen[bytes]:
-    return gateway.processes.start([sys.executable, "-c", code, gateway.segment], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env={**os.environ, "PYTHONPATH": str(BUILD / "python")}, **options)
+    return gateway.processes.start(
+        [sys.executable, "-c", code, gateway.segment],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(BUILD / "python")},
+        **options,
+    )
 
 
 def test_messages_go_both_ways(gateway, broker, subscribe):
     """What Python writes reaches a subscriber; what is published reaches Python with its topic."""
     subscriber = subscribe(broker, "test/telemetry")
     payloads = [b"", b"text", bytearray(b"\0\n"), memoryview(b"x" * 256)]
-    with shmgate.attach(gateway.segment, timeout=5) as segment, segment.writer("telemetry") as writer, segment.reader("commands") as reader:
+    with shmgate.attach(gateway.segment, timeout=5) as segment, segment.writer("telemetry") as writer, segment.reader(
+        "commands"
+    ) as reader:
         for payload in payloads:
             writer.write(payload)
         subscriber.expect(len(payloads))
         assert subscriber.payloads() == [bytes(payload) for payload in payloads]
         broker.publish("commands/ü", b"\0go\n")
         message = reader.read(timeout=LIMIT)
-        assert (message.payload, message.topic, message.sequence, message.missed, message.retained) == (b"\0go\n", "commands/ü", 0, 0, False)
+        assert (message.payload, message.topic, message.sequence, message.missed, message.retained) == (
+            b"\0go\n",
+            "commands/ü",
+            0,
+            0,
+            False,
+        )
         assert abs(message.time_ns / 1e9 - time.time()) < LIMIT
 
 
@@ -71,7 +88,9 @@ def test_errors_are_exceptions_with_a_hint(gateway):
 
 def test_full_ring_that_rejects_raises(new_gateway, new_broker):
     """overflow = reject and no broker: the third write into two slots says so, and the first two stay."""
-    gateway = new_gateway(publish_channel("small", overflow="reject", slots=2, writers=1), broker=new_broker(start=False)).start(link=False)
+    gateway = new_gateway(
+        publish_channel("small", overflow="reject", slots=2, writers=1), broker=new_broker(start=False)
+    ).start(link=False)
     with shmgate.attach(gateway.segment) as segment, segment.writer("small") as writer:
         writer.write(b"1")
         writer.write(b"2")
@@ -113,10 +132,13 @@ def test_second_thread_in_a_waiting_reader_is_refused(gateway, broker):
 
 
 def test_records_are_read_into_an_array(gateway, broker):
-    """read_many_into() fills a NumPy structured array with what is there, no more than fits; a message of another size ends it, and stays for read()."""
+    """read_many_into() fills a NumPy structured array with what is there, no more than fits; a message of another size
+    ends it, and stays for read()."""
     record = numpy.dtype([("number", "<u4"), ("value", "<f4")])
     records = numpy.zeros(4, record)
-    with shmgate.attach(gateway.segment, timeout=LIMIT) as segment, segment.writer("telemetry") as writer, segment.reader("telemetry") as reader:
+    with shmgate.attach(gateway.segment, timeout=LIMIT) as segment, segment.writer(
+        "telemetry"
+    ) as writer, segment.reader("telemetry") as reader:
         for number in range(6):
             writer.write(numpy.array((number, number / 2), record).tobytes())
         writer.write(b"other")
@@ -151,7 +173,9 @@ def test_iteration_latest_and_read_into(gateway, broker):
 
 def test_peek_shows_the_slot_and_notices_an_overwrite(gateway):
     """A Peek is a view without a copy; what was overwritten under it is not taken for the message."""
-    with shmgate.attach(gateway.segment) as segment, segment.writer("telemetry") as writer, segment.reader("telemetry") as reader:
+    with shmgate.attach(gateway.segment) as segment, segment.writer("telemetry") as writer, segment.reader(
+        "telemetry"
+    ) as reader:
         writer.write(b"whole")
         with reader.peek() as peek:
             with memoryview(peek) as view:
@@ -171,7 +195,11 @@ def test_peek_shows_the_slot_and_notices_an_overwrite(gateway):
 
 def test_interrupt_ends_a_wait(gateway):
     """Ctrl-C is heard while a read waits for ever."""
-    waiting = script(gateway, "import shmgate, sys\nr = shmgate.attach(sys.argv[1]).reader('commands')\nprint('waiting', flush=True)\nr.read()")
+    waiting = script(
+        gateway,
+        "import shmgate, sys\nr = shmgate.attach(sys.argv[1]).reader('commands')\nprint('waiting', flush=True)\n"
+        "r.read()",
+    )
     assert waiting.stdout.readline() == b"waiting\n"
     waiting.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in waiting.communicate(timeout=LIMIT)[1]
@@ -179,9 +207,13 @@ def test_interrupt_ends_a_wait(gateway):
 
 def test_handles_do_not_survive_a_fork(gateway):
     """A child's use of an inherited handle is an error, not a second writer in the same lane."""
-    child = script(gateway, "import os, shmgate, sys\nw = shmgate.attach(sys.argv[1]).writer('telemetry')\n"
-                            "if os.fork() == 0:\n try:\n  w.write(b'x')\n except PermissionError as e:\n  print(e.strerror, flush=True)\n os._exit(0)\n"
-                            "os.wait()\nw.write(b'y')\n")
+    child = script(
+        gateway,
+        "import os, shmgate, sys\nw = shmgate.attach(sys.argv[1]).writer('telemetry')\n"
+        "if os.fork() == 0:\n try:\n  w.write(b'x')\n except PermissionError as e:\n  print(e.strerror, flush=True)\n"
+        " os._exit(0)\n"
+        "os.wait()\nw.write(b'y')\n",
+    )
     out, err = child.communicate(timeout=LIMIT)
     assert b"fork" in out and child.returncode == 0, err
 
@@ -213,14 +245,19 @@ def test_the_five_functions_of_test_shm(gateway):
     """python test_shm.py write|read, as the project began."""
     environment = {**os.environ, "SHMGATE_SEGMENT": gateway.segment}
     for argument, expected in (("write", b"wrote to telemetry: hello"), ("read", b"read from telemetry: hello")):
-        done = subprocess.run([sys.executable, str(ROOT / "python" / "test_shm.py"), argument], env=environment, capture_output=True,
-                              timeout=LIMIT)
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "python" / "test_shm.py"), argument],
+            env=environment,
+            capture_output=True,
+            timeout=LIMIT,
+        )
         assert done.returncode == 0 and done.stdout.startswith(expected), done
 
 
 @pytest.mark.parametrize("python", ["debian", "venv"])
 def test_example_command_arrives(gateway, python):
-    """The example sends a command with paho-mqtt (Debian's, and the other major version) and sees it in shared memory."""
+    """The example sends a command with paho-mqtt (Debian's, and the other major version) and sees it in shared
+    memory."""
     interpreter = sys.executable if python == "debian" else str(BUILD / "venv" / "bin" / "python")
     done = subprocess.run([interpreter, str(ROOT / "python" / "example_command.py"), str(gateway.config)],
                           env={**os.environ, "SHMGATE_SEGMENT": gateway.segment}, capture_output=True, timeout=LIMIT)

@@ -48,7 +48,9 @@ def stop_asleep(gateway) -> None:
 
 def test_writer_makes_no_system_call_while_the_gateway_is_awake(new_gateway, broker, build, processes):
     """10,000 writes, over a ring of 256 slots that fills, in a process that its first system call would kill."""
-    gateway = new_gateway(publish_channel(slots=256, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}).start()
+    gateway = new_gateway(
+        publish_channel(slots=256, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}
+    ).start()
     # Stopped, so that it stays as it is. The writer's first message wakes it: from then on it counts as awake.
     stop_asleep(gateway)
     writer = start_quiet_writer(processes, build, gateway, 10_000, 1)
@@ -62,7 +64,9 @@ def test_writer_makes_no_system_call_while_the_gateway_is_awake(new_gateway, bro
 
 def test_system_calls_of_a_writer_would_be_seen(new_gateway, broker, build, processes):
     """The counter-proof: when the gateway sleeps the one post is a system call, and the same writer is killed by it."""
-    gateway = new_gateway(publish_channel(slots=256, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}).start()
+    gateway = new_gateway(
+        publish_channel(slots=256, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}
+    ).start()
     stop_asleep(gateway)
     writer = start_quiet_writer(processes, build, gateway, 1, 0)
     assert let_write(writer) == (-signal.SIGSYS, b"")
@@ -71,11 +75,17 @@ def test_system_calls_of_a_writer_would_be_seen(new_gateway, broker, build, proc
 
 def test_sleeping_gateway_is_woken_by_one_post(new_gateway, broker, build, processes, tmp_path):
     """strace of 1,000 writes to a gateway that is stopped asleep: one futex call, the post, and nothing else."""
-    gateway = new_gateway(publish_channel(slots=2048, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}).start()
+    gateway = new_gateway(
+        publish_channel(slots=2048, max_payload=64), broker=broker, mqtt={"stats_interval": "0"}
+    ).start()
     stop_asleep(gateway)
     trace = tmp_path / "trace"
-    done = subprocess.run(["strace", "-f", "-o", str(trace), str(build.driver("quiet_writer")), gateway.segment, "out", "0", "1000"],
-                          input=b"\n", capture_output=True, timeout=LIMIT)
+    done = subprocess.run(
+        ["strace", "-f", "-o", str(trace), str(build.driver("quiet_writer")), gateway.segment, "out", "0", "1000"],
+        input=b"\n",
+        capture_output=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0, done
     calls = trace.read_text()
     # From the lane's lock (the last thing that opening does) to the "ready" that follows the writes.
@@ -90,12 +100,15 @@ def wake_ups(pid: int) -> dict[str, int]:
     """Voluntary context switches of each thread."""
     counts = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        counts[task.name] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
+        counts[task.name] = int(
+            re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1]
+        )
     return counts
 
 
 def test_idle_gateway_sleeps(new_gateway, broker, build):
-    """Connected and with nothing to do, the loop wakes less than once a second, and Paho's two threads about once each."""
+    """Connected and with nothing to do, the loop wakes less than once a second, and Paho's two threads about once
+    each."""
     gateway = new_gateway(publish_channel(), subscribe_channel(), broker=broker).start()
     wait_until(lambda: gateway_sleeps(gateway.segment), "the gateway to sleep")
     before = wake_ups(gateway.pid)

@@ -1,4 +1,5 @@
-"""The gateway's restart is invisible: killed at any moment or given another geometry, programs go on and nothing is lost."""
+"""The gateway's restart is invisible: killed at any moment or given another geometry, programs go on and nothing is
+lost."""
 from __future__ import annotations
 
 import os
@@ -7,7 +8,16 @@ import subprocess
 
 import pytest
 
-from harness import LIMIT, by_writer, check_ledger, publish_channel, shared_memory_names, subscribe_channel, wait_until, without_duplicates
+from harness import (
+    LIMIT,
+    by_writer,
+    check_ledger,
+    publish_channel,
+    shared_memory_names,
+    subscribe_channel,
+    wait_until,
+    without_duplicates,
+)
 
 WRITERS = 4
 WINDOW = 64
@@ -15,8 +25,8 @@ WINDOW = 64
 
 @pytest.mark.parametrize("kills", [50, pytest.param(1000, marks=pytest.mark.full)])
 def test_killed_gateway_is_not_noticed(new_gateway, new_broker, subscribe, build, processes, tmp_path, kills):
-    """kill -9 at random moments under load, both ways: no program sees an error, nothing that was written is missing, order per writer holds
-    once duplicates are removed, and there are at most a window of duplicates a restart."""
+    """kill -9 at random moments under load, both ways: no program sees an error, nothing that was written is missing,
+    order per writer holds once duplicates are removed, and there are at most a window of duplicates a restart."""
     seed = int(os.environ.get("SHMGATE_TEST_SEED", random.randrange(2**32)))
     print(f"seed={seed}")
     dice = random.Random(seed)
@@ -30,12 +40,22 @@ def test_killed_gateway_is_not_noticed(new_gateway, new_broker, subscribe, build
     readers = []
     for output in outputs:
         with open(output, "wb") as file:
-            readers.append(processes.start([build.shmgate, "read", "in", "-S", gateway.segment], stdout=file, stderr=subprocess.PIPE))
+            readers.append(
+                processes.start(
+                    [build.shmgate, "read", "in", "-S", gateway.segment], stdout=file, stderr=subprocess.PIPE
+                )
+            )
     commands = 20 * kills
     lines = tmp_path / "commands"
     lines.write_bytes(b"".join(b"%d\n" % number for number in range(commands)))
-    floods = [processes.start([build.driver("flood_writer"), gateway.segment, "out", str(each), str(writer)], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT) for writer in range(WRITERS)]
+    floods = [
+        processes.start(
+            [build.driver("flood_writer"), gateway.segment, "out", str(each), str(writer)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for writer in range(WRITERS)
+    ]
     with open(lines, "rb") as file:
         publisher = processes.start(broker.client("mosquitto_pub", "-q", "1", "-t", "test/in", "-l"), stdin=file)
     for kill in range(kills):
@@ -50,7 +70,9 @@ def test_killed_gateway_is_not_noticed(new_gateway, new_broker, subscribe, build
     gateway.wait_for_delivery("out", total, 4 * LIMIT)
     assert publisher.wait(LIMIT) == 0
 
-    wait_until(lambda: len(set(subscriber.payloads())) >= total, lambda: f"{len(set(subscriber.payloads()))} of {total}")
+    wait_until(
+        lambda: len(set(subscriber.payloads())) >= total, lambda: f"{len(set(subscriber.payloads()))} of {total}"
+    )
     numbers = by_writer(subscriber.payloads())
     assert len(numbers) == WRITERS
     for writer, got in numbers.items():
@@ -71,12 +93,18 @@ def test_killed_gateway_is_not_noticed(new_gateway, new_broker, subscribe, build
 
 @pytest.mark.parametrize("how", ["reload", "restart"])
 def test_changed_geometry_takes_everybody_along(new_gateway, broker, subscribe, build, processes, how):
-    """SIGHUP, or a restart, with other slots, max_payload, topic and channels: attached writers and readers move over by themselves, what was written
-    before is published on the old topic, and the old segments go."""
-    gateway = new_gateway(publish_channel(topic="old/out", slots=8, overflow="reject"), publish_channel("gone"), subscribe_channel(),
-                          broker=broker).start()
+    """SIGHUP, or a restart, with other slots, max_payload, topic and channels: attached writers and readers move over
+    by themselves, what was written before is published on the old topic, and the old segments go."""
+    gateway = new_gateway(
+        publish_channel(topic="old/out", slots=8, overflow="reject"),
+        publish_channel("gone"),
+        subscribe_channel(),
+        broker=broker,
+    ).start()
     subscriber = subscribe(broker, "old/out", "new/out")
-    writer = processes.start([build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer = processes.start(
+        [build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     reader = gateway.start_reader("in")
 
     def write(text: str) -> None:
@@ -98,15 +126,22 @@ def test_changed_geometry_takes_everybody_along(new_gateway, broker, subscribe, 
     broker.publish("test/in", "a")
     assert reader.stdout.readline() == b"a\n"
     for number, slots in enumerate((64, 16, 128), start=1):
-        gateway.channels[:] = [publish_channel(topic="new/out", slots=slots, max_payload=100 + number, overflow="reject"),
-                               subscribe_channel(slots=slots), publish_channel(f"extra{number}")]
+        gateway.channels[:] = [
+            publish_channel(topic="new/out", slots=slots, max_payload=100 + number, overflow="reject"),
+            subscribe_channel(slots=slots),
+            publish_channel(f"extra{number}"),
+        ]
         change()
         write(str(number))
         subscriber.expect(number + 1)
         broker.publish("test/in", f"{number}")
         assert reader.stdout.readline() == b"%d\n" % number
-    assert [(message.topic, message.payload) for message in subscriber.poll()] == [("old/out", b"0"), ("new/out", b"1"), ("new/out", b"2"),
-                                                                                    ("new/out", b"3")]
+    assert [(message.topic, message.payload) for message in subscriber.poll()] == [
+        ("old/out", b"0"),
+        ("new/out", b"1"),
+        ("new/out", b"2"),
+        ("new/out", b"3"),
+    ]
     done = gateway.tool("write", "gone", "-m", "x")
     assert done.returncode == 1 and b"no channel gone" in done.stderr
     writer.stdin.close()
@@ -114,13 +149,16 @@ def test_changed_geometry_takes_everybody_along(new_gateway, broker, subscribe, 
     reader.terminate()
     assert reader.wait(LIMIT) == 0
     name = gateway.segment[1:]
-    wait_until(lambda: {entry for entry in shared_memory_names() if name in entry} == {name, f"sem.{name}"}, gateway.log)
+    wait_until(
+        lambda: {entry for entry in shared_memory_names() if name in entry} == {name, f"sem.{name}"}, gateway.log
+    )
     ledger = gateway.wait_for_delivery("out", 4)
     assert ledger["written"] == 4 and ledger["dropped"] == {}
 
 
 def test_faulty_reload_changes_nothing(new_gateway, broker, subscribe):
-    """SIGHUP with a mistake in the file: file and line are logged, and the running configuration goes on, connection and all."""
+    """SIGHUP with a mistake in the file: file and line are logged, and the running configuration goes on, connection
+    and all."""
     gateway = new_gateway(publish_channel(), broker=broker).start()
     subscriber = subscribe(broker, "test/out")
     gateway.channels[0]["qso"] = 1

@@ -12,7 +12,8 @@ from shmgate.settings import read_settings  # noqa: E402
 
 
 def test_settings_follow_defaults_placeholders_and_drop_ins(tmp_path, monkeypatch):
-    """Topics and the broker come out filled in: [defaults], names in topics, the environment, and later files over earlier ones; a lane is a wildcard."""
+    """Topics and the broker come out filled in: [defaults], names in topics, the environment, and later files over
+    earlier ones; a lane is a wildcard."""
     monkeypatch.setenv("SHMGATE_TEST_HOST", "broker.example")
     (tmp_path / "gateway.ini").write_text(
         "[mqtt]\nuri = mqtts://${env:SHMGATE_TEST_HOST}:${env:SHMGATE_TEST_UNSET:-8884}\nclient_id = me\n"
@@ -21,7 +22,9 @@ def test_settings_follow_defaults_placeholders_and_drop_ins(tmp_path, monkeypatc
         "[channel c]\ndirection = subscribe\ntopic = $share/g/c\n")
     folder = tmp_path / "gateway.d"
     folder.mkdir()
-    (folder / "20.ini").write_text("[channel a]\nbatch_format = lines\n[channel d]\ndirection = publish\ntopic = second\n")
+    (folder / "20.ini").write_text(
+        "[channel a]\nbatch_format = lines\n[channel d]\ndirection = publish\ntopic = second\n"
+    )
     (folder / "10.ini").write_text("[channel d]\ndirection = publish\ntopic = first\n")
     (folder / ".30.ini").write_text("rubbish")
     settings = read_settings(str(tmp_path / "gateway.ini"))

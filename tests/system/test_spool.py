@@ -1,4 +1,5 @@
-"""The spool: what the broker cannot take now is kept on disk, over outages, kills and reboots, and every message is accounted for."""
+"""The spool: what the broker cannot take now is kept on disk, over outages, kills and reboots, and every message is
+accounted for."""
 from __future__ import annotations
 
 import json
@@ -21,7 +22,9 @@ WINDOW = 64
 @pytest.fixture
 def lasting_broker(new_broker, subscribe, tmp_path):
     """A broker that remembers a subscriber over restarts, and that subscriber."""
-    broker = new_broker("persistence true", f"persistence_location {tmp_path}/", "max_inflight_messages 0", "autosave_interval 1")
+    broker = new_broker(
+        "persistence true", f"persistence_location {tmp_path}/", "max_inflight_messages 0", "autosave_interval 1"
+    )
 
     def start(*topics: str):
         return subscribe(broker, *topics, qos=1, session=f"lasting-{os.urandom(4).hex()}")
@@ -38,8 +41,14 @@ def anonymous_kib(pid: int) -> int:
 
 
 def start_floods(processes, build, gateway, count: int, channel: str = "out") -> list[subprocess.Popen[bytes]]:
-    return [processes.start([build.driver("flood_writer"), gateway.segment, channel, str(count), str(writer)], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT) for writer in range(WRITERS)]
+    return [
+        processes.start(
+            [build.driver("flood_writer"), gateway.segment, channel, str(count), str(writer)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for writer in range(WRITERS)
+    ]
 
 
 def flood(processes, build, gateway, count: int, channel: str = "out") -> None:
@@ -50,10 +59,14 @@ def flood(processes, build, gateway, count: int, channel: str = "out") -> None:
 
 
 def expect_all(subscriber, gateway, count: int, writers: int = WRITERS, ordered: bool = True) -> int:
-    """Wait until `count` messages of each writer have come: all of them, and, if `ordered`, in order once duplicates are removed. Returns the number
-    of duplicates."""
-    wait_until(lambda: len(set(subscriber.payloads())) >= count * writers,
-               lambda: f"{len(set(subscriber.payloads()))} of {count * writers}\n{gateway.stats()}\n{gateway.log()[-2000:]}", 4 * LIMIT, 0.1)
+    """Wait until `count` messages of each writer have come: all of them, and, if `ordered`, in order once duplicates
+    are removed. Returns the number of duplicates."""
+    wait_until(
+        lambda: len(set(subscriber.payloads())) >= count * writers,
+        lambda: f"{len(set(subscriber.payloads()))} of {count * writers}\n{gateway.stats()}\n{gateway.log()[-2000:]}",
+        4 * LIMIT,
+        0.1,
+    )
     numbers = by_writer(subscriber.payloads())
     for writer, got in numbers.items():
         got = without_duplicates(got)
@@ -68,12 +81,15 @@ def spooled(gateway, channel: str = "out") -> int:
 
 @pytest.mark.parametrize("drain", ["in-order", "live-first"])
 def test_outage_with_kills_in_the_middle(new_gateway, lasting_broker, processes, build, drain):
-    """100,000 messages while the broker is away, the gateway killed with -9 in the middle and in the draining: none is missing, in order per writer unless
-    new ones may overtake, and the gateway's memory stays within 2 MB of what it was."""
+    """100,000 messages while the broker is away, the gateway killed with -9 in the middle and in the draining: none is
+    missing, in order per writer unless new ones may overtake, and the gateway's memory stays within 2 MB of what it
+    was."""
     each = 25_000
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=1024, overflow="reject", spool="overflow", drain=drain),
-                          broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=1024, overflow="reject", spool="overflow", drain=drain),
+        broker=broker,
+    ).start()
     subscriber = subscribe("test/out")
     broker.stop()
     gateway.wait_for_link("down")
@@ -109,10 +125,12 @@ def test_outage_with_kills_in_the_middle(new_gateway, lasting_broker, processes,
 
 @pytest.mark.sanitized
 def test_stop_and_reboot_in_an_outage(new_gateway, lasting_broker, processes, build):
-    """The gateway is stopped in an outage, and the shared memory is gone with the machine: all that was written arrives after the next start, what was
-    spooled first, and the new segment's ledger accounts for it."""
+    """The gateway is stopped in an outage, and the shared memory is gone with the machine: all that was written arrives
+    after the next start, what was spooled first, and the new segment's ledger accounts for it."""
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker
+    ).start()
     subscriber = subscribe("test/out")
     broker.stop()
     gateway.wait_for_link("down")
@@ -134,7 +152,8 @@ def test_stop_and_reboot_in_an_outage(new_gateway, lasting_broker, processes, bu
 
 
 def test_low_rate_channel_is_on_disk_after_the_interval(new_gateway, lasting_broker):
-    """One message in an outage is moved to disk though the ring is nearly empty: a power cut costs no more than the interval."""
+    """One message in an outage is moved to disk though the ring is nearly empty: a power cut costs no more than the
+    interval."""
     broker, subscribe = lasting_broker
     gateway = new_gateway(publish_channel(spool="overflow"), broker=broker, spool={"interval": "100ms"}).start()
     subscriber = subscribe("test/out")
@@ -153,7 +172,9 @@ def test_low_rate_channel_is_on_disk_after_the_interval(new_gateway, lasting_bro
 @pytest.mark.sanitized
 def test_always_puts_each_message_on_disk_first(new_gateway, broker, subscribe, processes, build):
     """spool = always with the broker at hand: everything arrives in order, once, and the spool is empty again."""
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="always"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="always"), broker=broker
+    ).start()
     subscriber = subscribe(broker, "test/out")
     flood(processes, build, gateway, 3000)
     assert expect_all(subscriber, gateway, 3000) == 0
@@ -163,12 +184,17 @@ def test_always_puts_each_message_on_disk_first(new_gateway, broker, subscribe, 
 
 
 def test_live_first_does_not_wait_for_the_backlog(new_gateway, lasting_broker, processes, build):
-    """After an outage a live-first channel's new message, and that of a channel without a backlog, overtake what is spooled; an in-order channel's does not."""
+    """After an outage a live-first channel's new message, and that of a channel without a backlog, overtake what is
+    spooled; an in-order channel's does not."""
     broker, subscribe = lasting_broker
     each = 5000
     settings = {"max_payload": 64, "writers": 5, "slots": 256, "overflow": "reject", "spool": "overflow"}
-    gateway = new_gateway(publish_channel("eager", drain="live-first", **settings), publish_channel("patient", **settings),
-                          publish_channel("other"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel("eager", drain="live-first", **settings),
+        publish_channel("patient", **settings),
+        publish_channel("other"),
+        broker=broker,
+    ).start()
     subscriber = subscribe("test/#")
     broker.stop()
     gateway.wait_for_link("down")
@@ -179,7 +205,11 @@ def test_live_first_does_not_wait_for_the_backlog(new_gateway, lasting_broker, p
         gateway.write(name, b"9 0 live")
     gateway.write("other", b"9 0 live")
     broker.start()
-    wait_until(lambda: len(subscriber.poll()) >= 2 * WRITERS * each + 3, lambda: f"{len(subscriber.messages)}\n{gateway.log()}", 4 * LIMIT)
+    wait_until(
+        lambda: len(subscriber.poll()) >= 2 * WRITERS * each + 3,
+        lambda: f"{len(subscriber.messages)}\n{gateway.log()}",
+        4 * LIMIT,
+    )
     order = [message.topic for message in subscriber.messages if message.payload == b"9 0 live"]
     last = len(subscriber.messages) - 1
     at = {message.topic: number for number, message in enumerate(subscriber.messages) if message.payload == b"9 0 live"}
@@ -190,11 +220,15 @@ def test_live_first_does_not_wait_for_the_backlog(new_gateway, lasting_broker, p
 
 
 def test_limits_drop_what_the_ledger_says(new_gateway, lasting_broker, processes, build):
-    """With max_size and max_age, what arrives and what was dropped by reason make up what was written, to the message."""
+    """With max_size and max_age, what arrives and what was dropped by reason make up what was written, to the
+    message."""
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="overflow"),
-                          publish_channel("aged", spool="overflow", spool_max_age="1s", writers=1), broker=broker,
-                          spool={"max_size": "1M", "max_age": "1h", "interval": "100ms"}).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="reject", spool="overflow"),
+        publish_channel("aged", spool="overflow", spool_max_age="1s", writers=1),
+        broker=broker,
+        spool={"max_size": "1M", "max_age": "1h", "interval": "100ms"},
+    ).start()
     subscriber = subscribe("test/#")
     broker.stop()
     gateway.wait_for_link("down")
@@ -217,11 +251,14 @@ def test_limits_drop_what_the_ledger_says(new_gateway, lasting_broker, processes
 
 @pytest.mark.sanitized
 def test_full_disk_and_room_again(new_gateway, lasting_broker, processes, build):
-    """The disk fills up in an outage: channels without a spool are not touched by it, what is lost is counted to the message, and when there is
-    room again the spool goes on by itself."""
+    """The disk fills up in an outage: channels without a spool are not touched by it, what is lost is counted to the
+    message, and when there is room again the spool goes on by itself."""
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="drop-oldest", spool="overflow"),
-                          publish_channel("live"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=256, overflow="drop-oldest", spool="overflow"),
+        publish_channel("live"),
+        broker=broker,
+    ).start()
     subscriber = subscribe("test/#")
     broker.stop()
     gateway.wait_for_link("down")
@@ -235,10 +272,18 @@ def test_full_disk_and_room_again(new_gateway, lasting_broker, processes, build)
     gateway.write("live", b"live")
     wait_until(lambda: b"live" in subscriber.payloads("test/live"), gateway.log)
     resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    wait_until(lambda: gateway.channel("out")["queued"] + spooled(gateway) == 0, lambda: f"{gateway.stats()}\n{gateway.log()}", 4 * LIMIT)
+    wait_until(
+        lambda: gateway.channel("out")["queued"] + spooled(gateway) == 0,
+        lambda: f"{gateway.stats()}\n{gateway.log()}",
+        4 * LIMIT,
+    )
     ledger = gateway.channel("out")
     check_ledger(ledger)
-    assert ledger["written"] == 8000 * WRITERS and set(ledger["dropped"]) == {"overwritten"} and ledger["dropped"]["overwritten"] > 0
+    assert (
+        ledger["written"] == 8000 * WRITERS
+        and set(ledger["dropped"]) == {"overwritten"}
+        and ledger["dropped"]["overwritten"] > 0
+    )
     got = lambda: set(subscriber.payloads("test/out"))  # noqa: E731
     wait_until(lambda: len(got()) == ledger["delivered"], lambda: f"{len(got())} {ledger}")
     broker.stop()
@@ -248,12 +293,15 @@ def test_full_disk_and_room_again(new_gateway, lasting_broker, processes, build)
 
 
 def test_full_disk_does_not_hold_up_a_channel_with_a_backlog(new_gateway, lasting_broker, processes, build):
-    """Nothing can be written to the disk any more, not even what has been delivered from it: a channel's new messages then do not wait for its backlog. With
-    room again the rest follows, and the ledger adds up."""
+    """Nothing can be written to the disk any more, not even what has been delivered from it: a channel's new messages
+    then do not wait for its backlog. With room again the rest follows, and the ledger adds up."""
     broker, subscribe = lasting_broker
     each = 2000
-    gateway = new_gateway(publish_channel(max_payload=64, writers=5, slots=256, overflow="reject", spool="overflow"), broker=broker,
-                          spool={"interval": "100ms"}).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=5, slots=256, overflow="reject", spool="overflow"),
+        broker=broker,
+        spool={"interval": "100ms"},
+    ).start()
     subscriber = subscribe("test/out")
     broker.stop()
     gateway.wait_for_link("down")
@@ -274,9 +322,12 @@ def test_full_disk_does_not_hold_up_a_channel_with_a_backlog(new_gateway, lastin
 
 
 def test_spool_that_comes_late_is_accounted_for(new_gateway, lasting_broker, processes, build):
-    """After a reboot the spool's disk is there only after the gateway: what it holds is sent all the same, and the ledger adds up before and after."""
+    """After a reboot the spool's disk is there only after the gateway: what it holds is sent all the same, and the
+    ledger adds up before and after."""
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker)
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker
+    )
     folder = gateway.folder / "disk"
     folder.mkdir()
     gateway.spool["path"] = folder / "spool.db"
@@ -324,7 +375,9 @@ def test_damaged_spool_does_not_stop_live_traffic(new_gateway, broker, subscribe
 def test_removed_spool_is_counted(new_gateway, lasting_broker, processes, build):
     """Somebody removes the file while the gateway is stopped: what it held is lost, said and counted."""
     broker, subscribe = lasting_broker
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow"), broker=broker
+    ).start()
     broker.stop()
     gateway.wait_for_link("down")
     flood(processes, build, gateway, 100)
@@ -339,7 +392,8 @@ def test_removed_spool_is_counted(new_gateway, lasting_broker, processes, build)
 
 
 def test_source_properties_tell_duplicates(new_gateway, lasting_broker, processes, build):
-    """source = yes: after an outage, a reboot and kills a subscriber removes duplicates and sorts by what each message says of its origin."""
+    """source = yes: after an outage, a reboot and kills a subscriber removes duplicates and sorts by what each message
+    says of its origin."""
     sys.path.insert(0, str(ROOT / "python"))
     from shmgate.client import make_client
     from shmgate.origin import DuplicateFilter, origin
@@ -347,8 +401,18 @@ def test_source_properties_tell_duplicates(new_gateway, lasting_broker, processe
 
     broker, _ = lasting_broker
     each = 300
-    gateway = new_gateway(publish_channel(max_payload=64, writers=WRITERS, slots=64, overflow="reject", spool="overflow", source="yes",
-                                          drain="live-first"), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(
+            max_payload=64,
+            writers=WRITERS,
+            slots=64,
+            overflow="reject",
+            spool="overflow",
+            source="yes",
+            drain="live-first",
+        ),
+        broker=broker,
+    ).start()
     messages: list = []
     client = make_client(Settings(uris=[broker.uri], version="5"))
     client.on_connect = lambda client, *_: client.subscribe("test/out", 1)
@@ -364,7 +428,10 @@ def test_source_properties_tell_duplicates(new_gateway, lasting_broker, processe
             gateway.start()
         for writer in floods:
             writer.communicate(timeout=4 * LIMIT)
-        wait_until(lambda: len({message.payload for message in messages[1:]}) == each * WRITERS, lambda: f"{len(messages)}\n{gateway.log()}")
+        wait_until(
+            lambda: len({message.payload for message in messages[1:]}) == each * WRITERS,
+            lambda: f"{len(messages)}\n{gateway.log()}",
+        )
     finally:
         client.disconnect()
         client.loop_stop()
@@ -400,8 +467,12 @@ def test_duplicate_filter_takes_numbers_in_any_order():
 def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
     """shmgate spool list, show, export and check, with the gateway at work and without it, and on a damaged file."""
     broker, _ = lasting_broker
-    gateway = new_gateway(publish_channel(spool="overflow", writers=1), publish_channel("other", spool="overflow", writers=1), broker=broker,
-                          spool={"interval": "100ms"}).start()
+    gateway = new_gateway(
+        publish_channel(spool="overflow", writers=1),
+        publish_channel("other", spool="overflow", writers=1),
+        broker=broker,
+        spool={"interval": "100ms"},
+    ).start()
     broker.stop()
     gateway.wait_for_link("down")
     for payload in (b"one", b'two "2"', b"\xff\x00"):
@@ -410,10 +481,15 @@ def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
     wait_until(lambda: spooled(gateway) == 3 and spooled(gateway, "other") == 1, gateway.log)
 
     def spool(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([gateway.build.shmgate, "spool", *arguments, "-f", gateway.spool_path], capture_output=True, timeout=LIMIT)
+        return subprocess.run(
+            [gateway.build.shmgate, "spool", *arguments, "-f", gateway.spool_path], capture_output=True, timeout=LIMIT
+        )
 
     listed = spool("list").stdout.decode().splitlines()
-    assert [line.split()[:4] for line in listed[1:]] == [["out", "0", "3", str(12 + 3 * 58)], ["other", "1", "1", str(9 + 58)]]
+    assert [line.split()[:4] for line in listed[1:]] == [
+        ["out", "0", "3", str(12 + 3 * 58)],
+        ["other", "1", "1", str(9 + 58)],
+    ]
     assert spool("show", "out").stdout == b'one\ntwo "2"\n\xff\x00\n'
     assert spool("show", "out", "-C", "1", "-F", "%t %n %x").stdout == b"test/out 0 6f6e65\n"
     exported = [json.loads(line) for line in spool("export").stdout.splitlines()]
@@ -429,7 +505,9 @@ def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
     gateway.spool_path.write_bytes(data)
     damaged = spool("check")
     assert damaged.returncode == 1 and damaged.stdout
-    missing = subprocess.run([gateway.build.shmgate, "spool", "list", "-f", "/nonexistent"], capture_output=True, timeout=LIMIT)
+    missing = subprocess.run(
+        [gateway.build.shmgate, "spool", "list", "-f", "/nonexistent"], capture_output=True, timeout=LIMIT
+    )
     assert missing.returncode == 1 and b"could not open /nonexistent: No such file" in missing.stderr
     for wrong in (["spool"], ["spool", "lst"], ["spool", "check", "a", "b"]):
         assert subprocess.run([gateway.build.shmgate, *wrong], capture_output=True, timeout=LIMIT).returncode == 2
@@ -437,7 +515,8 @@ def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
 
 @pytest.mark.sanitized
 def test_spool_survives_a_change_of_geometry(new_gateway, lasting_broker, processes, build):
-    """The ring's size and the topic change in an outage: what was spooled before is published first, on the topic of then."""
+    """The ring's size and the topic change in an outage: what was spooled before is published first, on the topic of
+    then."""
     broker, subscribe = lasting_broker
     channel = {"max_payload": 64, "writers": 1, "overflow": "reject", "spool": "overflow"}
     gateway = new_gateway(publish_channel(slots=64, **channel), broker=broker).start()

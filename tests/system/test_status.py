@@ -12,7 +12,8 @@ from harness import LIMIT, check_ledger, publish_channel, subscribe_channel, wai
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_status_is_online_and_offline(new_gateway, broker, subscribe, version):
-    """The status topic is retained: online while it serves, offline after an orderly stop and, by the will, after kill -9."""
+    """The status topic is retained: online while it serves, offline after an orderly stop and, by the will, after kill
+    -9."""
     gateway = new_gateway(publish_channel(), broker=broker, mqtt={"version": version}).start()
     topic = f"shmgate/{gateway.client_id}/status"
 
@@ -31,7 +32,8 @@ def test_status_is_online_and_offline(new_gateway, broker, subscribe, version):
 
 
 def test_stats_topic_is_the_ledger(new_gateway, broker, subscribe):
-    """The stats topic has the same JSON as shmgate stats, and in it everything written and received is accounted for."""
+    """The stats topic has the same JSON as shmgate stats, and in it everything written and received is accounted
+    for."""
     gateway = new_gateway(publish_channel(), subscribe_channel(max_payload=8), broker=broker,
                           mqtt={"stats_interval": "100ms"}).start()
     for n in range(10):
@@ -81,19 +83,24 @@ def test_service_manager_is_told(new_gateway, broker):
 
 
 def test_stats_tell_lanes_and_latencies(new_gateway, broker, subscribe):
-    """Each lane that was written to has its own line in the ledger, and a channel says how long its messages took to the socket and to the PUBACK."""
+    """Each lane that was written to has its own line in the ledger, and a channel says how long its messages took to
+    the socket and to the PUBACK."""
     gateway = new_gateway(publish_channel(writers=3, qos=1), broker=broker).start()
     with contextlib.ExitStack() as stack:
         writers = []
         for number in range(2):
-            writer = gateway.processes.start([gateway.build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE)
+            writer = gateway.processes.start(
+                [gateway.build.shmgate, "write", "out", "-l", "-S", gateway.segment], stdin=subprocess.PIPE
+            )
             stack.callback(writer.stdin.close)
             writer.stdin.write(b"x\n" * (10 + number))
             writer.stdin.flush()
             wait_until(lambda number=number: len(gateway.channel("out")["by_lane"]) == number + 1)
             writers.append(writer)
         gateway.wait_for_delivery("out", 21)
-        wait_until(lambda: gateway.channel("out").get("latency_us", {}).get("send_to_ack", {}).get("max"), gateway.stats)
+        wait_until(
+            lambda: gateway.channel("out").get("latency_us", {}).get("send_to_ack", {}).get("max"), gateway.stats
+        )
     channel = gateway.channel("out")
     assert [lane["lane"] for lane in channel["by_lane"]] == [0, 1]
     assert sorted(lane["written"] for lane in channel["by_lane"]) == [10, 11]

@@ -12,7 +12,9 @@ SCRIPT = Path(__file__).with_name("stock_reader.py")
 
 def stock(gateway, *arguments: str) -> list[str]:
     python = BUILD / "venv" / "bin" / "python"
-    done = subprocess.run([str(python), str(SCRIPT), gateway.segment, *arguments], capture_output=True, timeout=LIMIT, text=True)
+    done = subprocess.run(
+        [str(python), str(SCRIPT), gateway.segment, *arguments], capture_output=True, timeout=LIMIT, text=True
+    )
     assert done.returncode == 0, done
     return done.stdout.splitlines()
 
@@ -34,7 +36,9 @@ def test_stock_python_reads_messages_of_both_directions(new_gateway, broker):
 
 def test_stock_python_reads_the_same_counters_as_the_tool(new_gateway, broker):
     """The ledger is where layout.h says, with nothing counted differently."""
-    gateway = new_gateway(publish_channel(), publish_channel("late", slots=2), subscribe_channel(max_payload=4), broker=broker).start()
+    gateway = new_gateway(
+        publish_channel(), publish_channel("late", slots=2), subscribe_channel(max_payload=4), broker=broker
+    ).start()
     for i in range(3):
         gateway.write("out", b"%d" % i)
     gateway.wait_for_delivery("out", 3)
@@ -47,7 +51,8 @@ def test_stock_python_reads_the_same_counters_as_the_tool(new_gateway, broker):
 
 
 def test_stock_python_passes_over_expired_messages(new_gateway, broker):
-    """The end of a message is where layout.h says: it is shown until then and no longer, and one without an end stays."""
+    """The end of a message is where layout.h says: it is shown until then and no longer, and one without an end
+    stays."""
     gateway = new_gateway(subscribe_channel(), broker=broker).start()
     broker.publish("test/in", "ends", "-V", "mqttv5", "-D", "publish", "message-expiry-interval", "2")
     broker.publish("test/in", "stays")

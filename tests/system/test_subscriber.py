@@ -20,8 +20,13 @@ def start(request, processes):
 
     def make(*arguments: object, **options) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(BUILD / "python")}
-        return processes.start([python, "-m", "shmgate.subscriber", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env=environment, **options)
+        return processes.start(
+            [python, "-m", "shmgate.subscriber", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            **options,
+        )
     return make
 
 
@@ -32,7 +37,8 @@ def publish_until_line(broker, topic: str, payload: str, subscriber) -> bytes:
 
 
 def test_topics_come_from_gateway_ini(new_gateway, broker, start):
-    """With --config it subscribes to every publish channel's topic at the gateway's broker, and prints each message at once."""
+    """With --config it subscribes to every publish channel's topic at the gateway's broker, and prints each message at
+    once."""
     gateway = new_gateway(publish_channel("a", retain="yes"), publish_channel("b", retain="yes"), broker=broker).start()
     subscriber = start("--config", gateway.config, "-v", "-C", "2")
     gateway.write("a", b"1")
@@ -43,11 +49,16 @@ def test_topics_come_from_gateway_ini(new_gateway, broker, start):
 
 
 def test_samples_of_a_batch_are_printed_one_by_one(new_gateway, broker, start):
-    """Of channels that put several samples into a message each sample is a line; what is no frame is an error line, and the next goes on."""
+    """Of channels that put several samples into a message each sample is a line; what is no frame is an error line, and
+    the next goes on."""
     gateway = new_gateway(publish_channel(retain="yes", batch_max=3, batch_time="1h"), broker=broker).start()
     subscriber = start("--config", gateway.config, "-v", "-C", "6")
     gateway.tool("write", "out", "-l", input=b"one\ntwo\nthree\n")
-    assert [subscriber.stdout.readline() for _ in range(3)] == [b"test/out one\n", b"test/out two\n", b"test/out three\n"]
+    assert [subscriber.stdout.readline() for _ in range(3)] == [
+        b"test/out one\n",
+        b"test/out two\n",
+        b"test/out three\n",
+    ]
     broker.publish("test/out", "no frame")
     assert subscriber.stderr.readline() == b"subscriber: test/out: not a frame\n"
     gateway.tool("write", "out", "-l", input=b"4\n5\n6\n")
@@ -98,10 +109,21 @@ def test_it_comes_back_after_a_broker_restart(broker, start):
 
 
 def test_refused_subscription_says_why(new_broker, start, tmp_path):
-    """SUBACK 0x80 or above: one line that names the topic, exit code 1. (mosquitto refuses subscriptions only by its security plugin.)"""
+    """SUBACK 0x80 or above: one line that names the topic, exit code 1. (mosquitto refuses subscriptions only by its
+    security plugin.)"""
     rules = tmp_path / "rules.json"
-    rules.write_text(json.dumps({"defaultACLAccess": {"publishClientSend": True, "publishClientReceive": True, "subscribe": False,
-                                                      "unsubscribe": True}}))
+    rules.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": {
+                    "publishClientSend": True,
+                    "publishClientReceive": True,
+                    "subscribe": False,
+                    "unsubscribe": True,
+                }
+            }
+        )
+    )
     tmp_path.chmod(0o755)
     rules.chmod(0o666)
     plugin = next(Path("/usr/lib").rglob("mosquitto_dynamic_security.so"))

@@ -47,8 +47,19 @@ def test_publish_channel_can_be_read(new_gateway, broker):
     assert gateway.read("out", fields="%t %p") == ["test/out local"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["write"], ["write", "out"], ["write", "out", "-m", "a", "-l"], ["read"],
-                                       ["read", "in", "-C", "many"], ["stats", "--nosuch"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nosuch"],
+        ["write"],
+        ["write", "out"],
+        ["write", "out", "-m", "a", "-l"],
+        ["read"],
+        ["read", "in", "-C", "many"],
+        ["stats", "--nosuch"],
+    ],
+)
 def test_wrong_usage_ends_with_2(build, arguments):
     """Wrong arguments: exit code 2, a reason, nothing on standard output."""
     done = subprocess.run([str(build.shmgate), *arguments], capture_output=True, timeout=LIMIT)
@@ -154,19 +165,30 @@ def test_full_disk_at_the_output_is_an_error(lonely, build, arguments):
     gateway = lonely()
     gateway.write("out", b"x")
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([str(build.shmgate), *arguments, "-S", gateway.segment], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT)
+        done = subprocess.run(
+            [str(build.shmgate), *arguments, "-S", gateway.segment], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT
+        )
     assert done.returncode == 1 and done.stderr.count(b"\n") == 1, done
 
 
 def test_closed_streams_do_not_reach_the_segment(lonely, build):
-    """Started without standard streams the tool fails; it does not take the segment for one, to print into or to read from."""
+    """Started without standard streams the tool fails; it does not take the segment for one, to print into or to read
+    from."""
     gateway = lonely()
     gateway.write("out", b"x")
     before = gateway.stats()
-    for command, closed in (("stats", ">&-"), ("stats --json", ">&-"), ("read out -C 1", ">&-"), ("read out -C 1", "0<&- >&- 2>&-"),
-                            ("write out -s", "<&-"), ("write out -l", "<&-")):
+    for command, closed in (
+        ("stats", ">&-"),
+        ("stats --json", ">&-"),
+        ("read out -C 1", ">&-"),
+        ("read out -C 1", "0<&- >&- 2>&-"),
+        ("write out -s", "<&-"),
+        ("write out -l", "<&-"),
+    ):
         script = f'"$0" {command} -S "$1" {closed}'
-        done = subprocess.run(["sh", "-c", script, str(build.shmgate), gateway.segment], capture_output=True, timeout=LIMIT)
+        done = subprocess.run(
+            ["sh", "-c", script, str(build.shmgate), gateway.segment], capture_output=True, timeout=LIMIT
+        )
         assert done.returncode == 1 and not done.stdout, (command, closed, done)
     assert gateway.stats() == before
 
@@ -178,7 +200,9 @@ def test_missed_messages_are_reported_once(lonely):
     reader = gateway.start_reader("out", "-C", "17")
     assert reader.stdout.readline() == b"0\n"
     reader.send_signal(signal.SIGSTOP)
-    wait_until(lambda: Path(f"/proc/{reader.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "the reader to stop")
+    wait_until(
+        lambda: Path(f"/proc/{reader.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T", "the reader to stop"
+    )
     gateway.tool("write", "out", "-l", input=b"".join(b"%d\n" % number for number in range(1, 101)))
     reader.send_signal(signal.SIGCONT)
     assert reader.wait(LIMIT) == 0
@@ -195,7 +219,8 @@ def test_lines_keep_every_byte(lonely):
 
 
 def test_line_that_is_too_large_ends_the_input(lonely):
-    """write -l: the error has both sizes and the number of messages written before; nothing of that line or after it is."""
+    """write -l: the error has both sizes and the number of messages written before; nothing of that line or after it
+    is."""
     gateway = lonely(max_payload=8)
     done = gateway.tool("write", "out", "-l", input=b"one\ntwo\n" + b"x" * 9 + b"\nfour\n")
     error = done.stderr.decode()
@@ -224,15 +249,26 @@ def test_lines_wait_for_room(new_gateway, broker, subscribe):
 
 
 def test_stats_as_json(lonely):
-    """The object and the keys that scripts rely on, with a topic that needs escapes; only reasons that occurred are in it."""
+    """The object and the keys that scripts rely on, with a topic that needs escapes; only reasons that occurred are in
+    it."""
     topic = 'a "quoted" \\ topic/wärme'
     gateway = lonely(topic=topic, slots=4, writers=1)
     gateway.tool("write", "out", "-l", input=b"1\n2\n3\n4\n5\n6\n")
     stats = json.loads(gateway.tool("stats", "--json").stdout.decode("utf-8", "strict"))
     assert stats["segment"] == gateway.segment and stats["gateway"] is True and stats["link"] == "down"
     (channel,) = stats["channels"]
-    assert {key: channel[key] for key in ("name", "direction", "topic", "written", "delivered", "queued", "spooled", "dropped")} == {
-        "name": "out", "direction": "publish", "topic": topic, "written": 6, "delivered": 0, "queued": 4, "spooled": 0,
-        "dropped": {"overwritten": 2}}
+    assert {
+        key: channel[key]
+        for key in ("name", "direction", "topic", "written", "delivered", "queued", "spooled", "dropped")
+    } == {
+        "name": "out",
+        "direction": "publish",
+        "topic": topic,
+        "written": 6,
+        "delivered": 0,
+        "queued": 4,
+        "spooled": 0,
+        "dropped": {"overwritten": 2},
+    }
     gateway.stop()
     assert json.loads(gateway.tool("stats", "--json").stdout)["gateway"] is False

@@ -47,8 +47,11 @@ class Feeder:
     """Writes messages into a channel, one every 5 ms or so, until it is ended."""
 
     def __init__(self, gateway, channel: str = "out") -> None:
-        self.process = gateway.processes.start([gateway.build.shmgate, "write", channel, "-l", "-S", gateway.segment], stdin=subprocess.PIPE,
-                                               env=gateway.build.environment())
+        self.process = gateway.processes.start(
+            [gateway.build.shmgate, "write", channel, "-l", "-S", gateway.segment],
+            stdin=subprocess.PIPE,
+            env=gateway.build.environment(),
+        )
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -93,8 +96,8 @@ def start_in(tmux: Tmux, gateway, *options: str) -> None:
 # ---- The screen ----
 
 def test_top_shows_what_flows(new_gateway, broker, tmux, feed):
-    """Rows of channels with rates, latencies and the newest messages; the link goes down with the broker; the screen fits 80x24 and every other
-    size; q leaves a terminal as it was."""
+    """Rows of channels with rates, latencies and the newest messages; the link goes down with the broker; the screen
+    fits 80x24 and every other size; q leaves a terminal as it was."""
     gateway = new_gateway(publish_channel(qos=1), subscribe_channel(), broker=broker, mqtt={"client_id": "top"}).start()
     broker.publish("test/in", "set 10")
     feed(gateway)
@@ -105,14 +108,24 @@ def test_top_shows_what_flows(new_gateway, broker, tmux, feed):
     def flows() -> bool:
         words = row(tmux.lines(), "out")
         # name, direction, in and out a second, ..., latencies
-        return len(words) == 11 and words[2].isdigit() and int(words[2]) > 0 and words[3] != "0" and "/" in words[9] and "/" in words[10]
+        return (
+            len(words) == 11
+            and words[2].isdigit()
+            and int(words[2]) > 0
+            and words[3] != "0"
+            and "/" in words[9]
+            and "/" in words[10]
+        )
     wait_until(flows, lambda: f"{row(tmux.lines(), 'out')}\n{tmux.screen()}")
     lines = tmux.expect("link  up", "sample ", "test/in: set 10", f"pid {gateway.pid}")
     assert len(lines) == 24 and lines[0].startswith("shmgate top") and lines[23].startswith("q quit"), tmux.screen()
 
     for columns, height in ((130, 40), (40, 8), (80, 24)):
         tmux.resize(columns, height)
-        wait_until(lambda: tmux.lines()[0].startswith("shmgate top") and tmux.lines()[height - 1].startswith("q quit"), tmux.screen)
+        wait_until(
+            lambda: tmux.lines()[0].startswith("shmgate top") and tmux.lines()[height - 1].startswith("q quit"),
+            tmux.screen,
+        )
     # With room, the newest message stands in the row.
     tmux.resize(130, 24)
     wait_until(lambda: "sample" in row(tmux.lines(), "out"), tmux.screen)
@@ -132,8 +145,11 @@ def test_top_shows_what_flows(new_gateway, broker, tmux, feed):
 
 
 def test_top_scrolls_and_sorts(new_gateway, broker, tmux):
-    """More channels than rows: the selection moves through all of them, in the chosen order; an order begins with its first row in sight."""
-    gateway = new_gateway(*(publish_channel(f"c{number:02}", writers=1, slots=2) for number in range(30)), broker=broker).start()
+    """More channels than rows: the selection moves through all of them, in the chosen order; an order begins with its
+    first row in sight."""
+    gateway = new_gateway(
+        *(publish_channel(f"c{number:02}", writers=1, slots=2) for number in range(30)), broker=broker
+    ).start()
     gateway.kill()
     # Nobody takes them, and there is room for two.
     assert gateway.tool("write", "c25", "-l", input=b"1\n2\n3\n4\n5\n").returncode == 0
@@ -177,8 +193,9 @@ def test_top_follows_the_segment(new_gateway, broker, tmux):
 
 @pytest.mark.sanitized
 def test_top_sends_only_what_changed(new_gateway, broker, new_pty, processes, build, feed):
-    """No redraw clears the screen or sends all of it; payloads that would command the terminal are shown as text; SIGTERM leaves the terminal as it was;
-    and the segment is mapped read-only. In the C locale with one build, in a UTF-8 one with the other."""
+    """No redraw clears the screen or sends all of it; payloads that would command the terminal are shown as text;
+    SIGTERM leaves the terminal as it was; and the segment is mapped read-only. In the C locale with one build, in a
+    UTF-8 one with the other."""
     locale = "C" if build.sanitized else "C.UTF-8"
     evil = b"\x1b]0;owned\x07\x1b[2J\x1b[Hx\xc2\x9b2J"
     gateway = new_gateway(publish_channel(qos=1), publish_channel("evil"), subscribe_channel(), broker=broker).start()
@@ -198,9 +215,15 @@ def test_top_sends_only_what_changed(new_gateway, broker, new_pty, processes, bu
     assert not CLEARS.search(drawn), drawn
     # A screen has 1920 characters.
     assert len(drawn) < 8 * 1000, len(drawn)
-    assert b"owned\\x07\\x1b[2J" in terminal.received and b"\x1b]" not in terminal.received and b"\x07" not in terminal.received
+    assert (
+        b"owned\\x07\\x1b[2J" in terminal.received
+        and b"\x1b]" not in terminal.received
+        and b"\x07" not in terminal.received
+    )
     assert b"\x9b" not in terminal.received and not terminal.is_as_before()
-    mapped = [line.split()[1] for line in Path(f"/proc/{top.pid}/maps").read_text().splitlines() if gateway.segment in line]
+    mapped = [
+        line.split()[1] for line in Path(f"/proc/{top.pid}/maps").read_text().splitlines() if gateway.segment in line
+    ]
     assert mapped == ["r--s"], mapped
     terminal.send(b"\x0c")  # Ctrl-L repairs the screen, and shows that the pattern finds what it is for
     wait_until(lambda: CLEARS.search(terminal.received[first:]), terminal.received[first:])
@@ -211,10 +234,13 @@ def test_top_sends_only_what_changed(new_gateway, broker, new_pty, processes, bu
 
 
 def test_top_gives_the_terminal_back_when_the_segment_is_cut(new_gateway, broker, new_pty, processes, build):
-    """Somebody truncates the segment's file, which kills everybody who has it mapped: top leaves a clean terminal and says why."""
+    """Somebody truncates the segment's file, which kills everybody who has it mapped: top leaves a clean terminal and
+    says why."""
     gateway = new_gateway(publish_channel(), broker=broker).start()
     terminal = new_pty()
-    top = terminal.start(processes, [build.shmgate, "top", "-d", "0.1", "-S", gateway.segment], env=build.environment(**TERMINAL))
+    top = terminal.start(
+        processes, [build.shmgate, "top", "-d", "0.1", "-S", gateway.segment], env=build.environment(**TERMINAL)
+    )
     terminal.expect(b"q quit")
     # The gateway would be killed as well; so it still has its lock.
     gateway.process.send_signal(signal.SIGSTOP)
@@ -230,7 +256,9 @@ def test_top_gives_the_terminal_back_when_the_segment_is_cut(new_gateway, broker
 def test_top_without_a_segment_or_a_terminal(new_gateway, broker, new_pty, processes, build, segment):
     """What cannot begin says why in one line, exit code 1, and touches no terminal."""
     terminal = new_pty()
-    top = terminal.start(processes, [build.shmgate, "top", "-S", segment], stderr=subprocess.PIPE, env=build.environment(**TERMINAL))
+    top = terminal.start(
+        processes, [build.shmgate, "top", "-S", segment], stderr=subprocess.PIPE, env=build.environment(**TERMINAL)
+    )
     _, errors = top.communicate(timeout=LIMIT)
     assert top.returncode == 1 and errors.decode().count("\n") == 1 and "no segment" in errors.decode()
     gateway = new_gateway(publish_channel(), broker=broker).start()
@@ -246,7 +274,8 @@ def test_top_without_a_segment_or_a_terminal(new_gateway, broker, new_pty, proce
 # ---- stats --watch ----
 
 def test_watch_in_a_pipe(new_gateway, broker, processes, feed):
-    """Blocks with rates, an empty line between them; with --json one object a line with its time; SIGINT, and a reader that goes away, end it quietly."""
+    """Blocks with rates, an empty line between them; with --json one object a line with its time; SIGINT, and a reader
+    that goes away, end it quietly."""
     gateway = new_gateway(publish_channel(qos=1), broker=broker).start()
     feed(gateway)
     command = [gateway.build.shmgate, "stats", "-S", gateway.segment, "--watch"]
@@ -267,7 +296,11 @@ def test_watch_in_a_pipe(new_gateway, broker, processes, feed):
     assert table.returncode == 0 and not errors
     objects = processes.start([*command[:-1], "--watch=0.1", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first, second = (json.loads(objects.stdout.readline()) for _ in range(2))
-    assert second["time"] > first["time"] and second["channels"][0]["written"] >= first["channels"][0]["written"] and second["gateway"]
+    assert (
+        second["time"] > first["time"]
+        and second["channels"][0]["written"] >= first["channels"][0]["written"]
+        and second["gateway"]
+    )
     objects.stdout.close()
     assert objects.wait(LIMIT) == 0 and not objects.stderr.read()
     wrong = gateway.tool("stats", "--watch=0")
@@ -278,7 +311,9 @@ def test_watch_on_a_terminal(new_gateway, broker, processes, new_pty, build):
     """On a terminal the table is written over itself, line by line, and nothing is cleared."""
     gateway = new_gateway(publish_channel(), broker=broker).start()
     terminal = new_pty()
-    watch = terminal.start(processes, [build.shmgate, "stats", "-S", gateway.segment, "--watch", "0.1"], env=build.environment(**TERMINAL))
+    watch = terminal.start(
+        processes, [build.shmgate, "stats", "-S", gateway.segment, "--watch", "0.1"], env=build.environment(**TERMINAL)
+    )
     place = terminal.expect(b"\x1b[3A")
     gateway.write("out", b"x")
     terminal.expect(b"\x1b[3A", place)
@@ -291,9 +326,12 @@ def test_watch_on_a_terminal(new_gateway, broker, processes, new_pty, build):
 # ---- Progress ----
 
 def test_draining_is_shown_on_a_terminal(new_gateway, broker, new_proxy, new_pty, processes, build):
-    """The gateway in a terminal tells how far the draining of a backlog is, in one line that a log line and the end take away."""
+    """The gateway in a terminal tells how far the draining of a backlog is, in one line that a log line and the end
+    take away."""
     proxy = new_proxy(broker)
-    gateway = new_gateway(publish_channel(qos=1, spool="always", max_payload=1000, overflow="reject"), mqtt={"uri": proxy.uri}).start()
+    gateway = new_gateway(
+        publish_channel(qos=1, spool="always", max_payload=1000, overflow="reject"), mqtt={"uri": proxy.uri}
+    ).start()
     proxy.refuse()
     proxy.cut()
     gateway.wait_for_link("down")
@@ -305,14 +343,21 @@ def test_draining_is_shown_on_a_terminal(new_gateway, broker, new_proxy, new_pty
     proxy.throttle(500000)
     proxy.listen()
     terminal = new_pty()
-    gateway.process = terminal.start(processes, [build.shmgated, "--config", gateway.config], env=build.environment(**TERMINAL))
+    gateway.process = terminal.start(
+        processes, [build.shmgated, "--config", gateway.config], env=build.environment(**TERMINAL)
+    )
     place = terminal.expect(b"\r\x1b[Kdraining: ")
     # Some may have gone before it was looked at.
-    wait_until(lambda: re.match(rb"\d+ of (3000|[12]\d{3}) messages, \d+%, \d+/s, \d+s left", terminal.received[place:]), terminal.received)
+    wait_until(
+        lambda: re.match(rb"\d+ of (3000|[12]\d{3}) messages, \d+%, \d+/s, \d+s left", terminal.received[place:]),
+        terminal.received,
+    )
     # What is logged meanwhile begins on a line of its own.
     gateway.process.send_signal(signal.SIGHUP)
     end = terminal.expect(b"nothing has changed\r\n", place)
-    assert re.search(rb"\r\x1b\[K\d{4}-\d\d-\d\dT\S+ reload: ", terminal.received[place:end]), terminal.received[place:end]
+    assert re.search(rb"\r\x1b\[K\d{4}-\d\d-\d\dT\S+ reload: ", terminal.received[place:end]), terminal.received[
+        place:end
+    ]
     place = terminal.expect(b"\r\x1b[Kdraining: ", end)
     proxy.throttle(0)
     wait_until(lambda: gateway.channel("out")["delivered"] == 3000, gateway.stats)
@@ -323,8 +368,11 @@ def test_draining_is_shown_on_a_terminal(new_gateway, broker, new_proxy, new_pty
 
 
 def test_export_shows_progress_on_a_terminal(new_gateway, new_pty, processes, build):
-    """An export into a file or pipe tells on the terminal how far it is; without a terminal standard error stays empty."""
-    gateway = new_gateway(publish_channel(spool="always", max_payload=1000, overflow="reject"), mqtt={"uri": "mqtt://127.0.0.1:1"}).start(link=False)
+    """An export into a file or pipe tells on the terminal how far it is; without a terminal standard error stays
+    empty."""
+    gateway = new_gateway(
+        publish_channel(spool="always", max_payload=1000, overflow="reject"), mqtt={"uri": "mqtt://127.0.0.1:1"}
+    ).start(link=False)
     done = gateway.tool("write", "out", "-l", input=b"".join(b"%0900d\n" % number for number in range(1000)))
     assert done.returncode == 0, done.stderr
     wait_until(lambda: gateway.channel("out")["spooled"] == 1000, gateway.stats)
@@ -344,5 +392,7 @@ def test_export_shows_progress_on_a_terminal(new_gateway, new_pty, processes, bu
     taken += export.stdout.read()
     assert export.wait(LIMIT) == 0 and len(taken.splitlines()) == 1000
     terminal.expect(b"\r\x1b[K1000 messages\r\n", place)
-    done = subprocess.run([str(word) for word in command], capture_output=True, timeout=LIMIT, env=build.environment(**TERMINAL))
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, timeout=LIMIT, env=build.environment(**TERMINAL)
+    )
     assert done.returncode == 0 and not done.stderr and done.stdout == taken

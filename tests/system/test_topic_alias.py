@@ -43,7 +43,8 @@ def check_arrived(subscriber, expected: int) -> None:
 
 @pytest.mark.parametrize("qos", [0, 1])
 def test_topic_is_sent_once_a_connection(rig, qos):
-    """Of the messages on one topic only the first has it, on the next connection too, and each arrives under its topic."""
+    """Of the messages on one topic only the first has it, on the next connection too, and each arrives under its
+    topic."""
     gateway, proxy, subscriber = rig(qos=qos)
     for number in range(2):
         write_each(gateway, 20, f"round {number}")
@@ -62,7 +63,8 @@ def test_topic_is_sent_once_a_connection(rig, qos):
 
 @pytest.mark.parametrize("most", [0, 2])
 def test_no_more_numbers_than_the_broker_takes(rig, most):
-    """A broker that takes two numbers gets two, one that takes none gets none; the other topics are sent as they are."""
+    """A broker that takes two numbers gets two, one that takes none gets none; the other topics are sent as they
+    are."""
     gateway, proxy, subscriber = rig(f"max_topic_alias {most}")
     write_each(gateway, 10, "x")
     check_arrived(subscriber, 30)
@@ -81,7 +83,8 @@ def test_message_that_may_be_resumed_has_its_topic(rig):
 
 
 def test_number_does_not_make_a_message_too_large(rig):
-    """The largest message that the broker takes is taken first on its topic too, where the number would be added to it."""
+    """The largest message that the broker takes is taken first on its topic too, where the number would be added to
+    it."""
     largest = 300 - 1 - 2 - (2 + len(TOPICS["speed"])) - 2 - 1
     gateway, proxy, subscriber = rig("max_packet_size 300", max_payload=300)
     for size in (largest, largest - 2, largest - 3, largest):
