@@ -1,6 +1,7 @@
 /* latency.c: how long things took. See latency.h. */
 #include "base/latency.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SUB (1u << LATENCY_SUB_BITS)
@@ -59,6 +60,7 @@ static uint32_t percentile(const struct latency *latency, unsigned per_mille)
         if (seen >= wanted)
             return clip(top_of(bucket) < latency->max_us ? top_of(bucket) : latency->max_us);
     }
+    assert(seen == latency->total);
     return clip(latency->max_us);
 }
 

@@ -2,6 +2,7 @@
    from others. */
 #include "config/config_check.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,10 @@
 
 static unsigned line_of(const struct config_origin *origin, enum config_section section, const char *key)
 {
-    return origin->key_line[config_schema_find(section, key)];
+    int index = config_schema_find(section, key);
+
+    assert(index >= 0);
+    return origin->key_line[index];
 }
 
 static unsigned mqtt_line(const struct config_origins *origins, const char *key)

@@ -1,6 +1,7 @@
 /* channel_table.c: what a configuration asks of the segment, the publisher's and the subscriber's side. */
 #include "loop/channel_table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,7 @@ int channel_table_create(struct channel_table *table, const struct config *confi
         };
     }
     rc = layout_plan(&table->layout, requests, (uint32_t)count, reason);
+    assert(rc < 0 || table->layout.channel_count == count);
 cleanup:
     free(requests);
     if (rc < 0)

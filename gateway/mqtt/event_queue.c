@@ -1,6 +1,7 @@
 /* event_queue.c: events from the MQTT client's threads to the loop. See event_queue.h. */
 #include "mqtt/event_queue.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -52,6 +53,7 @@ int event_queue_put(struct event_queue *queue, const struct event *event)
 
     pthread_mutex_lock(&queue->lock);
     count = atomic_load(&queue->count);
+    assert(count <= queue->capacity && atomic_load(&queue->urgent) <= count);
     if (count < queue->capacity) {
         queue->events[(queue->first + count) % queue->capacity] = *event;
         /* Sequentially consistent: the loop that says it sleeps and then finds none here is one that `ring` finds
@@ -82,6 +84,7 @@ size_t event_queue_take(struct event_queue *queue, struct event *events, size_t 
         queue->first = (queue->first + 1) % queue->capacity;
         atomic_fetch_sub(&queue->count, 1);
     }
+    assert(atomic_load(&queue->urgent) <= atomic_load(&queue->count));
     /* Begin again at the front: of the room for the rarest crowd only what is used is ever touched. */
     if (atomic_load(&queue->count) == 0)
         queue->first = 0;

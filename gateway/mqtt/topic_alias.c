@@ -1,6 +1,7 @@
 /* topic_alias.c: which topics a broker knows by a number. See topic_alias.h. */
 #include "mqtt/topic_alias.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -80,6 +81,7 @@ void topic_alias_keep(struct topic_alias *table, const char *topic)
 {
     size_t at = place_of(table, topic);
 
+    assert(!table->entries[at].topic && table->used < table->capacity);
     table->entries[at].topic = strdup(topic);
     if (table->entries[at].topic)
         table->entries[at].alias = ++table->used;

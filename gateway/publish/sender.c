@@ -351,31 +351,34 @@ static void count_latency(struct sender *sender, struct source *source)
         latency_add(&source->latency->to_send, (int64_t)(now_ns - sender->times[i]), 1);
 }
 
-/* Send the source's next message, with up to `most` samples below `end`. Returns 1 sent, or stepped over; 0 nothing to
- * send now; -EAGAIN the transport takes no more. */
+/* Send the source's next message, with up to `most` samples below `end`; half as many when that is more than the
+ * transport can take at once, and so on. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the transport
+ * takes no more. */
 static int send_message(struct sender *sender, struct source *source, uint64_t end, uint32_t most)
 {
-    struct source_message first;
+    struct source_message first = {0};
     uint64_t token;
-    int rc = gather_samples(sender, source, end, most, &first);
+    int rc;
 
-    if (rc < 0)
-        return source->type->skip(source, rc);
-    token = inflight_add(&sender->inflight, &source->chain, first.sequence, sender->frame.count,
-                         source->latency ? platform_monotonic_ns() : 0);
-    rc = publish_frame(sender, source, &first, token);
-    if (rc == 0) {
-        count_latency(sender, source);
-        count_in_flight(sender, source, 1);
-        source->next = first.sequence + sender->frame.count;
-        return 1;
+    for (;; most = sender->frame.count / 2) {
+        rc = gather_samples(sender, source, end, most, &first);
+        if (rc < 0)
+            return source->type->skip(source, rc);
+        token = inflight_add(&sender->inflight, &source->chain, first.sequence, sender->frame.count,
+                             source->latency ? platform_monotonic_ns() : 0);
+        rc = publish_frame(sender, source, &first, token);
+        if (rc == 0)
+            break;
+        inflight_cancel(&sender->inflight, &source->chain);
+        if (rc == -EAGAIN)
+            return rc;
+        if (rc != -EMSGSIZE || sender->frame.count <= 1)
+            return source->type->refuse(source, first.sequence);
     }
-    inflight_cancel(&sender->inflight, &source->chain);
-    if (rc == -EAGAIN)
-        return rc;
-    if (rc == -EMSGSIZE && sender->frame.count > 1)
-        return send_message(sender, source, end, sender->frame.count / 2);
-    return source->type->refuse(source, first.sequence);
+    count_latency(sender, source);
+    count_in_flight(sender, source, 1);
+    source->next = first.sequence + sender->frame.count;
+    return 1;
 }
 
 /* ---- The sources in turns ---- */

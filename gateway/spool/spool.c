@@ -9,6 +9,7 @@
  */
 #include "spool/spool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -180,6 +181,7 @@ static void count_missing(struct spool *spool)
             continue;
         stream->ledger.dropped[SPOOL_DROP_LOST] += stream->ledger.held;
         stream->ledger.held = stream->ledger.bytes = 0;
+        assert(spool_ledger_sum(&stream->ledger) == stream->ledger.taken);
         stream->batch = stream->ledger;
         spool_touch(stream);
         spool->touched = 1;
@@ -391,6 +393,8 @@ void spool_restore(struct spool *spool, struct spool_stream *stream, const struc
     stream->ledger = *known;
     stream->ledger.dropped[SPOOL_DROP_LOST] += known->held;
     stream->ledger.held = stream->ledger.bytes = 0;
+    /* The segment may say what it likes; the sums hold. */
+    stream->ledger.taken = spool_ledger_sum(&stream->ledger);
     stream->ledger.next = next;
     stream->batch = stream->ledger;
     spool_touch(stream);

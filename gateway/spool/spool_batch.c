@@ -10,6 +10,7 @@
  * remembered
  *   - the commit fails in its sync: whether it happened is seen when the file is opened again
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -208,6 +209,7 @@ int spool_commit(struct spool *spool)
 
         if (!stream->touched)
             continue;
+        assert(spool_ledger_sum(&stream->batch) == stream->batch.taken);
         stream->ledger = stream->batch;
         stream->touched = 0;
         stream->in_file = stream->ledger.taken > 0;

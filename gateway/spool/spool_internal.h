@@ -6,6 +6,16 @@
 #include "spool/spool.h"
 #include "spool/spool_rows.h"
 
+/* What became of a stream's messages; it is what was taken. */
+static inline uint64_t spool_ledger_sum(const struct spool_ledger *ledger)
+{
+    uint64_t sum = ledger->held + ledger->delivered;
+
+    for (int reason = 0; reason < SPOOL_DROP_REASONS; reason++)
+        sum += ledger->dropped[reason];
+    return sum;
+}
+
 /* Messages that were delivered, or will not be. */
 struct spool_done {
     struct spool_stream *stream;

@@ -5,6 +5,7 @@
 
 #include "base/route.h"
 #include "shm/platform.h"
+#include "spool/spool_internal.h"
 
 static const char stream_put[] =
     "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held,"
@@ -124,7 +125,8 @@ static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
         *counts[i] = (uint64_t)value;
     }
     return stream->id > 0 && stream->source.channel && is_boot_id(stream->source.boot) &&
-                   is_topic(stream->source.topic) && qos >= 0 && qos <= 2 && lane >= 0 && lane <= UINT32_MAX
+                   is_topic(stream->source.topic) && qos >= 0 && qos <= 2 && lane >= 0 && lane <= UINT32_MAX &&
+                   spool_ledger_sum(&stream->ledger) == stream->ledger.taken
                ? SQLITE_OK
                : SQLITE_CORRUPT;
 }

@@ -27,7 +27,7 @@ void top_sample_free(struct top_sample *sample)
 
 /* ---- A look ---- */
 
-static uint64_t sum_dropped(const struct shared_memory_counters *counters)
+static uint64_t sample_sum_dropped(const struct shared_memory_counters *counters)
 {
     uint64_t sum = 0;
 
@@ -72,7 +72,7 @@ static int look_at_channel(struct top_channel *channel, struct shared_memory *sh
         return rc;
     keep_topic(channel->topic, channel->counters.topic, strlen(channel->counters.topic));
     channel->counters.topic = NULL;
-    channel->dropped = sum_dropped(&channel->counters);
+    channel->dropped = sample_sum_dropped(&channel->counters);
     if ((rc = shared_memory_channel_gauges(shm, index, &channel->gauges)) < 0)
         return rc;
     slots = (double)channel->gauges.slots * channel->gauges.lanes;
@@ -102,7 +102,7 @@ static int look_at_lanes(struct top_sample *sample, struct shared_memory *shm, c
 
         if ((rc = shared_memory_lane_counters(shm, (int)index, (uint32_t)i, &lane->counters, &lane->has_writer)) < 0)
             return rc;
-        lane->dropped = sum_dropped(&lane->counters);
+        lane->dropped = sample_sum_dropped(&lane->counters);
     }
     snprintf(sample->lanes_of, sizeof(sample->lanes_of), "%s", name);
     sample->lane_count = count;
@@ -160,7 +160,7 @@ static void compare(struct top_rates *rates, const struct shared_memory_counters
 {
     rates->in = rate(now->written, before->written, seconds);
     rates->out = rate(now->delivered, before->delivered, seconds);
-    rates->dropped = rate(sum_dropped(now), sum_dropped(before), seconds);
+    rates->dropped = rate(sample_sum_dropped(now), sample_sum_dropped(before), seconds);
     /* One counter that has become less tells that they all began anew. */
     if (rates->in < 0 || rates->out < 0 || rates->dropped < 0)
         *rates = (struct top_rates){TOP_UNKNOWN, TOP_UNKNOWN, TOP_UNKNOWN};

@@ -96,9 +96,11 @@ def test_what_is_no_frame_is_dropped(new_gateway, broker):
 
 
 @pytest.mark.sanitized
-def test_batches_over_an_outage_and_kills(new_gateway, broker, subscribe):
+def test_batches_over_an_outage_and_kills(new_gateway, new_broker, subscribe):
     """The broker goes away, the gateway is killed twice, once with the backlog half sent: every sample arrives, in
     order once duplicates are removed, out of the spool and the ring; and the ledger counts each once."""
+    # It keeps the subscriber's session, which may come back later than the gateway.
+    broker = new_broker("persistence true")
     gateway = new_gateway(
         publish_channel(batch_max=64, batch_time="5ms", slots=1024, spool="overflow"), broker=broker
     ).start()

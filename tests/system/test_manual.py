@@ -15,8 +15,18 @@ import pytest
 from harness import LIMIT, ROOT, publish_channel, subscribe_channel, wait_until
 
 PAGES = sorted([*(ROOT / "gateway/man").iterdir(), *(ROOT / "shm/man").iterdir()])
-OTHERS = {"fork(2)", "limits.conf(5)", "mlockall(2)", "mosquitto_pub(1)", "mosquitto_sub(1)", "sched(7)", "sd_notify(3)", "sd_watchdog_enabled(3)",
-          "sem_post(3)", "systemd-nspawn(1)"}
+OTHERS = {
+    "fork(2)",
+    "limits.conf(5)",
+    "mlockall(2)",
+    "mosquitto_pub(1)",
+    "mosquitto_sub(1)",
+    "sched(7)",
+    "sd_notify(3)",
+    "sd_watchdog_enabled(3)",
+    "sem_post(3)",
+    "systemd-nspawn(1)",
+}
 """Pages of other packages that ours refer to."""
 HEADER = (ROOT / "shm/shared_memory.h").read_text()
 COMMANDS = ["write", "read", "stats", "top", "release", "spool"]
@@ -66,8 +76,17 @@ def macro(option: str) -> str:
 
 def test_there_are_eleven_pages():
     """Nobody has moved them away from these tests."""
-    guides = {f"shmgate-{name}.7" for name in ("containers", "guarantees", "realtime", "security", "sizing", "troubleshooting")}
-    assert {path.name for path in PAGES} >= guides | {"gateway.ini.5", "shmgate.1", "shmgate.7", "shmgated.8", "shared_memory.3"}
+    guides = {
+        f"shmgate-{name}.7"
+        for name in ("containers", "guarantees", "realtime", "security", "sizing", "troubleshooting")
+    }
+    assert {path.name for path in PAGES} >= guides | {
+        "gateway.ini.5",
+        "shmgate.1",
+        "shmgate.7",
+        "shmgated.8",
+        "shared_memory.3",
+    }
 
 
 @each_page
