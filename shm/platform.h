@@ -89,6 +89,14 @@ int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadl
 /* Wake all who sleep on *word. */
 void platform_word_wake(_Atomic uint32_t *word);
 
+/* ---- A descriptor for poll(2) ---- */
+
+/* One that is readable after platform_event_set, until platform_event_clear. *fd is the caller's, for platform_close.
+ */
+int platform_event_open(int *fd);
+void platform_event_set(int fd);
+void platform_event_clear(int fd);
+
 /* ---- Time, identity, forks ---- */
 
 uint64_t platform_time_ns(void); /* Unix time */

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -340,6 +341,29 @@ int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadl
 void platform_word_wake(_Atomic uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+int platform_event_open(int *fd)
+{
+    *fd = above_streams(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return *fd < 0 ? *fd : 0;
+}
+
+void platform_event_set(int fd)
+{
+    uint64_t one = 1;
+
+    /* eventfd(2): fails only when the count is full, and then it is readable. */
+    if (write(fd, &one, sizeof(one)) < 0)
+        return;
+}
+
+void platform_event_clear(int fd)
+{
+    uint64_t count;
+
+    if (read(fd, &count, sizeof(count)) < 0)
+        return;
 }
 
 static uint64_t clock_ns(clockid_t clock)

@@ -3,14 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handles_internal.h"
 #include "platform.h"
-
-/* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish
- * channel whose gateway has gone (writers do not wake readers), and for a gateway that was killed on the point of
- * waking us. */
-#define RECHECK_MS 1000
-#define RECHECK_ALONE_MS 50
+#include "reader_internal.h"
 
 /* When a wait was shorter than this, more is probably on its way: before it asks to be woken again, which costs whoever
  * writes a system call, a reader lets others run. A gateway that gets messages as fast as it can was slowed down to two
@@ -19,28 +13,6 @@
 
 /* Looks at an empty slot. */
 #define POLLS_THOROUGH 64
-
-/* One lane, as this reader follows it. */
-struct cursor {
-    struct ring ring;
-    uint64_t next;
-    uint32_t polls; /* looks that found nothing */
-};
-
-struct shared_memory_reader {
-    struct shared_memory *shm;
-    struct mapping *mapping;
-    uint32_t channel; /* index in the segment */
-    uint32_t lanes;
-    struct cursor *cursors;   /* one a lane */
-    uint32_t turn;            /* lane to look at first, so that none waits for another for ever */
-    int in_burst;             /* the last wait was short */
-    int peeked;               /* lane of the peek that waits for its advance, or -1 */
-    uint64_t missed, expired; /* since the last message given out */
-    char *topic;              /* of the last message, terminated */
-    size_t channel_topic_size;
-    char name[LAYOUT_NAME_SIZE];
-};
 
 /* Set the reader up in `mapping`. It is changed only on success. */
 static int reader_enter(struct shared_memory_reader *reader, struct mapping *mapping, enum shared_memory_start start)
@@ -119,6 +91,8 @@ void shared_memory_reader_close(struct shared_memory_reader *reader)
 {
     if (!reader)
         return;
+    reader_watch_close(reader);
+    reader_await_cancels(reader);
     attachment_release(reader->shm, reader->mapping);
     attachment_drop(reader->shm);
     free(reader->cursors);
@@ -138,6 +112,8 @@ static int reader_move(struct shared_memory_reader *reader)
         attachment_release(reader->shm, fresh);
         return rc;
     }
+    reader_watch_leave(reader);
+    reader_await_cancels(reader);
     attachment_release(reader->shm, stale);
     return 0;
 }
@@ -268,18 +244,6 @@ static int take(struct shared_memory_reader *reader, void *buffer, size_t size, 
     return rc;
 }
 
-/* Sleep until a message may be there, or the time has come to look. */
-static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_t deadline)
-{
-    const struct segment *segment = &reader->mapping->segment;
-    unsigned recheck_ms = segment_served(segment) == 1 ? RECHECK_MS : RECHECK_ALONE_MS;
-    uint64_t look = platform_monotonic_ns() + recheck_ms * UINT64_C(1000000);
-    int rc = platform_word_wait(&segment_channel(segment, reader->channel)->wake_word, word,
-                                look < deadline ? look : deadline);
-
-    return rc == -ETIMEDOUT ? 0 : rc;
-}
-
 /* Get the next message if there is one. */
 static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size,
                         struct shared_memory_message *message)
@@ -288,6 +252,11 @@ static int take_polling(struct shared_memory_reader *reader, void *buffer, size_
         int retired = ring_retired(reader->mapping->segment.header);
         int rc = take(reader, buffer, size, message, !retired);
 
+        if (rc == -EAGAIN && !retired && reader->watch && reader_watch_arm(reader)) {
+            rc = take(reader, buffer, size, message, 0);
+            if (rc != -EAGAIN)
+                reader_watch_found(reader);
+        }
         if (rc != -EAGAIN)
             return rc;
         if (!retired)
@@ -333,7 +302,10 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
         }
         if (platform_monotonic_ns() >= deadline)
             return handle_fail_plain(-ETIMEDOUT, "no message in time");
-        if ((rc = wait_once(reader, word, deadline)) < 0)
+        rc = reader_sleep(reader, word, deadline);
+        if (rc == -ECANCELED)
+            return handle_fail_plain(rc, "the wait was cancelled");
+        if (rc < 0)
             return handle_fail(rc, "wait for a message: %s", strerror(-rc));
     }
 }

@@ -527,6 +527,11 @@ int ring_wake_readers(struct layout_channel *channel)
     return 1;
 }
 
+void ring_bump_word(_Atomic uint32_t *word)
+{
+    atomic_fetch_add_explicit(word, 1, SEQ_CST);
+}
+
 int ring_retired(const struct layout_header *header)
 {
     /* Acquire: pairs with ring_retire; the new segment is in place behind it. */

@@ -186,6 +186,9 @@ uint32_t ring_reader_sleep(struct layout_channel *channel);
  * wake_word. Gateway only. */
 int ring_wake_readers(struct layout_channel *channel);
 
+/* Wake whoever sleeps on a channel's word, or is about to, as a message would: it is changed; the caller then wakes. */
+void ring_bump_word(_Atomic uint32_t *word);
+
 /* Plain flags of the header. */
 int ring_retired(const struct layout_header *header);
 void ring_retire(struct layout_header *header);

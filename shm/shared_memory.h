@@ -67,7 +67,7 @@ SHARED_MEMORY_API int shared_memory_write(const char *channel, const void *paylo
 SHARED_MEMORY_API ssize_t shared_memory_read(const char *channel, void *buffer, size_t size, int timeout_ms);
 
 /* Give the lanes back and detach. Returns 0; -ENOTCONN when not attached. Messages already written stay in the segment
- * and are published. */
+ * and are published. A read that waits in another thread ends with -ECANCELED. */
 SHARED_MEMORY_API int shared_memory_release(void);
 
 /* The reason of this thread's last failure, as one line of text; valid until its next call into the library. Never
@@ -135,7 +135,8 @@ SHARED_MEMORY_API void shared_memory_reader_close(struct shared_memory_reader *r
 
 /* Copy the next message into `buffer` of `size` bytes, waiting up to timeout_ms. Returns 0 with *message filled.
  * Messages of one lane come in order, none twice, none torn. -EMSGSIZE leaves message->size at the size needed and the
- * reader at its place. Other errors: -EAGAIN, -ETIMEDOUT, -EINTR, -ENOENT as for shared_memory_read. */
+ * reader at its place. Other errors: -EAGAIN, -ETIMEDOUT, -EINTR, -ENOENT as for shared_memory_read; -ECANCELED by
+ * shared_memory_reader_cancel. */
 SHARED_MEMORY_API int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer, size_t size,
                                                 struct shared_memory_message *message, int timeout_ms);
 
@@ -155,6 +156,17 @@ SHARED_MEMORY_API int shared_memory_reader_peek(struct shared_memory_reader *rea
 /* Step over the message of the last peek. Returns 0: the bytes seen were the message; -ESTALE: it was overwritten
  * meanwhile, discard what was seen (it counts as missed); -EINVAL: there was no peek. */
 SHARED_MEMORY_API int shared_memory_reader_advance(struct shared_memory_reader *reader);
+
+/* End the wait of this reader that is under way in another thread, or its next one if none is: that call returns
+ * -ECANCELED, and the reader stays at its place. Calls with a timeout of 0 neither end nor use it up. Any thread, also
+ * in a signal handler; not beside or after shared_memory_reader_close. */
+SHARED_MEMORY_API void shared_memory_reader_cancel(struct shared_memory_reader *reader);
+
+/* A descriptor for poll(2) and event loops that is readable whenever there may be a message: then read or peek with a
+ * timeout of 0 until -EAGAIN, which sets it down. It may also be readable when there is nothing. It belongs to the
+ * reader and is closed with it; only poll it. The first call makes it, and a thread that sleeps for it, with all
+ * signals blocked. Returns it, the same each time. Errors: -EMFILE, -EAGAIN no thread to be had, -ENOMEM. */
+SHARED_MEMORY_API int shared_memory_reader_fd(struct shared_memory_reader *reader);
 
 /* Bytes that the largest payload of this channel may have. */
 SHARED_MEMORY_API size_t shared_memory_reader_max_payload(const struct shared_memory_reader *reader);

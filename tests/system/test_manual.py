@@ -15,7 +15,7 @@ import pytest
 from harness import LIMIT, ROOT, publish_channel, subscribe_channel, wait_until
 
 PAGES = sorted([*(ROOT / "gateway/man").iterdir(), *(ROOT / "shm/man").iterdir()])
-OTHERS = {"fork(2)", "limits.conf(5)", "mlockall(2)", "mosquitto_pub(1)", "mosquitto_sub(1)", "sched(7)", "sd_notify(3)", "sd_watchdog_enabled(3)",
+OTHERS = {"fork(2)", "limits.conf(5)", "mlockall(2)", "mosquitto_pub(1)", "mosquitto_sub(1)", "poll(2)", "sched(7)", "sd_notify(3)", "sd_watchdog_enabled(3)",
           "sem_post(3)", "systemd-nspawn(1)"}
 """Pages of other packages that ours refer to."""
 HEADER = (ROOT / "shm/shared_memory.h").read_text()
