@@ -62,7 +62,7 @@ int platform_locked(int fd, uint64_t byte);
 /* Bytes that all shared memory of this machine together may have; UINT64_MAX when the system does not say. */
 uint64_t platform_object_space(void);
 
-/* ---- The doorbell: one named semaphore ---- */
+/* ---- The doorbell: one named semaphore (layout.h: LAYOUT_DOORBELL_SEMAPHORE) ---- */
 
 struct platform_doorbell;
 
