@@ -39,11 +39,13 @@ static uint32_t next_power_of_two(uint32_t value)
     return power;
 }
 
-static uint32_t slot_stride(uint32_t max_payload, uint32_t topic_max)
+uint32_t layout_slot_stride(uint32_t max_payload, uint32_t topic_max, uint32_t properties_max)
 {
     uint64_t bytes = topic_max ? layout_topic_offset(max_payload) + (uint64_t)topic_max
                                : sizeof(struct layout_slot) + (uint64_t)max_payload;
 
+    if (properties_max > 0)
+        bytes = round_up(bytes, 8) + sizeof(uint32_t) + properties_max;
     return (uint32_t)round_up(bytes, 64);
 }
 
@@ -142,7 +144,7 @@ static void plan_channels(struct layout *out, const struct layout_request *reque
         channel->slots = next_power_of_two(requests[i].slots);
         channel->max_payload = requests[i].max_payload;
         channel->topic_max = subscribe ? requests[i].topic_max : 0;
-        channel->slot_stride = slot_stride(channel->max_payload, channel->topic_max);
+        channel->slot_stride = layout_slot_stride(channel->max_payload, channel->topic_max, channel->properties_max);
         channel->topic_size = (uint32_t)strlen(requests[i].topic);
         channel->qos = requests[i].qos;
         channel->retain = !subscribe && requests[i].retain;
@@ -227,6 +229,7 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
     header->lane_offset = plan->lane_offset;
     header->dirty_offset = plan->dirty_offset;
     header->dirty_words = plan->dirty_words;
+    header->doorbell = LAYOUT_DOORBELL_SEMAPHORE;
     header->serial = plan->serial;
     for (uint32_t i = 0; i < plan->channel_count; i++) {
         const struct layout_channel_info *info = &plan->channels[i];
@@ -245,6 +248,9 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
         channel->topic_size = info->topic_size;
         channel->qos = info->qos;
         channel->retain = info->retain;
+        channel->properties_max = info->properties_max;
+        channel->type_offset = info->type_offset;
+        channel->type_size = info->type_size;
         memcpy(base + info->topic_offset, topics[i], info->topic_size);
     }
     for (uint32_t i = 0; i < plan->lane_count; i++) {
@@ -274,9 +280,14 @@ static int channel_check(const struct layout *layout, const struct layout_channe
            is_power_of_two(channel->slots) && channel->slots >= LAYOUT_SLOTS_MIN &&
            channel->slots <= LAYOUT_SLOTS_MAX && channel->max_payload >= 1 &&
            channel->max_payload <= LAYOUT_PAYLOAD_MAX && channel->topic_max <= LAYOUT_TOPIC_MAX &&
-           channel->slot_stride == slot_stride(channel->max_payload, channel->topic_max) && channel->qos <= 2 &&
-           channel->retain <= 1 && channel->topic_size >= 1 && channel->topic_size <= LAYOUT_TOPIC_MAX &&
-           inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size);
+           channel->properties_max <= LAYOUT_PROPERTIES_MAX &&
+           channel->slot_stride ==
+               layout_slot_stride(channel->max_payload, channel->topic_max, channel->properties_max) &&
+           channel->qos <= 2 && channel->retain <= 1 && channel->topic_size >= 1 &&
+           channel->topic_size <= LAYOUT_TOPIC_MAX &&
+           inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size) &&
+           channel->type_size <= LAYOUT_TYPE_MAX &&
+           inside(channel->type_offset, channel->type_size, 1, layout->segment_size);
 }
 
 /* Copy the channel and lane tables and check the copies. */
@@ -302,6 +313,9 @@ static int load_tables(struct layout *out, const unsigned char *base, struct rea
         channel->topic_size = copy.topic_size;
         channel->qos = copy.qos;
         channel->retain = copy.retain;
+        channel->properties_max = copy.properties_max;
+        channel->type_offset = copy.type_offset;
+        channel->type_size = copy.type_size;
         if (!channel_check(out, channel, lane))
             return reason_set(reason, -EPROTO, "its channel %u is damaged", i);
         for (uint32_t end = lane + channel->lane_count; lane < end; lane++) {
@@ -320,23 +334,43 @@ static int load_tables(struct layout *out, const unsigned char *base, struct rea
     return 0;
 }
 
+/* Copy the fixed part of the header, and see whether this build knows what it means. */
+static int load_header(struct layout_header *header, const void *memory, uint64_t size, struct reason *reason)
+{
+    uint64_t magic;
+
+    if (size < sizeof(*header))
+        return reason_set(reason, -EAGAIN, "it is not ready");
+    /* Acquire: pairs with the release store of the magic in segment_create; the header is complete behind it. */
+    magic = atomic_load_explicit(&((const struct layout_header *)memory)->magic, memory_order_acquire);
+    if (magic == __builtin_bswap64(LAYOUT_MAGIC))
+        return reason_set(reason, -EPROTO, "a program of the other byte order made it");
+    if (magic != LAYOUT_MAGIC)
+        return reason_set(reason, -EAGAIN, "it is not ready");
+    memcpy(header, memory, offsetof(struct layout_header, state));
+    if (header->format >> 24 != LAYOUT_MAJOR)
+        return reason_set(
+            reason, -EPROTO, "%s version of shmgate made it (layout %u, this program's is %u): use the same everywhere",
+            header->format >> 24 < LAYOUT_MAJOR ? "an older" : "a newer", header->format >> 24, (unsigned)LAYOUT_MAJOR);
+    if ((header->format & 0xffff) != (LAYOUT_FORMAT & 0xffff))
+        return reason_set(reason, -EPROTO,
+                          "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
+                          header->format, LAYOUT_FORMAT);
+    if (header->doorbell != LAYOUT_DOORBELL_SEMAPHORE)
+        return reason_set(reason, -EPROTO,
+                          "it has a doorbell (%u) that this version of shmgate cannot ring: use the same everywhere",
+                          header->doorbell);
+    return 0;
+}
+
 int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason)
 {
-    const struct layout_header *shared = memory;
     struct layout_header header;
     int rc;
 
     memset(out, 0, sizeof(*out));
-    if (size < sizeof(header))
-        return reason_set(reason, -EAGAIN, "it is not ready");
-    /* Acquire: pairs with the release store of the magic in segment_create; the header is complete behind it. */
-    if (atomic_load_explicit(&shared->magic, memory_order_acquire) != LAYOUT_MAGIC)
-        return reason_set(reason, -EAGAIN, "it is not ready");
-    memcpy(&header, memory, offsetof(struct layout_header, state));
-    if (header.format >> 24 != LAYOUT_MAJOR || (header.format & 0xffff) != (LAYOUT_FORMAT & 0xffff))
-        return reason_set(reason, -EPROTO,
-                          "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
-                          header.format, LAYOUT_FORMAT);
+    if ((rc = load_header(&header, memory, size, reason)) < 0)
+        return rc;
     out->segment_size = header.segment_size;
     out->generation = header.generation;
     out->serial = header.serial;

@@ -331,6 +331,7 @@ void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger
         ledger->taken = atomic_load_explicit(&cell->taken, RELAXED);
         ledger->spool_delivered = atomic_load_explicit(&cell->spool_delivered, RELAXED);
         ledger->spool_refused = atomic_load_explicit(&cell->spool_refused, RELAXED);
+        ledger->filtered = atomic_load_explicit(&cell->filtered, RELAXED);
         for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
             ledger->dropped[reason] = atomic_load_explicit(&cell->dropped[reason], RELAXED);
         /* The fence keeps the loads above in front of the second look (pairs with the fence below). */
@@ -358,6 +359,7 @@ void ring_ledger_clip(struct ring_ledger *ledger, uint64_t head)
     room = ledger->tail;
     ledger->delivered = within(ledger->delivered, &room);
     ledger->spooled = within(ledger->spooled, &room);
+    ledger->filtered = within(ledger->filtered, &room);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         ledger->dropped[reason] = within(ledger->dropped[reason], &room);
     ledger->dropped[LAYOUT_DROP_CORRUPT] += room;
@@ -397,6 +399,7 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
     atomic_store_explicit(&cell->taken, ledger->taken, RELAXED);
     atomic_store_explicit(&cell->spool_delivered, ledger->spool_delivered, RELAXED);
     atomic_store_explicit(&cell->spool_refused, ledger->spool_refused, RELAXED);
+    atomic_store_explicit(&cell->filtered, ledger->filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&cell->dropped[reason], ledger->dropped[reason], RELAXED);
     /* Release: the record becomes current as a whole (pairs with the acquire in ring_ledger_load). */
@@ -412,6 +415,7 @@ void ring_carried_load(const struct layout_channel *channel, struct ring_carried
     carried->delivered = atomic_load_explicit(&channel->carried_delivered, RELAXED);
     carried->rejected = atomic_load_explicit(&channel->carried_rejected, RELAXED);
     carried->taken = atomic_load_explicit(&channel->carried_taken, RELAXED);
+    carried->filtered = atomic_load_explicit(&channel->carried_filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         carried->dropped[reason] = atomic_load_explicit(&channel->carried_dropped[reason], RELAXED);
 }
@@ -422,6 +426,7 @@ void ring_carried_store(struct layout_channel *channel, const struct ring_carrie
     atomic_store_explicit(&channel->carried_delivered, carried->delivered, RELAXED);
     atomic_store_explicit(&channel->carried_rejected, carried->rejected, RELAXED);
     atomic_store_explicit(&channel->carried_taken, carried->taken, RELAXED);
+    atomic_store_explicit(&channel->carried_filtered, carried->filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&channel->carried_dropped[reason], carried->dropped[reason], RELAXED);
 }

@@ -48,10 +48,10 @@ struct ring_message {
     uint64_t expires_ns; /* Unix time from which it is too old to be used; 0: never */
 };
 
-/* What has become of a lane's messages: tail = delivered + spooled + sum of dropped. `taken` and the two below it are
- * the part of the spool in it. */
+/* What has become of a lane's messages: tail = delivered + spooled + filtered + sum of dropped. `taken` and the two
+ * below it are the part of the spool in it. */
 struct ring_ledger {
-    uint64_t tail, delivered, spooled;
+    uint64_t tail, delivered, spooled, filtered;
     uint64_t taken, spool_delivered, spool_refused;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
@@ -132,7 +132,7 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
 
 /* What happened to a channel's messages in the segments before this one. */
 struct ring_carried {
-    uint64_t written, delivered, rejected, taken;
+    uint64_t written, delivered, rejected, taken, filtered;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
 

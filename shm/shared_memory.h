@@ -123,6 +123,7 @@ struct shared_memory_message {
     uint32_t retained; /* 1: the broker had kept it from before the subscription */
     uint64_t expired;  /* messages that became too old before this reader came to them, since the last message it was
                           given */
+    uint64_t reserved[4];
 };
 
 /* Open `channel` (of either direction) for reading. On success *reader must be given to shared_memory_reader_close.
@@ -174,9 +175,10 @@ SHARED_MEMORY_API size_t shared_memory_reader_max_payload(const struct shared_me
 /* ---- Counters ---- */
 
 #define SHARED_MEMORY_DROP_REASONS 10
+#define SHARED_MEMORY_DROP_SPACE 16 /* room, so that a reason can be added */
 
-/* The ledger of a channel: written = delivered + queued + spooled + sum of dropped, at any instant of a quiet system.
- */
+/* The ledger of a channel: written = delivered + queued + spooled + filtered + sum of dropped, at any instant of a
+ * quiet system. */
 struct shared_memory_counters {
     char name[64];
     const char *topic; /* NUL-terminated; valid until the next call of shared_memory_channel_counters on this attachment
@@ -189,7 +191,9 @@ struct shared_memory_counters {
     uint64_t queued;    /* in the ring, not yet delivered */
     uint64_t spooled;   /* on disk, not yet delivered */
     uint64_t rejected;  /* writes answered with -EAGAIN; not part of written */
-    uint64_t dropped[SHARED_MEMORY_DROP_REASONS]; /* by shared_memory_drop_name */
+    uint64_t dropped[SHARED_MEMORY_DROP_SPACE]; /* by shared_memory_drop_name */
+    uint64_t filtered;     /* held back on purpose: the channel publishes changes or windows only */
+    uint64_t reserved[16]; /* 0 */
 };
 
 /* Number of channels of the segment. */
@@ -202,10 +206,10 @@ SHARED_MEMORY_API int shared_memory_channel_counters(struct shared_memory *shm, 
 /* Write the ledger of all channels into `buffer` as one JSON object with a NUL, the same that the gateway publishes on
  * its stats topic:
  * {"segment": ..., "gateway": true|false, "link": "up"|"down", "spool": {"state": "off"|"ok"|"full"|"failed", "bytes":
- * n}, "channels": [{"name", "direction", "topic", "lanes", "written", "delivered", "queued", "spooled", "rejected",
- * "dropped": {REASON: n, ...}, "latency_us", "by_lane"}, ...]}; "dropped" has the reasons that occurred. Of publish
- * channels, "by_lane" has the same counts for each lane of this segment that was ever written to, and "latency_us",
- * when messages have flown in the last minute or so,
+ * n}, "channels": [{"name", "direction", "topic", "lanes", "written", "delivered", "queued", "spooled", "filtered",
+ * "rejected", "dropped": {REASON: n, ...}, "latency_us", "by_lane"}, ...]}; "dropped" has the reasons that occurred. Of
+ * publish channels, "by_lane" has the same counts for each lane of this segment that was ever written to, and
+ * "latency_us", when messages have flown in the last minute or so,
  * {"write_to_send": {"p50", "p99", "p99.9", "max"}, "send_to_ack": likewise}, in microseconds.
  * Returns the length without the NUL; when that is not below `size` the text was cut: call again with a larger buffer.
  */
@@ -240,6 +244,7 @@ struct shared_memory_status {
     uint64_t link_change_ns; /* when that was last different */
     const char *spool_state; /* "off", "ok", "full" or "failed"; static */
     uint64_t spool_bytes;
+    uint64_t reserved[8]; /* 0 */
 };
 SHARED_MEMORY_API int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_status *status);
 
@@ -251,6 +256,7 @@ struct shared_memory_gauges {
     uint32_t max_payload;         /* bytes */
     uint32_t write_to_send_us[4]; /* p50, p99, p99.9, max */
     uint32_t send_to_ack_us[4];   /* the same; QoS 0: 0 */
+    uint32_t reserved[16];        /* 0 */
 };
 
 /* Of channel `index`. Returns 0; -ENOENT past the last one. */
