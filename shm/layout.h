@@ -238,6 +238,15 @@ _Static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4 &&
                "atomics are as large as what they hold");
 _Static_assert(sizeof(size_t) >= 4, "a slot's offset fits");
 
+/* Version 1, as far as it differs: the same fields at other places. Only segment_upgrade.c reads it. */
+#define LAYOUT_OLD_MAJOR 1
+#define LAYOUT_OLD_CHANNEL 512 /* bytes from channel to channel; the fixed fields as today, to retain */
+#define LAYOUT_OLD_CARRIED 256 /* in a channel: 240 bytes that are today those from carried_written to latency_us */
+#define LAYOUT_OLD_LANE 896    /* bytes from lane to lane; all as today, but for hold and the ledger's cells */
+#define LAYOUT_OLD_LEDGER \
+    384 /* in a lane: two cells, 256 bytes apart, as today but for what came after spool_refused */
+#define LAYOUT_OLD_CELL 256
+
 /* One channel as the configuration asks for it. Strings are borrowed. */
 struct layout_request {
     const char *name;  /* 1 to 63 characters of A-Z a-z 0-9 _ - . */
@@ -286,11 +295,20 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
  * format or damaged; -ENOMEM. */
 int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason);
 
+/* The major version of what lies in `memory`; 0: it is no segment, or not ready. */
+uint32_t layout_major(const void *memory, uint64_t size);
+
+/* layout_load for a segment of version 1. */
+int layout_load_old(struct layout *out, const void *memory, uint64_t size, struct reason *reason);
+
+/* Plan the same channels as `from` has, laid out as this version does. As layout_plan. */
+int layout_plan_again(struct layout *out, const struct layout *from, struct reason *reason);
+
 /* Whether two geometries are the same but for their generation, so that a new gateway can go on with the segment
  * as it is. Topics are compared by the caller: they lie in the segment. */
 int layout_same(const struct layout *a, const struct layout *b);
 
-/* Free what layout_plan or layout_load allocated; `layout` itself stays the caller's. */
+/* Free what layout_plan or layout_load allocated; `layout`, which stays the caller's, is empty from then on. */
 void layout_free(struct layout *layout);
 
 /* Where a subscribe slot's topic starts, in bytes from the slot's start. */

@@ -28,14 +28,29 @@ int platform_object_publish(int fd, const char *name);
 /* Swap the objects of two names in one step. */
 int platform_object_exchange(const char *a, const char *b);
 
+/* Give the object behind a name another one. -EEXIST when something has that. */
+int platform_object_rename(const char *from, const char *to);
+
+/* Call `each` with every name that begins with `prefix` (with its slash), until it returns other than 0, which is
+ * returned. It may take names away and add some. */
+int platform_object_each(const char *prefix, int (*each)(void *context, const char *name), void *context);
+
 /* Take the name away; the memory lives on where it is mapped. -ENOENT. */
 int platform_object_remove(const char *name);
 
 /* Size in bytes. */
 int platform_object_size(int fd, uint64_t *size);
 
-/* Whether the object belongs to this process's user: 0, or -EACCES. */
+/* Whether the object is a plain one and belongs to this process's user: 0, or -EACCES. */
 int platform_object_owned(int fd);
+
+/* The user whom the object belongs to, by name where it has one. Returns `owner`. */
+#define PLATFORM_OWNER_SIZE 64
+const char *platform_object_owner(int fd, char *owner);
+
+/* Whether a program of this user may trust whoever made the object: root, the user itself, the user `service`, or the
+ * one that the environment variable `variable` names. 0, or -EACCES. */
+int platform_object_trusted(int fd, const char *service, const char *variable);
 
 /* Set mode and group of an object that exists already. `gid` of -1 leaves the group. */
 int platform_object_permit(int fd, unsigned mode, long gid);

@@ -6,13 +6,16 @@
 
 #include "platform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -26,7 +29,8 @@
 #define NANOSECONDS UINT64_C(1000000000)
 
 #ifndef RENAME_EXCHANGE
-#define RENAME_EXCHANGE 2 /* linux/fs.h */
+#define RENAME_NOREPLACE 1 /* linux/fs.h */
+#define RENAME_EXCHANGE 2
 #endif
 
 _Static_assert(sizeof(off_t) == 8, "segments can be larger than 2 GiB");
@@ -125,6 +129,36 @@ int platform_object_exchange(const char *a, const char *b)
     return syscall(SYS_renameat2, AT_FDCWD, path_a, AT_FDCWD, path_b, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }
 
+int platform_object_rename(const char *from, const char *to)
+{
+    char path_from[PATH_MAX], path_to[PATH_MAX];
+    int rc;
+
+    if ((rc = object_path(path_from, sizeof(path_from), from)) < 0 ||
+        (rc = object_path(path_to, sizeof(path_to), to)) < 0)
+        return rc;
+    return syscall(SYS_renameat2, AT_FDCWD, path_from, AT_FDCWD, path_to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+int platform_object_each(const char *prefix, int (*each)(void *context, const char *name), void *context)
+{
+    DIR *directory = opendir(SHM_DIRECTORY);
+    char name[NAME_MAX + 2] = "/";
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!directory)
+        return -errno;
+    while (rc == 0 && (entry = readdir(directory)) != NULL) {
+        if (strncmp(entry->d_name, prefix + 1, strlen(prefix) - 1) != 0)
+            continue;
+        snprintf(name + 1, sizeof(name) - 1, "%s", entry->d_name);
+        rc = each(context, name);
+    }
+    closedir(directory);
+    return rc;
+}
+
 int platform_object_remove(const char *name)
 {
     return shm_unlink(name) < 0 ? -errno : 0;
@@ -146,7 +180,51 @@ int platform_object_owned(int fd)
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    return status.st_uid == geteuid() ? 0 : -EACCES;
+    return S_ISREG(status.st_mode) && status.st_uid == geteuid() ? 0 : -EACCES;
+}
+
+const char *platform_object_owner(int fd, char *owner)
+{
+    struct passwd entry, *found = NULL;
+    struct stat status;
+    char room[4096];
+
+    if (fstat(fd, &status) < 0)
+        return memcpy(owner, "?", 2);
+    if (getpwuid_r(status.st_uid, &entry, room, sizeof(room), &found) == 0 && found)
+        snprintf(owner, PLATFORM_OWNER_SIZE, "%s", found->pw_name);
+    else
+        snprintf(owner, PLATFORM_OWNER_SIZE, "%lu", (unsigned long)status.st_uid);
+    return owner;
+}
+
+/* Whether `uid` is the user of that name or number. */
+static int is_user(uid_t uid, const char *user)
+{
+    struct passwd entry, *found = NULL;
+    char room[4096], *end;
+    unsigned long number;
+
+    if (!user || !user[0])
+        return 0;
+    number = strtoul(user, &end, 10);
+    if (*end == '\0')
+        return number == uid;
+    return getpwnam_r(user, &entry, room, sizeof(room), &found) == 0 && found && found->pw_uid == uid;
+}
+
+int platform_object_trusted(int fd, const char *service, const char *variable)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return -EACCES;
+    if (status.st_uid == 0 || status.st_uid == geteuid() || is_user(status.st_uid, getenv(variable)) ||
+        is_user(status.st_uid, service))
+        return 0;
+    return -EACCES;
 }
 
 int platform_object_is(int fd, const char *name)

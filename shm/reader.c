@@ -108,6 +108,10 @@ static int reader_move(struct shared_memory_reader *reader)
 
     if (rc < 0)
         return rc;
+    if (fresh == stale) {
+        attachment_release(reader->shm, fresh);
+        return 0;
+    }
     if ((rc = reader_enter(reader, fresh, SHARED_MEMORY_FROM_OLDEST)) < 0) {
         attachment_release(reader->shm, fresh);
         return rc;
@@ -249,7 +253,7 @@ static int take_polling(struct shared_memory_reader *reader, void *buffer, size_
                         struct shared_memory_message *message)
 {
     for (;;) {
-        int retired = ring_retired(reader->mapping->segment.header);
+        int retired = mapping_retired(reader->mapping);
         int rc = take(reader, buffer, size, message, !retired);
 
         if (rc == -EAGAIN && !retired && reader->watch && reader_watch_arm(reader)) {
@@ -259,9 +263,11 @@ static int take_polling(struct shared_memory_reader *reader, void *buffer, size_
         }
         if (rc != -EAGAIN)
             return rc;
-        if (!retired)
+        /* That there is no other segment yet is for the next look. */
+        if (!retired &&
+            (++reader->idle % POLLS_THOROUGH != 0 || !reader_is_left_behind(reader) || reader_move(reader) < 0))
             return handle_fail_plain(-EAGAIN, "no message");
-        if ((rc = reader_move(reader)) < 0)
+        if (retired && (rc = reader_move(reader)) < 0)
             return rc;
     }
 }
@@ -288,7 +294,7 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
     if (timeout_ms > 0)
         deadline = begin_ns + (uint64_t)timeout_ms * 1000000;
     for (;;) {
-        int retired = ring_retired(reader->mapping->segment.header);
+        int retired = mapping_retired(reader->mapping);
         uint32_t word = ring_reader_sleep(segment_channel(&reader->mapping->segment, reader->channel));
 
         if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN) {
@@ -300,6 +306,8 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
                 return rc;
             continue;
         }
+        if (reader_is_left_behind(reader) && reader_move(reader) == 0)
+            continue;
         if (platform_monotonic_ns() >= deadline)
             return handle_fail_plain(-ETIMEDOUT, "no message in time");
         rc = reader_sleep(reader, word, deadline);
@@ -395,7 +403,7 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
     reader->peeked = -1;
     if (rc < 0)
         return rc;
-    if (ring_retired(reader->mapping->segment.header) && (rc = latest_move(reader)) < 0)
+    if (mapping_retired(reader->mapping) && (rc = latest_move(reader)) < 0)
         return rc;
     /* A try fails only when a whole ring was written during it; then the next one finds something newer. */
     for (uint32_t tries = 0; tries < 100; tries++) {

@@ -21,6 +21,8 @@ struct shared_memory_reader {
     uint32_t lanes;
     struct cursor *cursors;   /* one a lane */
     uint32_t turn;            /* lane to look at first, so that none waits for another for ever */
+    uint64_t looked_ns;       /* when it was last looked whether the segment still has its name */
+    uint32_t idle;            /* polls that found nothing */
     int in_burst;             /* the last wait was short */
     int peeked;               /* lane of the peek that waits for its advance, or -1 */
     uint64_t missed, expired; /* since the last message given out */
@@ -39,6 +41,10 @@ uint64_t reader_look_ns(const struct segment *segment);
 /* Sleep until a message may be there (`word` has changed, as ring_reader_sleep gave it), until it is time to look, or
  * the deadline. 0; -ECANCELED; -EINTR. */
 int reader_sleep(struct shared_memory_reader *reader, uint32_t word, uint64_t deadline_ns);
+
+/* Whether no gateway has the segment and it has lost its name, so that nothing will ever come here; looks once a
+ * second. */
+int reader_is_left_behind(struct shared_memory_reader *reader);
 
 /* Nobody who cancels has the reader's present segment in hand any more. */
 void reader_await_cancels(struct shared_memory_reader *reader);

@@ -15,6 +15,8 @@
 #define RECHECK_MS 1000
 #define RECHECK_ALONE_MS 50
 
+#define LOOK_NS UINT64_C(1000000000) /* between two looks whether the segment still has its name */
+
 uint64_t reader_look_ns(const struct segment *segment)
 {
     unsigned recheck_ms = segment_served(segment) == 1 ? RECHECK_MS : RECHECK_ALONE_MS;
@@ -37,6 +39,16 @@ int reader_sleep(struct shared_memory_reader *reader, uint32_t word, uint64_t de
     if (atomic_exchange(&reader->cancelled, 0) != 0)
         return -ECANCELED;
     return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int reader_is_left_behind(struct shared_memory_reader *reader)
+{
+    uint64_t now_ns = platform_monotonic_ns();
+
+    if (now_ns - reader->looked_ns < LOOK_NS)
+        return 0;
+    reader->looked_ns = now_ns;
+    return segment_served(&reader->mapping->segment) != 1 && !attachment_has_name(reader->shm, reader->mapping);
 }
 
 void reader_await_cancels(struct shared_memory_reader *reader)

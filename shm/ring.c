@@ -309,6 +309,11 @@ uint64_t ring_oldest(const struct ring *ring)
     return head > ring->mask + 1 ? head - (ring->mask + 1) : 0;
 }
 
+uint64_t ring_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->lane->tail, RELAXED);
+}
+
 uint64_t ring_rejected(const struct ring *ring)
 {
     return atomic_load_explicit(&ring->lane->rejected, RELAXED);
@@ -546,6 +551,12 @@ int ring_retired(const struct layout_header *header)
 void ring_retire(struct layout_header *header)
 {
     atomic_store_explicit(&header->state, LAYOUT_RETIRED, RELEASE);
+}
+
+void ring_revive(struct layout_header *header)
+{
+    if (atomic_load_explicit(&header->state, RELAXED) != LAYOUT_LIVE)
+        atomic_store_explicit(&header->state, LAYOUT_LIVE, RELAXED);
 }
 
 void ring_publish_magic(struct layout_header *header)

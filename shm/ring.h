@@ -110,6 +110,9 @@ uint64_t ring_head_found(const struct ring *ring);
 /* Sequence number of the oldest message that may still be held; by ring_head_found. */
 uint64_t ring_oldest(const struct ring *ring);
 
+/* The gateway's tail: what is below it may be written again. */
+uint64_t ring_tail(const struct ring *ring);
+
 /* Writes refused because the ring was full. */
 uint64_t ring_rejected(const struct ring *ring);
 
@@ -192,6 +195,7 @@ void ring_bump_word(_Atomic uint32_t *word);
 /* Plain flags of the header. */
 int ring_retired(const struct layout_header *header);
 void ring_retire(struct layout_header *header);
+void ring_revive(struct layout_header *header);
 void ring_publish_magic(struct layout_header *header);
 void ring_set_gateway(struct layout_header *header, uint32_t pid, uint64_t start_ns);
 uint32_t ring_gateway_pid(const struct layout_header *header);

@@ -305,15 +305,14 @@ static int make_modules(void)
     static const struct subscribe_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
     static const struct publish_channel channels[FIXTURE_USUAL] = {
         {.name = "out", .topic = "t/{lane}"}, {.name = "strict", .topic = "t/s"}, {.name = "in"}};
-    struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
-    struct publish_options options = {.segment = &fixture_segment, .olds = olds, .channels = channels};
+    struct segment_list olds = {.segments = &fixture_segment, .count = 1};
+    struct publish_options options = {.segment = &fixture_segment, .olds = &olds, .channels = channels};
     struct event_queue *queue = NULL;
     struct publish *publish = NULL;
     struct subscribe *subscribe = NULL;
     struct loss_report *losses = NULL;
     int rc = event_queue_create(&queue, 10, ring_nothing, NULL);
 
-    olds[0] = fixture_segment;
     if (rc == 0)
         rc = sender_create(&options.sender);
     if (rc == 0)
