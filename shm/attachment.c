@@ -11,6 +11,9 @@
 
 #define ATTACH_POLL_MS 20 /* how often to look for a segment that is not there yet: there is nothing to be woken by */
 
+/* How long a segment that says it was replaced, and was not, is left in peace. */
+#define BELIEVE_NS UINT64_C(1000000000)
+
 static _Thread_local char text_buffer[REASON_SIZE];
 static _Thread_local const char *last_text = "";
 
@@ -184,22 +187,30 @@ void attachment_release(struct shared_memory *shm, struct mapping *mapping)
     pthread_mutex_unlock(&shm->lock);
 }
 
+int mapping_retired(const struct mapping *mapping)
+{
+    return ring_retired(mapping->segment.header) &&
+           platform_monotonic_ns() >= atomic_load_explicit(&mapping->believed_ns, memory_order_relaxed);
+}
+
+int attachment_has_name(const struct shared_memory *shm, const struct mapping *mapping)
+{
+    return platform_object_is(mapping->segment.fd, shm->name);
+}
+
 int attachment_renew(struct shared_memory *shm, const struct mapping *stale, struct mapping **fresh)
 {
     struct mapping *next = NULL;
     int rc = 0;
 
     pthread_mutex_lock(&shm->lock);
-    if (shm->current == stale || ring_retired(shm->current->segment.header)) {
+    if (shm->current != stale && !ring_retired(shm->current->segment.header)) {
+        /* Another handle was here before. */
+    } else if (attachment_has_name(shm, shm->current)) {
+        /* A segment is retired only after another has taken its name: this one was not. */
+        atomic_store_explicit(&shm->current->believed_ns, platform_monotonic_ns() + BELIEVE_NS, memory_order_relaxed);
+    } else {
         rc = mapping_open(shm->name, shm->look_only, &next);
-        if (next && next->segment.layout.generation == shm->current->segment.layout.generation) {
-            /* A segment is retired only after another has taken its name. */
-            mapping_free(next);
-            next = NULL;
-            rc = handle_fail(-EPROTO,
-                             "segment %s says that it was replaced, but nothing took its place: restart shmgated",
-                             shm->name);
-        }
         if (next) {
             release_locked(shm->current);
             shm->current = next;
@@ -219,7 +230,7 @@ int attachment_live(struct shared_memory *shm, struct mapping **mapping)
     int rc;
 
     *mapping = stale;
-    if (!ring_retired(stale->segment.header))
+    if (!mapping_retired(stale))
         return 0;
     rc = attachment_renew(shm, stale, mapping);
     attachment_release(shm, stale);

@@ -7,6 +7,7 @@
 #include "handles_internal.h"
 
 _Static_assert((int)SHARED_MEMORY_DROP_REASONS == (int)LAYOUT_DROP_REASONS, "the public count of reasons");
+_Static_assert((int)SHARED_MEMORY_DROP_SPACE == (int)LAYOUT_DROP_SPACE, "the public room for reasons");
 
 const char *shared_memory_drop_name(unsigned drop)
 {
@@ -35,6 +36,7 @@ static void add_lane(const struct segment *segment, uint32_t lane, struct shared
     counters->delivered += ledger.delivered;
     counters->queued += queued;
     counters->spooled += ledger.spooled;
+    counters->filtered += ledger.filtered;
     counters->rejected += ring_rejected(&ring);
     for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++)
         counters->dropped[i] += ledger.dropped[i];
@@ -63,13 +65,14 @@ static void add_carried(const struct segment *segment, uint32_t channel, struct 
     uint64_t done;
 
     ring_carried_load(segment_channel(segment, channel), &carried);
-    done = carried.delivered + carried.taken;
+    done = carried.delivered + carried.taken + carried.filtered;
     for (unsigned i = 0; i < LAYOUT_DROP_REASONS; i++) {
         counters->dropped[i] += carried.dropped[i];
         done += carried.dropped[i];
     }
     counters->written += carried.written;
     counters->delivered += carried.delivered;
+    counters->filtered += carried.filtered;
     counters->rejected += carried.rejected;
     counters->queued += carried.written > done ? carried.written - done : 0;
 }
@@ -115,6 +118,7 @@ void counters_carry(const struct segment *segment, uint32_t channel, struct ring
         carried->written += lane.written;
         carried->delivered += lane.delivered - ledger.spool_delivered;
         carried->rejected += lane.rejected;
+        carried->filtered += lane.filtered;
         carried->taken += ledger.taken;
         for (unsigned reason = 0; reason < LAYOUT_DROP_REASONS; reason++)
             carried->dropped[reason] += lane.dropped[reason];

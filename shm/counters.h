@@ -22,12 +22,12 @@ enum layout_drop counters_spool_drop(unsigned kind);
 /* Write the ledger of all channels as one JSON object, NUL-terminated:
  *   {"segment": "/shmgate", "gateway": true, "link": "up", "spool": {"state": "ok", "bytes": 0}, "channels": [{"name":
  * ..., "direction": "publish", "topic": ..., "lanes": 4, "written": 5, "delivered": 3, "queued": 2, "spooled": 0,
- * "rejected": 0, "dropped": {"overwritten": 1}, "latency_us": {"write_to_send": {"p50": 20, "p99": 40, "p99.9": 60,
- * "max": 70}, "send_to_ack": {...}}, "by_lane": [{"lane": 0, "written": ..., as above}, ...]}, ...]} "dropped" has the
- * reasons that occurred; "by_lane" the lanes of this segment that were ever written to, of publish channels;
- * "latency_us", of the last minute or so, is there when there were messages. The text is always valid UTF-8 and JSON,
- * whatever the segment holds. Returns its length without the NUL; when that is not below `size` the text was cut: come
- * again with more room. */
+ * "filtered": 0, "rejected": 0, "dropped": {"overwritten": 1}, "latency_us": {"write_to_send": {"p50": 20, "p99": 40,
+ * "p99.9": 60, "max": 70}, "send_to_ack": {...}}, "by_lane": [{"lane": 0, "written": ..., as above}, ...]}, ...]}
+ * "dropped" has the reasons that occurred; "by_lane" the lanes of this segment that were ever written to, of publish
+ * channels; "latency_us", of the last minute or so, is there when there were messages. The text is always valid UTF-8
+ * and JSON, whatever the segment holds. Returns its length without the NUL; when that is not below `size` the text was
+ * cut: come again with more room. */
 size_t counters_json(const struct segment *segment, const char *name, char *buffer, size_t size);
 
 #endif

@@ -74,11 +74,12 @@ static void text_add_counts(struct text *text, const struct shared_memory_counte
     const char *separator = "";
 
     text_add(text,
-             "\"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"rejected\": %llu, "
+             "\"written\": %llu, \"delivered\": %llu, \"queued\": %llu, \"spooled\": %llu, \"filtered\": %llu, "
+             "\"rejected\": %llu, "
              "\"dropped\": {",
              (unsigned long long)counters->written, (unsigned long long)counters->delivered,
              (unsigned long long)counters->queued, (unsigned long long)counters->spooled,
-             (unsigned long long)counters->rejected);
+             (unsigned long long)counters->filtered, (unsigned long long)counters->rejected);
     for (unsigned i = 0; i < SHARED_MEMORY_DROP_REASONS; i++) {
         if (counters->dropped[i] == 0)
             continue;

@@ -12,13 +12,15 @@
 /* A mapped segment, shared by the handles of one attachment. */
 struct mapping {
     struct segment segment;
-    unsigned references;      /* guarded by the attachment's lock, like all below */
+    unsigned references;          /* guarded by the attachment's lock, like all below */
+    _Atomic uint64_t believed_ns; /* the monotonic clock until when it is not looked whether the segment has been
+                                     replaced: its flag says so, and its name says otherwise */
     unsigned char *lane_held; /* a lane: 1 when a writer of this attachment has it; a lock does not tell, it is the same
                                  holder */
 };
 
 struct shared_memory {
-    char name[SEGMENT_NAME_MAX + 8];
+    char name[SEGMENT_NAME_SIZE];
     int look_only;          /* 1: made by shared_memory_attach_view */
     unsigned fork_count;    /* platform_fork_count() of the process that attached */
     atomic_uint references; /* the caller's, and one a handle */
@@ -39,6 +41,10 @@ int handle_check_fork(const struct shared_memory *shm);
 void attachment_hold(struct shared_memory *shm);
 void attachment_drop(struct shared_memory *shm);
 
+/* Whether the segment says that it was replaced, and it has not been seen just now that this is not true: then
+ * attachment_renew is due. No system call. */
+int mapping_retired(const struct mapping *mapping);
+
 /* The segment that has the name now, with one more reference: the current one, or what came after it. -errno when that
  * cannot be attached. */
 int attachment_live(struct shared_memory *shm, struct mapping **mapping);
@@ -49,8 +55,13 @@ int attachment_follow(struct shared_memory *shm, struct mapping **mapping);
 /* -EROFS with the reason when the attachment is for looking only. */
 int handle_check_writable(const struct shared_memory *shm);
 
-/* The segment that came after `stale`, which is retired, with one more reference. -errno when it cannot be attached. */
+/* The segment that came after `stale`, which mapping_retired, or whose name has been seen to vanish, with one more
+ * reference; `stale` itself when it still has the name, which a flag that somebody forged does not change. -errno when
+ * what has the name cannot be attached. */
 int attachment_renew(struct shared_memory *shm, const struct mapping *stale, struct mapping **fresh);
+
+/* Whether the name still means the segment: 1 or 0. A system call or two. */
+int attachment_has_name(const struct shared_memory *shm, const struct mapping *mapping);
 
 /* Give a reference back. */
 void attachment_release(struct shared_memory *shm, struct mapping *mapping);

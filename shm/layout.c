@@ -39,11 +39,13 @@ static uint32_t next_power_of_two(uint32_t value)
     return power;
 }
 
-static uint32_t slot_stride(uint32_t max_payload, uint32_t topic_max)
+uint32_t layout_slot_stride(uint32_t max_payload, uint32_t topic_max, uint32_t properties_max)
 {
     uint64_t bytes = topic_max ? layout_topic_offset(max_payload) + (uint64_t)topic_max
                                : sizeof(struct layout_slot) + (uint64_t)max_payload;
 
+    if (properties_max > 0)
+        bytes = round_up(bytes, 8) + sizeof(uint32_t) + properties_max;
     return (uint32_t)round_up(bytes, 64);
 }
 
@@ -120,9 +122,7 @@ void layout_free(struct layout *layout)
     free(layout->channels);
     free(layout->slots_offset);
     free(layout->lane_channel);
-    layout->channels = NULL;
-    layout->slots_offset = NULL;
-    layout->lane_channel = NULL;
+    memset(layout, 0, sizeof(*layout));
 }
 
 /* Fill the channel table; lanes are numbered in the order of the channels. */
@@ -142,7 +142,7 @@ static void plan_channels(struct layout *out, const struct layout_request *reque
         channel->slots = next_power_of_two(requests[i].slots);
         channel->max_payload = requests[i].max_payload;
         channel->topic_max = subscribe ? requests[i].topic_max : 0;
-        channel->slot_stride = slot_stride(channel->max_payload, channel->topic_max);
+        channel->slot_stride = layout_slot_stride(channel->max_payload, channel->topic_max, channel->properties_max);
         channel->topic_size = (uint32_t)strlen(requests[i].topic);
         channel->qos = requests[i].qos;
         channel->retain = !subscribe && requests[i].retain;
@@ -227,6 +227,7 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
     header->lane_offset = plan->lane_offset;
     header->dirty_offset = plan->dirty_offset;
     header->dirty_words = plan->dirty_words;
+    header->doorbell = LAYOUT_DOORBELL_SEMAPHORE;
     header->serial = plan->serial;
     for (uint32_t i = 0; i < plan->channel_count; i++) {
         const struct layout_channel_info *info = &plan->channels[i];
@@ -245,6 +246,9 @@ void layout_store(const struct layout *plan, const char *const *topics, void *me
         channel->topic_size = info->topic_size;
         channel->qos = info->qos;
         channel->retain = info->retain;
+        channel->properties_max = info->properties_max;
+        channel->type_offset = info->type_offset;
+        channel->type_size = info->type_size;
         memcpy(base + info->topic_offset, topics[i], info->topic_size);
     }
     for (uint32_t i = 0; i < plan->lane_count; i++) {
@@ -274,13 +278,27 @@ static int channel_check(const struct layout *layout, const struct layout_channe
            is_power_of_two(channel->slots) && channel->slots >= LAYOUT_SLOTS_MIN &&
            channel->slots <= LAYOUT_SLOTS_MAX && channel->max_payload >= 1 &&
            channel->max_payload <= LAYOUT_PAYLOAD_MAX && channel->topic_max <= LAYOUT_TOPIC_MAX &&
-           channel->slot_stride == slot_stride(channel->max_payload, channel->topic_max) && channel->qos <= 2 &&
-           channel->retain <= 1 && channel->topic_size >= 1 && channel->topic_size <= LAYOUT_TOPIC_MAX &&
-           inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size);
+           channel->properties_max <= LAYOUT_PROPERTIES_MAX &&
+           channel->slot_stride ==
+               layout_slot_stride(channel->max_payload, channel->topic_max, channel->properties_max) &&
+           channel->qos <= 2 && channel->retain <= 1 && channel->topic_size >= 1 &&
+           channel->topic_size <= LAYOUT_TOPIC_MAX &&
+           inside(channel->topic_offset, channel->topic_size, 1, layout->segment_size) &&
+           channel->type_size <= LAYOUT_TYPE_MAX &&
+           inside(channel->type_offset, channel->type_size, 1, layout->segment_size);
 }
 
+/* Bytes from channel to channel and from lane to lane. */
+struct strides {
+    uint32_t channel, lane;
+};
+
+static const struct strides strides_now = {sizeof(struct layout_channel), sizeof(struct layout_lane)};
+static const struct strides strides_old = {LAYOUT_OLD_CHANNEL, LAYOUT_OLD_LANE};
+
 /* Copy the channel and lane tables and check the copies. */
-static int load_tables(struct layout *out, const unsigned char *base, struct reason *reason)
+static int load_tables(struct layout *out, const unsigned char *base, const struct strides *strides,
+                       struct reason *reason)
 {
     uint32_t lane = 0;
 
@@ -288,7 +306,7 @@ static int load_tables(struct layout *out, const unsigned char *base, struct rea
         struct layout_channel copy;
         struct layout_channel_info *channel = &out->channels[i];
 
-        memcpy(&copy, base + out->channel_offset + (uint64_t)i * sizeof(copy), sizeof(copy));
+        memcpy(&copy, base + out->channel_offset + (uint64_t)i * strides->channel, LAYOUT_OLD_CARRIED);
         memcpy(channel->name, copy.name, sizeof(channel->name));
         channel->direction = copy.direction;
         channel->overflow = copy.overflow;
@@ -302,12 +320,17 @@ static int load_tables(struct layout *out, const unsigned char *base, struct rea
         channel->topic_size = copy.topic_size;
         channel->qos = copy.qos;
         channel->retain = copy.retain;
+        if (strides == &strides_now) {
+            channel->properties_max = copy.properties_max;
+            channel->type_offset = copy.type_offset;
+            channel->type_size = copy.type_size;
+        }
         if (!channel_check(out, channel, lane))
             return reason_set(reason, -EPROTO, "its channel %u is damaged", i);
         for (uint32_t end = lane + channel->lane_count; lane < end; lane++) {
             struct layout_lane lane_copy;
 
-            memcpy(&lane_copy, base + out->lane_offset + (uint64_t)lane * sizeof(lane_copy), 16);
+            memcpy(&lane_copy, base + out->lane_offset + (uint64_t)lane * strides->lane, 16);
             out->lane_channel[lane] = i;
             out->slots_offset[lane] = lane_copy.slots_offset;
             if (lane_copy.channel != i || lane_copy.slots_offset % LAYOUT_ALIGN != 0 ||
@@ -320,23 +343,50 @@ static int load_tables(struct layout *out, const unsigned char *base, struct rea
     return 0;
 }
 
-int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason)
+uint32_t layout_major(const void *memory, uint64_t size)
 {
-    const struct layout_header *shared = memory;
+    const struct layout_header *header = memory;
+
+    /* Acquire: pairs with the release store of the magic in ring_publish_magic; the header is complete behind it. */
+    if (size < sizeof(*header) || atomic_load_explicit(&header->magic, memory_order_acquire) != LAYOUT_MAGIC)
+        return 0;
+    return header->format >> 24;
+}
+
+/* See whether this build knows what a segment of the present version means. */
+static int check_version(const void *memory, uint64_t size, struct reason *reason)
+{
+    const struct layout_header *header = memory;
+    uint32_t major = layout_major(memory, size);
+
+    if (size >= sizeof(*header) &&
+        atomic_load_explicit(&header->magic, memory_order_relaxed) == __builtin_bswap64(LAYOUT_MAGIC))
+        return reason_set(reason, -EPROTO, "a program of the other byte order made it");
+    if (major == 0)
+        return reason_set(reason, -EAGAIN, "it is not ready");
+    if (major != LAYOUT_MAJOR)
+        return reason_set(reason, -EPROTO,
+                          "%s version of shmgate made it (layout %u, this program's is %u): use the same everywhere",
+                          major < LAYOUT_MAJOR ? "an older" : "a newer", major, (unsigned)LAYOUT_MAJOR);
+    if ((header->format & 0xffff) != (LAYOUT_FORMAT & 0xffff))
+        return reason_set(reason, -EPROTO,
+                          "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
+                          header->format, LAYOUT_FORMAT);
+    if (header->doorbell != LAYOUT_DOORBELL_SEMAPHORE)
+        return reason_set(reason, -EPROTO,
+                          "it has a doorbell (%u) that this version of shmgate cannot ring: use the same everywhere",
+                          header->doorbell);
+    return 0;
+}
+
+/* Copy header and tables, and check the copies. */
+static int load(struct layout *out, const void *memory, uint64_t size, const struct strides *strides,
+                struct reason *reason)
+{
     struct layout_header header;
     int rc;
 
-    memset(out, 0, sizeof(*out));
-    if (size < sizeof(header))
-        return reason_set(reason, -EAGAIN, "it is not ready");
-    /* Acquire: pairs with the release store of the magic in segment_create; the header is complete behind it. */
-    if (atomic_load_explicit(&shared->magic, memory_order_acquire) != LAYOUT_MAGIC)
-        return reason_set(reason, -EAGAIN, "it is not ready");
     memcpy(&header, memory, offsetof(struct layout_header, state));
-    if (header.format >> 24 != LAYOUT_MAJOR || (header.format & 0xffff) != (LAYOUT_FORMAT & 0xffff))
-        return reason_set(reason, -EPROTO,
-                          "it has format %#x, this build reads %#x: use the same version of shmgate everywhere",
-                          header.format, LAYOUT_FORMAT);
     out->segment_size = header.segment_size;
     out->generation = header.generation;
     out->serial = header.serial;
@@ -347,19 +397,58 @@ int layout_load(struct layout *out, const void *memory, uint64_t size, struct re
     out->lane_offset = header.lane_offset;
     out->dirty_offset = header.dirty_offset;
     if (header.segment_size != size || header.header_size != sizeof(header) ||
-        header.channel_stride != sizeof(struct layout_channel) || header.lane_stride != sizeof(struct layout_lane) ||
-        out->channel_count < 1 || out->channel_count > LAYOUT_CHANNELS_MAX || out->lane_count < 1 ||
-        out->lane_count > LAYOUT_LANES_MAX || out->dirty_words != (out->lane_count + 63) / 64 ||
-        out->channel_offset % LAYOUT_ALIGN != 0 || out->lane_offset % LAYOUT_ALIGN != 0 || out->dirty_offset % 8 != 0 ||
-        !inside(out->channel_offset, out->channel_count, sizeof(struct layout_channel), size) ||
-        !inside(out->lane_offset, out->lane_count, sizeof(struct layout_lane), size) ||
+        header.channel_stride != strides->channel || header.lane_stride != strides->lane || out->channel_count < 1 ||
+        out->channel_count > LAYOUT_CHANNELS_MAX || out->lane_count < 1 || out->lane_count > LAYOUT_LANES_MAX ||
+        out->dirty_words != (out->lane_count + 63) / 64 || out->channel_offset % LAYOUT_ALIGN != 0 ||
+        out->lane_offset % LAYOUT_ALIGN != 0 || out->dirty_offset % 8 != 0 ||
+        !inside(out->channel_offset, out->channel_count, strides->channel, size) ||
+        !inside(out->lane_offset, out->lane_count, strides->lane, size) ||
         !inside(out->dirty_offset, out->dirty_words, 8, size))
-        return reason_set(reason, -EPROTO, "its header is damaged");
-    if ((rc = allocate(out)) < 0)
-        return reason_set(reason, rc, "out of memory");
-    if ((rc = load_tables(out, memory, reason)) < 0)
+        rc = reason_set(reason, -EPROTO, "its header is damaged");
+    else if ((rc = allocate(out)) < 0)
+        rc = reason_set(reason, rc, "out of memory");
+    else
+        rc = load_tables(out, memory, strides, reason);
+    if (rc < 0)
         layout_free(out);
     return rc;
+}
+
+int layout_load(struct layout *out, const void *memory, uint64_t size, struct reason *reason)
+{
+    int rc = check_version(memory, size, reason);
+
+    memset(out, 0, sizeof(*out));
+    return rc < 0 ? rc : load(out, memory, size, &strides_now, reason);
+}
+
+int layout_load_old(struct layout *out, const void *memory, uint64_t size, struct reason *reason)
+{
+    memset(out, 0, sizeof(*out));
+    if (layout_major(memory, size) != LAYOUT_OLD_MAJOR)
+        return reason_set(reason, -EPROTO, "it is not of layout %d", LAYOUT_OLD_MAJOR);
+    return load(out, memory, size, &strides_old, reason);
+}
+
+int layout_plan_again(struct layout *out, const struct layout *from, struct reason *reason)
+{
+    int rc;
+
+    *out = (struct layout){.generation = from->generation,
+                           .serial = from->serial,
+                           .channel_count = from->channel_count,
+                           .lane_count = from->lane_count,
+                           .dirty_words = from->dirty_words};
+    if ((rc = allocate(out)) < 0)
+        return reason_set(reason, rc, "out of memory");
+    memcpy(out->channels, from->channels, from->channel_count * sizeof(out->channels[0]));
+    out->segment_size = plan_offsets(out);
+    /* In a hostile one the lanes may lie on top of each other, many times what the file can hold. */
+    if (out->segment_size > 2 * from->segment_size + LAYOUT_TYPE_MAX) {
+        layout_free(out);
+        return reason_set(reason, -EPROTO, "its lanes are damaged");
+    }
+    return 0;
 }
 
 int layout_same(const struct layout *a, const struct layout *b)

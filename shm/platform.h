@@ -28,14 +28,29 @@ int platform_object_publish(int fd, const char *name);
 /* Swap the objects of two names in one step. */
 int platform_object_exchange(const char *a, const char *b);
 
+/* Give the object behind a name another one. -EEXIST when something has that. */
+int platform_object_rename(const char *from, const char *to);
+
+/* Call `each` with every name that begins with `prefix` (with its slash), until it returns other than 0, which is
+ * returned. It may take names away and add some. */
+int platform_object_each(const char *prefix, int (*each)(void *context, const char *name), void *context);
+
 /* Take the name away; the memory lives on where it is mapped. -ENOENT. */
 int platform_object_remove(const char *name);
 
 /* Size in bytes. */
 int platform_object_size(int fd, uint64_t *size);
 
-/* Whether the object belongs to this process's user: 0, or -EACCES. */
+/* Whether the object is a plain one and belongs to this process's user: 0, or -EACCES. */
 int platform_object_owned(int fd);
+
+/* The user whom the object belongs to, by name where it has one. Returns `owner`. */
+#define PLATFORM_OWNER_SIZE 64
+const char *platform_object_owner(int fd, char *owner);
+
+/* Whether a program of this user may trust whoever made the object: root, the user itself, the user `service`, or the
+ * one that the environment variable `variable` names. 0, or -EACCES. */
+int platform_object_trusted(int fd, const char *service, const char *variable);
 
 /* Set mode and group of an object that exists already. `gid` of -1 leaves the group. */
 int platform_object_permit(int fd, unsigned mode, long gid);
@@ -62,7 +77,7 @@ int platform_locked(int fd, uint64_t byte);
 /* Bytes that all shared memory of this machine together may have; UINT64_MAX when the system does not say. */
 uint64_t platform_object_space(void);
 
-/* ---- The doorbell: one named semaphore ---- */
+/* ---- The doorbell: one named semaphore (layout.h: LAYOUT_DOORBELL_SEMAPHORE) ---- */
 
 struct platform_doorbell;
 
@@ -88,6 +103,14 @@ int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadl
 
 /* Wake all who sleep on *word. */
 void platform_word_wake(_Atomic uint32_t *word);
+
+/* ---- A descriptor for poll(2) ---- */
+
+/* One that is readable after platform_event_set, until platform_event_clear. *fd is the caller's, for platform_close.
+ */
+int platform_event_open(int *fd);
+void platform_event_set(int fd);
+void platform_event_clear(int fd);
 
 /* ---- Time, identity, forks ---- */
 

@@ -1,16 +1,21 @@
-/* platform_linux.c: platform.h on Linux. POSIX shared memory objects are files in /dev/shm (shm_overview(7)), which is
- * what makes unnamed creation, exchange and locks possible. */
+/* platform_linux.c: platform.h on Linux, but for waiting (platform_linux_wait.c). POSIX shared memory objects are files
+ * in /dev/shm (shm_overview(7)), which is what makes unnamed creation, exchange and locks possible. */
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64 /* where a long has 32 bits: segments of 2 GiB, and locks in them */
+#endif
+
 #include "platform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -22,6 +27,13 @@
 
 #define SHM_DIRECTORY "/dev/shm"
 #define NANOSECONDS UINT64_C(1000000000)
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_NOREPLACE 1 /* linux/fs.h */
+#define RENAME_EXCHANGE 2
+#endif
+
+_Static_assert(sizeof(off_t) == 8, "segments can be larger than 2 GiB");
 
 /* Move a descriptor out of the way of the standard streams: in a program that was started without them, its next line
  * of output would go into the segment. Returns the descriptor, or -errno with none left open. */
@@ -113,7 +125,38 @@ int platform_object_exchange(const char *a, const char *b)
 
     if ((rc = object_path(path_a, sizeof(path_a), a)) < 0 || (rc = object_path(path_b, sizeof(path_b), b)) < 0)
         return rc;
-    return renameat2(AT_FDCWD, path_a, AT_FDCWD, path_b, RENAME_EXCHANGE) < 0 ? -errno : 0;
+    /* As a call of the system: not every C library has renameat2(2). */
+    return syscall(SYS_renameat2, AT_FDCWD, path_a, AT_FDCWD, path_b, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+int platform_object_rename(const char *from, const char *to)
+{
+    char path_from[PATH_MAX], path_to[PATH_MAX];
+    int rc;
+
+    if ((rc = object_path(path_from, sizeof(path_from), from)) < 0 ||
+        (rc = object_path(path_to, sizeof(path_to), to)) < 0)
+        return rc;
+    return syscall(SYS_renameat2, AT_FDCWD, path_from, AT_FDCWD, path_to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+int platform_object_each(const char *prefix, int (*each)(void *context, const char *name), void *context)
+{
+    DIR *directory = opendir(SHM_DIRECTORY);
+    char name[NAME_MAX + 2] = "/";
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!directory)
+        return -errno;
+    while (rc == 0 && (entry = readdir(directory)) != NULL) {
+        if (strncmp(entry->d_name, prefix + 1, strlen(prefix) - 1) != 0)
+            continue;
+        snprintf(name + 1, sizeof(name) - 1, "%s", entry->d_name);
+        rc = each(context, name);
+    }
+    closedir(directory);
+    return rc;
 }
 
 int platform_object_remove(const char *name)
@@ -137,7 +180,51 @@ int platform_object_owned(int fd)
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    return status.st_uid == geteuid() ? 0 : -EACCES;
+    return S_ISREG(status.st_mode) && status.st_uid == geteuid() ? 0 : -EACCES;
+}
+
+const char *platform_object_owner(int fd, char *owner)
+{
+    struct passwd entry, *found = NULL;
+    struct stat status;
+    char room[4096];
+
+    if (fstat(fd, &status) < 0)
+        return memcpy(owner, "?", 2);
+    if (getpwuid_r(status.st_uid, &entry, room, sizeof(room), &found) == 0 && found)
+        snprintf(owner, PLATFORM_OWNER_SIZE, "%s", found->pw_name);
+    else
+        snprintf(owner, PLATFORM_OWNER_SIZE, "%lu", (unsigned long)status.st_uid);
+    return owner;
+}
+
+/* Whether `uid` is the user of that name or number. */
+static int is_user(uid_t uid, const char *user)
+{
+    struct passwd entry, *found = NULL;
+    char room[4096], *end;
+    unsigned long number;
+
+    if (!user || !user[0])
+        return 0;
+    number = strtoul(user, &end, 10);
+    if (*end == '\0')
+        return number == uid;
+    return getpwnam_r(user, &entry, room, sizeof(room), &found) == 0 && found && found->pw_uid == uid;
+}
+
+int platform_object_trusted(int fd, const char *service, const char *variable)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return -EACCES;
+    if (status.st_uid == 0 || status.st_uid == geteuid() || is_user(status.st_uid, getenv(variable)) ||
+        is_user(status.st_uid, service))
+        return 0;
+    return -EACCES;
 }
 
 int platform_object_is(int fd, const char *name)
@@ -151,6 +238,9 @@ int platform_object_is(int fd, const char *name)
 
 static int map(int fd, uint64_t size, int protection, void **base)
 {
+    *base = NULL;
+    if (size > SIZE_MAX)
+        return -EFBIG;
     *base = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
     if (*base == MAP_FAILED) {
         *base = NULL;
@@ -212,55 +302,6 @@ int platform_locked(int fd, uint64_t byte)
     return rc < 0 ? rc : lock.l_type != F_UNLCK;
 }
 
-/* A named semaphore is a file of its own beside the segment: sem_open(3) puts "sem." before the name. */
-static int doorbell_open_file(const char *name, int *fd)
-{
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof(path), SHM_DIRECTORY "/sem.%s", name + 1);
-
-    if (length < 0 || (size_t)length >= sizeof(path))
-        return -ENAMETOOLONG;
-    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    return *fd < 0 ? -errno : 0;
-}
-
-/* What only the gateway does to the semaphore: check whose it is, set its permissions, start its count afresh. */
-static int doorbell_own(const char *name, sem_t *semaphore, unsigned mode, long gid)
-{
-    int fd, rc = doorbell_open_file(name, &fd);
-
-    if (rc < 0)
-        return rc;
-    if ((rc = platform_object_owned(fd)) == 0 && (rc = platform_object_permit(fd, mode, gid)) == 0 &&
-        sem_init(semaphore, 1, 0) < 0)
-        rc = -errno;
-    close(fd);
-    return rc;
-}
-
-/* Make the semaphore, if it is not there. Returns 1: made, 0: it was there, or -errno. sem_open(O_CREAT) would do, but
- * leaves a temporary file behind when it is killed in the middle; so the file is made like a segment: without a name
- * until it is complete. Its content is a sem_t (sem_open(3), glibc). */
-static int doorbell_make(const char *name, unsigned mode, long gid)
-{
-    char object[NAME_MAX + 1];
-    void *base;
-    int fd, rc, length = snprintf(object, sizeof(object), "/sem.%s", name + 1);
-
-    if (length < 0 || (size_t)length >= sizeof(object))
-        return -ENAMETOOLONG;
-    if ((rc = platform_object_create(sizeof(sem_t), mode, gid, &fd)) < 0)
-        return rc;
-    if ((rc = platform_map(fd, sizeof(sem_t), &base)) == 0) {
-        rc = sem_init(base, 1, 0) < 0 ? -errno : 0;
-        platform_unmap(base, sizeof(sem_t));
-    }
-    if (rc == 0)
-        rc = platform_object_publish(fd, object);
-    platform_close(fd);
-    return rc == 0 ? 1 : rc == -EEXIST ? 0 : rc;
-}
-
 uint64_t platform_object_space(void)
 {
     struct statvfs status;
@@ -268,78 +309,6 @@ uint64_t platform_object_space(void)
     /* Where shm_open(3) of both C libraries has its objects. */
     return statvfs("/dev/shm", &status) == 0 && status.f_blocks > 0 ? (uint64_t)status.f_blocks * status.f_frsize
                                                                     : UINT64_MAX;
-}
-
-int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
-{
-    int made = create ? doorbell_make(name, mode, gid) : 0, rc = 0;
-    sem_t *semaphore;
-
-    if (made < 0)
-        return made;
-    semaphore = sem_open(name, 0);
-    if (semaphore == SEM_FAILED) {
-        rc = -errno;
-    } else if (create && (rc = doorbell_own(name, semaphore, mode, gid)) < 0) {
-        sem_close(semaphore);
-    }
-    if (rc < 0 && made)
-        platform_doorbell_remove(name);
-    if (rc == 0)
-        *doorbell = (struct platform_doorbell *)semaphore;
-    return rc;
-}
-
-void platform_doorbell_close(struct platform_doorbell *doorbell)
-{
-    if (doorbell)
-        sem_close((sem_t *)doorbell);
-}
-
-int platform_doorbell_remove(const char *name)
-{
-    return sem_unlink(name) < 0 ? -errno : 0;
-}
-
-void platform_doorbell_post(struct platform_doorbell *doorbell)
-{
-    int saved = errno;
-
-    sem_post((sem_t *)doorbell);
-    errno = saved;
-}
-
-static struct timespec to_timespec(uint64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / NANOSECONDS), .tv_nsec = (long)(ns % NANOSECONDS)};
-}
-
-void platform_doorbell_wait(struct platform_doorbell *doorbell, uint64_t deadline_ns)
-{
-    struct timespec deadline = to_timespec(deadline_ns);
-
-    if (deadline_ns == UINT64_MAX)
-        sem_wait((sem_t *)doorbell);
-    else
-        sem_clockwait((sem_t *)doorbell, CLOCK_MONOTONIC, &deadline);
-}
-
-int platform_word_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns)
-{
-    struct timespec deadline = to_timespec(deadline_ns);
-
-    /* futex(2): FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock; without FUTEX_PRIVATE_FLAG it works
-     * across processes. */
-    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline_ns == UINT64_MAX ? NULL : &deadline, NULL,
-                FUTEX_BITSET_MATCH_ANY) < 0 &&
-        errno != EAGAIN)
-        return -errno;
-    return 0;
-}
-
-void platform_word_wake(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -368,7 +337,7 @@ void platform_yield(void)
 
 void platform_sleep_ms(unsigned ms)
 {
-    struct timespec time = to_timespec((uint64_t)ms * 1000000);
+    struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 
     nanosleep(&time, NULL);
 }

@@ -3,14 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handles_internal.h"
 #include "platform.h"
-
-/* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish
- * channel whose gateway has gone (writers do not wake readers), and for a gateway that was killed on the point of
- * waking us. */
-#define RECHECK_MS 1000
-#define RECHECK_ALONE_MS 50
+#include "reader_internal.h"
 
 /* When a wait was shorter than this, more is probably on its way: before it asks to be woken again, which costs whoever
  * writes a system call, a reader lets others run. A gateway that gets messages as fast as it can was slowed down to two
@@ -19,28 +13,6 @@
 
 /* Looks at an empty slot. */
 #define POLLS_THOROUGH 64
-
-/* One lane, as this reader follows it. */
-struct cursor {
-    struct ring ring;
-    uint64_t next;
-    uint32_t polls; /* looks that found nothing */
-};
-
-struct shared_memory_reader {
-    struct shared_memory *shm;
-    struct mapping *mapping;
-    uint32_t channel; /* index in the segment */
-    uint32_t lanes;
-    struct cursor *cursors;   /* one a lane */
-    uint32_t turn;            /* lane to look at first, so that none waits for another for ever */
-    int in_burst;             /* the last wait was short */
-    int peeked;               /* lane of the peek that waits for its advance, or -1 */
-    uint64_t missed, expired; /* since the last message given out */
-    char *topic;              /* of the last message, terminated */
-    size_t channel_topic_size;
-    char name[LAYOUT_NAME_SIZE];
-};
 
 /* Set the reader up in `mapping`. It is changed only on success. */
 static int reader_enter(struct shared_memory_reader *reader, struct mapping *mapping, enum shared_memory_start start)
@@ -119,6 +91,8 @@ void shared_memory_reader_close(struct shared_memory_reader *reader)
 {
     if (!reader)
         return;
+    reader_watch_close(reader);
+    reader_await_cancels(reader);
     attachment_release(reader->shm, reader->mapping);
     attachment_drop(reader->shm);
     free(reader->cursors);
@@ -134,10 +108,16 @@ static int reader_move(struct shared_memory_reader *reader)
 
     if (rc < 0)
         return rc;
+    if (fresh == stale) {
+        attachment_release(reader->shm, fresh);
+        return 0;
+    }
     if ((rc = reader_enter(reader, fresh, SHARED_MEMORY_FROM_OLDEST)) < 0) {
         attachment_release(reader->shm, fresh);
         return rc;
     }
+    reader_watch_leave(reader);
+    reader_await_cancels(reader);
     attachment_release(reader->shm, stale);
     return 0;
 }
@@ -268,31 +248,26 @@ static int take(struct shared_memory_reader *reader, void *buffer, size_t size, 
     return rc;
 }
 
-/* Sleep until a message may be there, or the time has come to look. */
-static int wait_once(struct shared_memory_reader *reader, uint32_t word, uint64_t deadline)
-{
-    const struct segment *segment = &reader->mapping->segment;
-    unsigned recheck_ms = segment_served(segment) == 1 ? RECHECK_MS : RECHECK_ALONE_MS;
-    uint64_t look = platform_monotonic_ns() + recheck_ms * UINT64_C(1000000);
-    int rc = platform_word_wait(&segment_channel(segment, reader->channel)->wake_word, word,
-                                look < deadline ? look : deadline);
-
-    return rc == -ETIMEDOUT ? 0 : rc;
-}
-
 /* Get the next message if there is one. */
 static int take_polling(struct shared_memory_reader *reader, void *buffer, size_t size,
                         struct shared_memory_message *message)
 {
     for (;;) {
-        int retired = ring_retired(reader->mapping->segment.header);
+        int retired = mapping_retired(reader->mapping);
         int rc = take(reader, buffer, size, message, !retired);
 
+        if (rc == -EAGAIN && !retired && reader->watch && reader_watch_arm(reader)) {
+            rc = take(reader, buffer, size, message, 0);
+            if (rc != -EAGAIN)
+                reader_watch_found(reader);
+        }
         if (rc != -EAGAIN)
             return rc;
-        if (!retired)
+        /* That there is no other segment yet is for the next look. */
+        if (!retired &&
+            (++reader->idle % POLLS_THOROUGH != 0 || !reader_is_left_behind(reader) || reader_move(reader) < 0))
             return handle_fail_plain(-EAGAIN, "no message");
-        if ((rc = reader_move(reader)) < 0)
+        if (retired && (rc = reader_move(reader)) < 0)
             return rc;
     }
 }
@@ -319,7 +294,7 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
     if (timeout_ms > 0)
         deadline = begin_ns + (uint64_t)timeout_ms * 1000000;
     for (;;) {
-        int retired = ring_retired(reader->mapping->segment.header);
+        int retired = mapping_retired(reader->mapping);
         uint32_t word = ring_reader_sleep(segment_channel(&reader->mapping->segment, reader->channel));
 
         if ((rc = take(reader, buffer, size, message, 0)) != -EAGAIN) {
@@ -331,9 +306,14 @@ static int take_waiting(struct shared_memory_reader *reader, void *buffer, size_
                 return rc;
             continue;
         }
+        if (reader_is_left_behind(reader) && reader_move(reader) == 0)
+            continue;
         if (platform_monotonic_ns() >= deadline)
             return handle_fail_plain(-ETIMEDOUT, "no message in time");
-        if ((rc = wait_once(reader, word, deadline)) < 0)
+        rc = reader_sleep(reader, word, deadline);
+        if (rc == -ECANCELED)
+            return handle_fail_plain(rc, "the wait was cancelled");
+        if (rc < 0)
             return handle_fail(rc, "wait for a message: %s", strerror(-rc));
     }
 }
@@ -423,7 +403,7 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
     reader->peeked = -1;
     if (rc < 0)
         return rc;
-    if (ring_retired(reader->mapping->segment.header) && (rc = latest_move(reader)) < 0)
+    if (mapping_retired(reader->mapping) && (rc = latest_move(reader)) < 0)
         return rc;
     /* A try fails only when a whole ring was written during it; then the next one finds something newer. */
     for (uint32_t tries = 0; tries < 100; tries++) {

@@ -309,6 +309,11 @@ uint64_t ring_oldest(const struct ring *ring)
     return head > ring->mask + 1 ? head - (ring->mask + 1) : 0;
 }
 
+uint64_t ring_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->lane->tail, RELAXED);
+}
+
 uint64_t ring_rejected(const struct ring *ring)
 {
     return atomic_load_explicit(&ring->lane->rejected, RELAXED);
@@ -331,6 +336,7 @@ void ring_ledger_load(const struct layout_lane *lane, struct ring_ledger *ledger
         ledger->taken = atomic_load_explicit(&cell->taken, RELAXED);
         ledger->spool_delivered = atomic_load_explicit(&cell->spool_delivered, RELAXED);
         ledger->spool_refused = atomic_load_explicit(&cell->spool_refused, RELAXED);
+        ledger->filtered = atomic_load_explicit(&cell->filtered, RELAXED);
         for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
             ledger->dropped[reason] = atomic_load_explicit(&cell->dropped[reason], RELAXED);
         /* The fence keeps the loads above in front of the second look (pairs with the fence below). */
@@ -358,6 +364,7 @@ void ring_ledger_clip(struct ring_ledger *ledger, uint64_t head)
     room = ledger->tail;
     ledger->delivered = within(ledger->delivered, &room);
     ledger->spooled = within(ledger->spooled, &room);
+    ledger->filtered = within(ledger->filtered, &room);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         ledger->dropped[reason] = within(ledger->dropped[reason], &room);
     ledger->dropped[LAYOUT_DROP_CORRUPT] += room;
@@ -397,6 +404,7 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
     atomic_store_explicit(&cell->taken, ledger->taken, RELAXED);
     atomic_store_explicit(&cell->spool_delivered, ledger->spool_delivered, RELAXED);
     atomic_store_explicit(&cell->spool_refused, ledger->spool_refused, RELAXED);
+    atomic_store_explicit(&cell->filtered, ledger->filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&cell->dropped[reason], ledger->dropped[reason], RELAXED);
     /* Release: the record becomes current as a whole (pairs with the acquire in ring_ledger_load). */
@@ -412,6 +420,7 @@ void ring_carried_load(const struct layout_channel *channel, struct ring_carried
     carried->delivered = atomic_load_explicit(&channel->carried_delivered, RELAXED);
     carried->rejected = atomic_load_explicit(&channel->carried_rejected, RELAXED);
     carried->taken = atomic_load_explicit(&channel->carried_taken, RELAXED);
+    carried->filtered = atomic_load_explicit(&channel->carried_filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         carried->dropped[reason] = atomic_load_explicit(&channel->carried_dropped[reason], RELAXED);
 }
@@ -422,6 +431,7 @@ void ring_carried_store(struct layout_channel *channel, const struct ring_carrie
     atomic_store_explicit(&channel->carried_delivered, carried->delivered, RELAXED);
     atomic_store_explicit(&channel->carried_rejected, carried->rejected, RELAXED);
     atomic_store_explicit(&channel->carried_taken, carried->taken, RELAXED);
+    atomic_store_explicit(&channel->carried_filtered, carried->filtered, RELAXED);
     for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
         atomic_store_explicit(&channel->carried_dropped[reason], carried->dropped[reason], RELAXED);
 }
@@ -527,6 +537,11 @@ int ring_wake_readers(struct layout_channel *channel)
     return 1;
 }
 
+void ring_bump_word(_Atomic uint32_t *word)
+{
+    atomic_fetch_add_explicit(word, 1, SEQ_CST);
+}
+
 int ring_retired(const struct layout_header *header)
 {
     /* Acquire: pairs with ring_retire; the new segment is in place behind it. */
@@ -536,6 +551,12 @@ int ring_retired(const struct layout_header *header)
 void ring_retire(struct layout_header *header)
 {
     atomic_store_explicit(&header->state, LAYOUT_RETIRED, RELEASE);
+}
+
+void ring_revive(struct layout_header *header)
+{
+    if (atomic_load_explicit(&header->state, RELAXED) != LAYOUT_LIVE)
+        atomic_store_explicit(&header->state, LAYOUT_LIVE, RELAXED);
 }
 
 void ring_publish_magic(struct layout_header *header)

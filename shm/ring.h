@@ -48,10 +48,10 @@ struct ring_message {
     uint64_t expires_ns; /* Unix time from which it is too old to be used; 0: never */
 };
 
-/* What has become of a lane's messages: tail = delivered + spooled + sum of dropped. `taken` and the two below it are
- * the part of the spool in it. */
+/* What has become of a lane's messages: tail = delivered + spooled + filtered + sum of dropped. `taken` and the two
+ * below it are the part of the spool in it. */
 struct ring_ledger {
-    uint64_t tail, delivered, spooled;
+    uint64_t tail, delivered, spooled, filtered;
     uint64_t taken, spool_delivered, spool_refused;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
@@ -110,6 +110,9 @@ uint64_t ring_head_found(const struct ring *ring);
 /* Sequence number of the oldest message that may still be held; by ring_head_found. */
 uint64_t ring_oldest(const struct ring *ring);
 
+/* The gateway's tail: what is below it may be written again. */
+uint64_t ring_tail(const struct ring *ring);
+
 /* Writes refused because the ring was full. */
 uint64_t ring_rejected(const struct ring *ring);
 
@@ -132,7 +135,7 @@ void ring_ledger_store(struct layout_lane *lane, const struct ring_ledger *ledge
 
 /* What happened to a channel's messages in the segments before this one. */
 struct ring_carried {
-    uint64_t written, delivered, rejected, taken;
+    uint64_t written, delivered, rejected, taken, filtered;
     uint64_t dropped[LAYOUT_DROP_SPACE];
 };
 
@@ -186,9 +189,13 @@ uint32_t ring_reader_sleep(struct layout_channel *channel);
  * wake_word. Gateway only. */
 int ring_wake_readers(struct layout_channel *channel);
 
+/* Wake whoever sleeps on a channel's word, or is about to, as a message would: it is changed; the caller then wakes. */
+void ring_bump_word(_Atomic uint32_t *word);
+
 /* Plain flags of the header. */
 int ring_retired(const struct layout_header *header);
 void ring_retire(struct layout_header *header);
+void ring_revive(struct layout_header *header);
 void ring_publish_magic(struct layout_header *header);
 void ring_set_gateway(struct layout_header *header, uint32_t pid, uint64_t start_ns);
 uint32_t ring_gateway_pid(const struct layout_header *header);

@@ -8,26 +8,16 @@
 #include "platform.h"
 #include "segment_internal.h"
 
-/* Whether a name is one that next_name in segment_serve.c makes. */
-static int is_next_name(const char *name, size_t length)
-{
-    size_t suffix = strlen(SEGMENT_NEXT_SUFFIX);
-
-    if (length > suffix + 1 && name[length - 1] >= '0' && name[length - 1] <= '9')
-        length--;
-    return length > suffix && strncmp(name + length - suffix, SEGMENT_NEXT_SUFFIX, suffix) == 0;
-}
-
 int segment_name_check(const char *name, struct reason *reason)
 {
     size_t length = strlen(name);
 
     if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
-        is_next_name(name, length) ||
+        segment_is_beside(name, NULL, NULL) ||
         strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
         return reason_set(reason, -EINVAL,
                           "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
-                          "NAME" SEGMENT_NEXT_SUFFIX " or that and a digit)",
+                          "NAME" SEGMENT_NEXT_SUFFIX ", NAME" SEGMENT_ASIDE_SUFFIX " and what follows them)",
                           SEGMENT_NAME_MAX - 1);
     return 0;
 }
@@ -95,6 +85,7 @@ int segment_load(struct segment *segment, struct reason *reason)
 /* Open the object under `name` without its doorbell. */
 static int open_object(struct segment *segment, const char *name, int look_only, struct reason *reason)
 {
+    char owner[PLATFORM_OWNER_SIZE];
     int rc;
 
     segment_clear(segment);
@@ -105,7 +96,14 @@ static int open_object(struct segment *segment, const char *name, int look_only,
         segment->fd = -1;
         return segment_explain_open(rc, name, reason);
     }
-    if ((rc = segment_load(segment, reason)) < 0)
+    if ((rc = platform_object_trusted(segment->fd, SEGMENT_SERVICE_USER, SEGMENT_OWNER_VARIABLE)) < 0)
+        reason_set(reason, rc,
+                   "segment %s belongs to user %s, who is not root, " SEGMENT_SERVICE_USER
+                   " or this program's user: if its gateway runs as that user, set " SEGMENT_OWNER_VARIABLE "=%s",
+                   name, platform_object_owner(segment->fd, owner), owner);
+    else
+        rc = segment_load(segment, reason);
+    if (rc < 0)
         segment_close(segment);
     return rc;
 }

@@ -2,11 +2,13 @@
  * doorbell.
  *
  * An object under a segment's name is always complete: it is made without a name and named when it is ready. When the
- * geometry changes, the new object is first put beside the old one under the name with ".next" appended (or ".next1",
- * ".next2", ... while earlier ones are still being drained), then the two names are exchanged and the old object is
- * marked retired: at every instant the name has a complete segment, and what is behind ".next" is an old one to be
- * drained, or, after a crash before the exchange, a new one that nobody uses. Serial numbers in the headers tell them
- * apart.
+ * geometry changes, the new object is first put beside the old one under NAME.next-RANDOM (nobody can guess it and take
+ * it first), then the two names are exchanged and the old object is marked retired: at every instant the name has a
+ * complete segment, and what is behind NAME.next-... is an old one to be drained, or, after a crash before the
+ * exchange, a new one that nobody uses. Serial numbers in the headers tell them apart; whose they are, owner and lock.
+ *
+ * What is no segment, or a damaged one, is set aside as NAME.damaged-RANDOM, the last one only. One of layout version 1
+ * is made into one of today's, under NAME.next-..., and drained like the others. One of a later version is left alone.
  *
  * Not thread-safe by itself, but for what segment_ring and segment_channel give access to.
  */
@@ -18,14 +20,17 @@
 #include "ring.h"
 
 #define SEGMENT_NAME_MAX \
-    200 /* characters of a segment's name with its slash; the ".next" name and "sem." fit NAME_MAX */
-#define SEGMENT_OLD_MAX \
-    8 /* former segments that wait for an idle writer to move on; each change of geometry adds one */
+    200 /* characters of a segment's name with its slash; names beside it and "sem." fit NAME_MAX */
+#define SEGMENT_NAME_SIZE (SEGMENT_NAME_MAX + 32) /* bytes for it, and for the names beside it, with the NUL */
+
+/* Whom a client believes that it makes segments, beside root and its own user; and how it is told of others. */
+#define SEGMENT_SERVICE_USER "shmgate"
+#define SEGMENT_OWNER_VARIABLE "SHMGATE_OWNER"
 
 struct platform_doorbell;
 
 struct segment {
-    char name[SEGMENT_NAME_MAX + 8];
+    char name[SEGMENT_NAME_SIZE];
     int fd;
     int serving;   /* 1: this process is its gateway; its own lock does not show in segment_served */
     int look_only; /* 1: mapped without the permission to write; there is no doorbell */
@@ -37,6 +42,12 @@ struct segment {
     struct platform_doorbell *doorbell;
 };
 
+/* Segments that were replaced, the oldest first. Empty when all zero; to be given to segment_list_close. */
+struct segment_list {
+    struct segment *segments; /* those that are finished have base NULL */
+    uint32_t count;
+};
+
 /* How the gateway wants its segment. Strings are borrowed. */
 struct segment_options {
     const char *name;
@@ -44,6 +55,9 @@ struct segment_options {
     long gid;      /* group, or -1 to leave the process's */
     const struct layout *plan;
     const char *const *topics; /* one a channel of the plan */
+    /* Told of what was set aside or passed over, a line each. NULL: nobody wants to know. */
+    void (*report)(void *context, const char *text);
+    void *context;
 };
 
 /* How segment_serve came by its segment. */
@@ -53,19 +67,23 @@ enum segment_origin { SEGMENT_CREATED, SEGMENT_ADOPTED, SEGMENT_REPLACED };
 int segment_name_check(const char *name, struct reason *reason);
 
 /* Gateway: become the one that serves the name. Creates the segment, adopts the one a former gateway left when its
- * geometry and topics are those of the plan, or replaces it; then `olds` (SEGMENT_OLD_MAX of them) holds the former
- * one. It also holds those that a former gateway had not drained; the oldest first, and the rest with base NULL. The
- * caller drains them in that order and gives each to segment_finish_old. On success *out must be given to
- * segment_close. Returns an enum segment_origin, or -errno with the reason: -EBUSY another gateway serves it, -EACCES,
- * -ENOSPC /dev/shm is full, -EPROTO damaged or of another version, -ENOMEM. Leaves nothing behind when it fails. */
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options,
+ * geometry and topics are those of the plan, or replaces it; then `olds`, which begins empty, holds the former one, and
+ * those that a former gateway had not drained. The caller drains them in that order and gives each to
+ * segment_finish_old. On success *out must be given to segment_close, and *olds to segment_list_close. Returns an enum
+ * segment_origin, or -errno with the reason and both empty: -EBUSY another gateway serves it, -EACCES, -ENOSPC /dev/shm
+ * is full, -EPROTO of a later version, -ENOMEM. Leaves nothing behind when it fails. */
+int segment_serve(struct segment *out, struct segment_list *olds, const struct segment_options *options,
                   struct reason *reason);
+
+/* Unmap and close what is left in the list, and free it; the names stay. */
+void segment_list_close(struct segment_list *list);
 
 /* Gateway: take the drained old segment's name away and close it. */
 void segment_finish_old(struct segment *old);
 
 /* Client: attach to the segment a gateway made. On success *out must be given to segment_close.
- * -ENOENT there is none (yet); -EACCES; -EPROTO; -ENOMEM; the reason is in `reason`. */
+ * -ENOENT there is none (yet); -EACCES no permission, or it is somebody's whom this program has no reason to trust;
+ * -EPROTO; -ENOMEM; the reason is in `reason`. */
 int segment_attach(struct segment *out, const char *name, struct reason *reason);
 
 /* The same to look only: the mapping cannot be written to, and read permission is enough. Only functions that take a

@@ -2,6 +2,7 @@
  * name when. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "platform.h"
@@ -9,18 +10,8 @@
 
 #define SERVE_TRIES 100 /* names that change hands while we look; each try is a whole open */
 
-/* The name of the place beside the segment where its successor is put and its predecessor waits. */
-static void next_name(char *next, size_t size, const char *name, unsigned place)
-{
-    if (place == 0)
-        snprintf(next, size, "%s" SEGMENT_NEXT_SUFFIX, name);
-    else
-        snprintf(next, size, "%s" SEGMENT_NEXT_SUFFIX "%u", name, place);
-}
-
-/* Make a complete, served segment that has no name yet. */
-static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial,
-                         struct reason *reason)
+int segment_make(struct segment *segment, const struct segment_options *options, uint64_t generation, uint64_t serial,
+                 struct reason *reason)
 {
     struct layout plan = *options->plan;
     void *base;
@@ -29,6 +20,9 @@ static int create_object(struct segment *segment, const struct segment_options *
     segment_clear(segment);
     snprintf(segment->name, sizeof(segment->name), "%s", options->name);
     rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
+    /* What was set aside is worth less than a gateway that serves. */
+    if (rc == -ENOSPC && segment_drop_asides(options->name))
+        rc = platform_object_create(plan.segment_size, options->mode, options->gid, &segment->fd);
     if (rc == -ENOSPC)
         return reason_set(
             reason, rc,
@@ -47,7 +41,7 @@ static int create_object(struct segment *segment, const struct segment_options *
         segment_close(segment);
         return reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
     }
-    plan.generation = platform_random();
+    plan.generation = generation;
     plan.serial = serial;
     layout_store(&plan, options->topics, base);
     ring_publish_magic(base);
@@ -59,9 +53,9 @@ static int create_object(struct segment *segment, const struct segment_options *
     return 0;
 }
 
-/* Open what is under the name and become its gateway. -ENOENT nothing there; -EAGAIN the name changed meanwhile. */
-static int take_over(struct segment *segment, const char *name, struct reason *reason)
+int segment_take_over(struct segment *segment, const char *name, struct reason *reason)
 {
+    char owner[PLATFORM_OWNER_SIZE];
     int rc;
 
     segment_clear(segment);
@@ -71,11 +65,13 @@ static int take_over(struct segment *segment, const char *name, struct reason *r
         return segment_explain_open(rc, name, reason);
     }
     if ((rc = platform_object_owned(segment->fd)) < 0) {
-        segment_close(segment);
-        return reason_set(
+        reason_set(
             reason, rc,
-            "segment %s belongs to another user: choose another name, or have its owner run: shmgate release -S %s",
-            name, name);
+            "segment %s belongs to another user, %s: choose another name, or have its owner run: shmgate release "
+            "-S %s",
+            name, platform_object_owner(segment->fd, owner), name);
+        segment_close(segment);
+        return rc;
     }
     if ((rc = platform_lock(segment->fd, LAYOUT_LOCK_GATEWAY)) < 0) {
         rc = rc == -EAGAIN ? reason_set(reason, -EBUSY,
@@ -90,7 +86,7 @@ static int take_over(struct segment *segment, const char *name, struct reason *r
         segment_close(segment);
         return -EAGAIN;
     }
-    if ((rc = segment_load(segment, reason)) < 0)
+    if ((rc = segment_load(segment, reason)) < 0 && rc != -EPROTO)
         segment_close(segment);
     return rc;
 }
@@ -98,7 +94,7 @@ static int take_over(struct segment *segment, const char *name, struct reason *r
 /* Whether the segment has just the geometry and the topics of the plan. */
 static int as_planned(const struct segment *segment, const struct segment_options *options)
 {
-    if (!layout_same(&segment->layout, options->plan) || ring_retired(segment->header))
+    if (!layout_same(&segment->layout, options->plan))
         return 0;
     for (uint32_t i = 0; i < segment->layout.channel_count; i++)
         if (memcmp(segment->base + segment->layout.channels[i].topic_offset, options->topics[i],
@@ -107,44 +103,35 @@ static int as_planned(const struct segment *segment, const struct segment_option
     return 1;
 }
 
-/* Send everybody who is attached to the segment that now has its name. */
-static void segment_retire(struct segment *segment)
+void segment_retire(struct segment *segment)
 {
-    ring_retire(segment->header);
+    if (!segment->base || segment->size < sizeof(struct layout_header))
+        return;
+    ring_retire((struct layout_header *)segment->base);
     for (uint32_t i = 0; i < segment->layout.channel_count; i++)
         segment_wake_readers(segment, i);
 }
 
-/* A place beside the segment that nothing has, with its name; -EBUSY when all are taken. */
-static int free_place(const char *name, char *next, size_t size)
+/* One more than the serial numbers of all that is to be drained. */
+static uint64_t next_serial(const struct segment_list *olds)
 {
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        int fd, rc;
+    uint64_t serial = 0;
 
-        next_name(next, size, name, place);
-        rc = platform_object_open(next, &fd);
-        if (rc == -ENOENT)
-            return 0;
-        if (rc == 0)
-            platform_close(fd);
-    }
-    return -EBUSY;
+    for (uint32_t i = 0; i < olds->count; i++)
+        if (olds->segments[i].layout.serial > serial)
+            serial = olds->segments[i].layout.serial;
+    return serial + 1;
 }
 
-/* Put a new segment in the place of `old`, which moves to a name beside it. */
-static int replace(struct segment *out, struct segment *old, const struct segment_options *options,
-                   struct reason *reason)
+/* Put the new segment `out` in the place of `old`, which moves to a name beside it, by which it is known from then on.
+ */
+static int take_place(struct segment *out, struct segment *old, const char *suffix,
+                      const struct segment_options *options, struct reason *reason)
 {
-    char next[SEGMENT_NAME_MAX + 8];
+    char next[SEGMENT_NAME_SIZE];
     int rc;
 
-    if (free_place(options->name, next, sizeof(next)) < 0)
-        return reason_set(reason, -EBUSY,
-                          "segment %s: %d former ones still have writers that have not written since: restart those, "
-                          "or go back to the former geometry",
-                          options->name, SEGMENT_OLD_MAX);
-    if ((rc = create_object(out, options, old->layout.serial + 1, reason)) < 0)
-        return rc;
+    segment_beside_name(next, options->name, suffix);
     if ((rc = platform_object_publish(out->fd, next)) == 0 && (rc = platform_object_exchange(options->name, next)) < 0)
         platform_object_remove(next);
     if (rc < 0) {
@@ -156,101 +143,136 @@ static int replace(struct segment *out, struct segment *old, const struct segmen
     return 0;
 }
 
-/* Take one former segment into the list, which is kept in the order of their making. */
-static void insert_old(struct segment *olds, const struct segment *old)
+static int replace(struct segment *out, struct segment *old, uint64_t serial, const struct segment_options *options,
+                   struct reason *reason)
 {
-    int at = 0, end = 0;
+    int rc = segment_make(out, options, platform_random(), serial, reason);
 
-    while (end < SEGMENT_OLD_MAX - 1 && olds[end].base)
-        end++;
-    while (at < end && olds[at].layout.serial < old->layout.serial)
-        at++;
-    memmove(&olds[at + 1], &olds[at], (size_t)(end - at) * sizeof(olds[0]));
-    olds[at] = *old;
+    return rc < 0 ? rc : take_place(out, old, SEGMENT_NEXT_SUFFIX, options, reason);
 }
 
-/* Find what former gateways have left beside the segment `present`. */
-static int find_leftovers(struct segment *olds, const struct segment *present, const char *name, struct reason *reason)
+/* Set what has the name aside, and put a new one in its place. */
+static int replace_damaged(struct segment *out, struct segment *found, struct segment_list *olds,
+                           const struct segment_options *options, struct reason *reason)
 {
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        char next[SEGMENT_NAME_MAX + 8];
-        struct segment old;
-        int rc;
+    struct reason why = *reason;
+    int rc = segment_find_leftovers(olds, NULL, options, reason);
 
-        next_name(next, sizeof(next), name, place);
-        rc = take_over(&old, next, reason);
-        if (rc == -ENOENT)
-            continue;
-        if (rc < 0)
-            return rc;
-        if (old.layout.serial > present->layout.serial) {
-            /* Its gateway died before the exchange: nobody has ever used this one. */
-            platform_object_remove(next);
-            segment_close(&old);
-            continue;
-        }
-        segment_retire(&old);
-        insert_old(olds, &old);
-    }
-    return 0;
-}
-
-static void close_olds(struct segment *olds)
-{
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_close(&olds[i]);
-}
-
-/* One try to get hold of the name. */
-static int serve_once(struct segment *out, struct segment *olds, const struct segment_options *options,
-                      struct reason *reason)
-{
-    struct segment former;
-    int rc = take_over(out, options->name, reason);
-
-    if (rc == -ENOENT) {
-        if ((rc = create_object(out, options, 1, reason)) < 0)
-            return rc;
-        if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
-            segment_close(out);
-            return rc == -EEXIST ? -EAGAIN
-                                 : reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
-        }
-        return SEGMENT_CREATED;
-    }
     if (rc < 0)
         return rc;
-    if ((rc = find_leftovers(olds, out, options->name, reason)) < 0) {
-        segment_close(out);
+    segment_drop_asides(options->name);
+    rc = segment_make(out, options, platform_random(), next_serial(olds), reason);
+    if (rc == -ENOSPC) {
+        /* There is no room for both: the name is free for a moment, and then what was there goes. */
+        rc = segment_set_aside(found, options, why.text, reason);
+        return rc < 0 ? rc : -EAGAIN;
+    }
+    if (rc < 0 || (rc = take_place(out, found, SEGMENT_ASIDE_SUFFIX, options, reason)) < 0)
         return rc;
-    }
-    if (as_planned(out, options)) {
-        if ((rc = platform_object_permit(out->fd, options->mode, options->gid)) == 0)
-            return SEGMENT_ADOPTED;
-        segment_close(out);
-        return reason_set(reason, rc, "segment %s: set mode and group: %s", options->name, strerror(-rc));
-    }
-    former = *out;
-    if ((rc = replace(out, &former, options, reason)) < 0) {
-        segment_close(&former);
+    segment_report_aside(options, options->name, found->name, why.text);
+    return olds->count > 0 ? SEGMENT_REPLACED : SEGMENT_CREATED;
+}
+
+/* Nothing has the name. */
+static int serve_new(struct segment *out, struct segment_list *olds, const struct segment_options *options,
+                     struct reason *reason)
+{
+    int rc = segment_find_leftovers(olds, NULL, options, reason);
+
+    if (rc < 0 || (rc = segment_make(out, options, platform_random(), next_serial(olds), reason)) < 0)
         return rc;
+    if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
+        segment_close(out);
+        return rc == -EEXIST ? -EAGAIN : reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
     }
-    insert_old(olds, &former);
+    return olds->count > 0 ? SEGMENT_REPLACED : SEGMENT_CREATED;
+}
+
+/* Something that is ours, and no segment of this version, has the name. */
+static int serve_other(struct segment *out, struct segment *found, struct segment_list *olds,
+                       const struct segment_options *options, struct reason *reason)
+{
+    uint32_t major = found->base ? layout_major(found->base, found->size) : 0;
+    struct reason why = *reason;
+    int rc;
+
+    if (major > LAYOUT_MAJOR)
+        return reason_wrap(reason, -EPROTO, "it is left alone; to begin anew: shmgate release -S %s", options->name);
+    if (major == LAYOUT_OLD_MAJOR) {
+        if ((rc = segment_find_leftovers(olds, NULL, options, reason)) < 0)
+            return rc;
+        if ((rc = segment_upgrade(olds, found, options, &why)) == 0) {
+            if ((rc = replace(out, found, next_serial(olds), options, reason)) < 0)
+                return rc;
+            platform_object_remove(found->name);
+            return SEGMENT_REPLACED;
+        }
+        if (rc != -EPROTO) {
+            *reason = why;
+            return rc;
+        }
+    }
+    *reason = why;
+    return replace_damaged(out, found, olds, options, reason);
+}
+
+/* `found` has the name, and is the list's when it was replaced. */
+static int serve_present(struct segment *out, struct segment *found, struct segment_list *olds,
+                         const struct segment_options *options, struct reason *reason)
+{
+    int rc = segment_find_leftovers(olds, found, options, reason);
+
+    if (rc < 0)
+        return rc;
+    if (as_planned(found, options)) {
+        if ((rc = platform_object_permit(found->fd, options->mode, options->gid)) < 0)
+            return reason_set(reason, rc, "segment %s: set mode and group: %s", options->name, strerror(-rc));
+        /* What has the name was not replaced, whatever it says. */
+        ring_revive(found->header);
+        *out = *found;
+        segment_clear(found);
+        return SEGMENT_ADOPTED;
+    }
+    if ((rc = replace(out, found, found->layout.serial + 1, options, reason)) < 0)
+        return rc;
+    if ((rc = segment_list_add(olds, found)) < 0) {
+        segment_close(out);
+        return reason_set(reason, rc, "out of memory");
+    }
     return SEGMENT_REPLACED;
 }
 
-int segment_serve(struct segment *out, struct segment *olds, const struct segment_options *options,
+/* One try to get hold of the name. */
+static int serve_once(struct segment *out, struct segment_list *olds, const struct segment_options *options,
+                      struct reason *reason)
+{
+    struct segment found;
+    int rc = segment_take_over(&found, options->name, reason);
+
+    if (rc == -ENOENT)
+        return serve_new(out, olds, options, reason);
+    if (rc == 0)
+        rc = serve_present(out, &found, olds, options, reason);
+    else if (rc == -EPROTO)
+        rc = serve_other(out, &found, olds, options, reason);
+    segment_close(&found);
+    return rc;
+}
+
+int segment_serve(struct segment *out, struct segment_list *olds, const struct segment_options *options,
                   struct reason *reason)
 {
+    struct reason own;
     int origin = -EAGAIN, rc;
 
+    /* What is wrong with a segment is told to whoever asks to be told, too. */
+    reason = reason ? reason : &own;
     segment_clear(out);
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_clear(&olds[i]);
+    *olds = (struct segment_list){0};
     if ((rc = segment_name_check(options->name, reason)) < 0)
         return rc;
     for (int i = 0; i < SERVE_TRIES && origin == -EAGAIN; i++) {
-        close_olds(olds);
+        segment_list_close(olds);
         origin = serve_once(out, olds, options, reason);
     }
     if (origin == -EAGAIN)
@@ -258,14 +280,14 @@ int segment_serve(struct segment *out, struct segment *olds, const struct segmen
                             "segment %s keeps changing hands: is another gateway starting and stopping?",
                             options->name);
     if (origin < 0) {
-        close_olds(olds);
+        segment_list_close(olds);
         return origin;
     }
     if ((rc = platform_doorbell_open(options->name, 1, options->mode, options->gid, &out->doorbell)) < 0) {
         if (origin == SEGMENT_CREATED)
             platform_object_remove(options->name);
         segment_close(out);
-        close_olds(olds);
+        segment_list_close(olds);
         return reason_set(reason, rc, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
                           options->name, strerror(-rc), options->name + 1);
     }
@@ -326,9 +348,19 @@ static int remove_object(const char *name, const char *semaphore, struct reason 
                   : 0;
 }
 
+/* Remove what stands beside the name, as far as it is this user's and no gateway holds it. */
+static int remove_beside(void *context, const char *beside)
+{
+    const char *name = context;
+
+    if (segment_is_beside(beside, name, SEGMENT_NEXT_SUFFIX) || segment_is_beside(beside, name, SEGMENT_ASIDE_SUFFIX))
+        remove_object(beside, NULL, NULL);
+    return 0;
+}
+
 int segment_remove(const char *name, struct reason *reason)
 {
-    char next[SEGMENT_NAME_MAX + 8];
+    char owned[SEGMENT_NAME_SIZE];
     int rc;
 
     if ((rc = segment_name_check(name, reason)) < 0)
@@ -336,10 +368,8 @@ int segment_remove(const char *name, struct reason *reason)
     rc = remove_object(name, name, reason);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    for (unsigned place = 0; place < SEGMENT_OLD_MAX; place++) {
-        next_name(next, sizeof(next), name, place);
-        remove_object(next, NULL, NULL);
-    }
+    snprintf(owned, sizeof(owned), "%s", name);
+    platform_object_each(name, remove_beside, owned);
     /* A semaphore alone is what a removal that was killed, or somebody's rm, left. */
     return rc == -ENOENT && platform_doorbell_remove(name) == 0 ? 0 : rc;
 }

@@ -10,7 +10,8 @@
 #include "handles_internal.h"
 
 /* The handle of one channel. Its lock lets threads share it; the list's lock is not held while a reader waits. A
- * release beside a waiting read takes the entry out of the list; the read, when it is done, frees it. */
+ * release beside a waiting read takes the entry out of the list and ends the wait; the read, when it is done, frees it.
+ */
 struct entry {
     struct entry *next;
     unsigned users; /* calls under way, and one while it is in the list; guarded by the list's lock */
@@ -146,6 +147,9 @@ static void entries_drop(struct entry **list)
         struct entry *entry = *list;
 
         *list = entry->next;
+        /* A read that waits ends; it drops the entry for good. */
+        if (entry->reader)
+            shared_memory_reader_cancel(entry->reader);
         entry_drop(entry);
     }
 }

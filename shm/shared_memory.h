@@ -67,7 +67,7 @@ SHARED_MEMORY_API int shared_memory_write(const char *channel, const void *paylo
 SHARED_MEMORY_API ssize_t shared_memory_read(const char *channel, void *buffer, size_t size, int timeout_ms);
 
 /* Give the lanes back and detach. Returns 0; -ENOTCONN when not attached. Messages already written stay in the segment
- * and are published. */
+ * and are published. A read that waits in another thread ends with -ECANCELED. */
 SHARED_MEMORY_API int shared_memory_release(void);
 
 /* The reason of this thread's last failure, as one line of text; valid until its next call into the library. Never
@@ -123,6 +123,7 @@ struct shared_memory_message {
     uint32_t retained; /* 1: the broker had kept it from before the subscription */
     uint64_t expired;  /* messages that became too old before this reader came to them, since the last message it was
                           given */
+    uint64_t reserved[4];
 };
 
 /* Open `channel` (of either direction) for reading. On success *reader must be given to shared_memory_reader_close.
@@ -135,7 +136,8 @@ SHARED_MEMORY_API void shared_memory_reader_close(struct shared_memory_reader *r
 
 /* Copy the next message into `buffer` of `size` bytes, waiting up to timeout_ms. Returns 0 with *message filled.
  * Messages of one lane come in order, none twice, none torn. -EMSGSIZE leaves message->size at the size needed and the
- * reader at its place. Other errors: -EAGAIN, -ETIMEDOUT, -EINTR, -ENOENT as for shared_memory_read. */
+ * reader at its place. Other errors: -EAGAIN, -ETIMEDOUT, -EINTR, -ENOENT as for shared_memory_read; -ECANCELED by
+ * shared_memory_reader_cancel. */
 SHARED_MEMORY_API int shared_memory_reader_read(struct shared_memory_reader *reader, void *buffer, size_t size,
                                                 struct shared_memory_message *message, int timeout_ms);
 
@@ -156,15 +158,27 @@ SHARED_MEMORY_API int shared_memory_reader_peek(struct shared_memory_reader *rea
  * meanwhile, discard what was seen (it counts as missed); -EINVAL: there was no peek. */
 SHARED_MEMORY_API int shared_memory_reader_advance(struct shared_memory_reader *reader);
 
+/* End the wait of this reader that is under way in another thread, or its next one if none is: that call returns
+ * -ECANCELED, and the reader stays at its place. Calls with a timeout of 0 neither end nor use it up. Any thread, also
+ * in a signal handler; not beside or after shared_memory_reader_close. */
+SHARED_MEMORY_API void shared_memory_reader_cancel(struct shared_memory_reader *reader);
+
+/* A descriptor for poll(2) and event loops that is readable whenever there may be a message: then read or peek with a
+ * timeout of 0 until -EAGAIN, which sets it down. It may also be readable when there is nothing. It belongs to the
+ * reader and is closed with it; only poll it. The first call makes it, and a thread that sleeps for it, with all
+ * signals blocked. Returns it, the same each time. Errors: -EMFILE, -EAGAIN no thread to be had, -ENOMEM. */
+SHARED_MEMORY_API int shared_memory_reader_fd(struct shared_memory_reader *reader);
+
 /* Bytes that the largest payload of this channel may have. */
 SHARED_MEMORY_API size_t shared_memory_reader_max_payload(const struct shared_memory_reader *reader);
 
 /* ---- Counters ---- */
 
 #define SHARED_MEMORY_DROP_REASONS 10
+#define SHARED_MEMORY_DROP_SPACE 16 /* room, so that a reason can be added */
 
-/* The ledger of a channel: written = delivered + queued + spooled + sum of dropped, at any instant of a quiet system.
- */
+/* The ledger of a channel: written = delivered + queued + spooled + filtered + sum of dropped, at any instant of a
+ * quiet system. */
 struct shared_memory_counters {
     char name[64];
     const char *topic; /* NUL-terminated; valid until the next call of shared_memory_channel_counters on this attachment
@@ -177,7 +191,9 @@ struct shared_memory_counters {
     uint64_t queued;    /* in the ring, not yet delivered */
     uint64_t spooled;   /* on disk, not yet delivered */
     uint64_t rejected;  /* writes answered with -EAGAIN; not part of written */
-    uint64_t dropped[SHARED_MEMORY_DROP_REASONS]; /* by shared_memory_drop_name */
+    uint64_t dropped[SHARED_MEMORY_DROP_SPACE]; /* by shared_memory_drop_name */
+    uint64_t filtered;     /* held back on purpose: the channel publishes changes or windows only */
+    uint64_t reserved[16]; /* 0 */
 };
 
 /* Number of channels of the segment. */
@@ -190,10 +206,10 @@ SHARED_MEMORY_API int shared_memory_channel_counters(struct shared_memory *shm, 
 /* Write the ledger of all channels into `buffer` as one JSON object with a NUL, the same that the gateway publishes on
  * its stats topic:
  * {"segment": ..., "gateway": true|false, "link": "up"|"down", "spool": {"state": "off"|"ok"|"full"|"failed", "bytes":
- * n}, "channels": [{"name", "direction", "topic", "lanes", "written", "delivered", "queued", "spooled", "rejected",
- * "dropped": {REASON: n, ...}, "latency_us", "by_lane"}, ...]}; "dropped" has the reasons that occurred. Of publish
- * channels, "by_lane" has the same counts for each lane of this segment that was ever written to, and "latency_us",
- * when messages have flown in the last minute or so,
+ * n}, "channels": [{"name", "direction", "topic", "lanes", "written", "delivered", "queued", "spooled", "filtered",
+ * "rejected", "dropped": {REASON: n, ...}, "latency_us", "by_lane"}, ...]}; "dropped" has the reasons that occurred. Of
+ * publish channels, "by_lane" has the same counts for each lane of this segment that was ever written to, and
+ * "latency_us", when messages have flown in the last minute or so,
  * {"write_to_send": {"p50", "p99", "p99.9", "max"}, "send_to_ack": likewise}, in microseconds.
  * Returns the length without the NUL; when that is not below `size` the text was cut: call again with a larger buffer.
  */
@@ -228,6 +244,7 @@ struct shared_memory_status {
     uint64_t link_change_ns; /* when that was last different */
     const char *spool_state; /* "off", "ok", "full" or "failed"; static */
     uint64_t spool_bytes;
+    uint64_t reserved[8]; /* 0 */
 };
 SHARED_MEMORY_API int shared_memory_read_status(struct shared_memory *shm, struct shared_memory_status *status);
 
@@ -239,6 +256,7 @@ struct shared_memory_gauges {
     uint32_t max_payload;         /* bytes */
     uint32_t write_to_send_us[4]; /* p50, p99, p99.9, max */
     uint32_t send_to_ack_us[4];   /* the same; QoS 0: 0 */
+    uint32_t reserved[16];        /* 0 */
 };
 
 /* Of channel `index`. Returns 0; -ENOENT past the last one. */

@@ -12,6 +12,8 @@ struct shared_memory_writer {
     uint32_t lane;  /* of the segment */
     uint32_t place; /* the same, of the channel: kept in a new segment if nobody was faster, as topics may hang on it */
     struct ring_writer ring;
+    uint64_t looked_ns, looked_tail; /* when it was last looked whether somebody takes the messages, and how far they
+                                        were */
     char channel[LAYOUT_NAME_SIZE];
 };
 
@@ -34,6 +36,7 @@ static int writer_enter(struct shared_memory_writer *writer, struct mapping *map
     writer->lane = (uint32_t)lane;
     writer->place = writer->lane - mapping->segment.layout.channels[channel].lane_first;
     writer->mapping = mapping;
+    writer->looked_tail = UINT64_MAX;
     return 0;
 }
 
@@ -85,6 +88,8 @@ void shared_memory_writer_close(struct shared_memory_writer *writer)
     free(writer);
 }
 
+#define LOOK_NS UINT64_C(1000000000)
+
 /* The gateway has replaced the segment: go on in the new one. Off the usual path, so it may call the system. */
 static int writer_move(struct shared_memory_writer *writer)
 {
@@ -94,12 +99,28 @@ static int writer_move(struct shared_memory_writer *writer)
 
     if (rc < 0)
         return rc;
+    if (fresh == stale) {
+        attachment_release(writer->shm, fresh);
+        return 0;
+    }
     if ((rc = writer_enter(writer, fresh)) < 0) {
         attachment_release(writer->shm, fresh);
         return rc;
     }
     writer_leave(writer, stale, stale_lane);
     return 0;
+}
+
+/* Once a second: while nobody takes what is written, see whether the segment still has its name. Without it nobody ever
+ * will, and the writer goes on in the one that has, or fails. */
+static int writer_look(struct shared_memory_writer *writer, uint64_t now_ns)
+{
+    uint64_t tail = ring_tail(&writer->ring.ring);
+    int taken = tail != writer->looked_tail || writer->ring.next <= tail;
+
+    writer->looked_ns = now_ns;
+    writer->looked_tail = tail;
+    return taken || attachment_has_name(writer->shm, writer->mapping) ? 0 : writer_move(writer);
 }
 
 int shared_memory_writer_write(struct shared_memory_writer *writer, const void *payload, size_t size)
@@ -114,7 +135,9 @@ int shared_memory_writer_write(struct shared_memory_writer *writer, const void *
     message.time_ns = platform_time_ns();
     if ((rc = handle_check_fork(writer->shm)) < 0)
         return rc;
-    if (ring_retired(writer->mapping->segment.header) && (rc = writer_move(writer)) < 0)
+    if (mapping_retired(writer->mapping) && (rc = writer_move(writer)) < 0)
+        return rc;
+    if (message.time_ns - writer->looked_ns >= LOOK_NS && (rc = writer_look(writer, message.time_ns)) < 0)
         return rc;
     if (size > writer->ring.ring.max_payload)
         return handle_fail(

@@ -1,4 +1,4 @@
-# packages.cmake: what "cpack -G DEB" makes of the build: shmgate, libshmgate0, libshmgate-dev and python3-shmgate.
+# packages.cmake: what "cpack -G DEB" makes of the build: shmgate, libshmgate1, libshmgate-dev and python3-shmgate.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME shmgate)
 set(CPACK_PACKAGE_VENDOR shmgate)
@@ -22,7 +22,7 @@ set(CPACK_COMPONENT_DAEMON_DESCRIPTION "gateway between shared memory and MQTT
  MQTT topics, and hands MQTT messages to them. With the tool shmgate.")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_NAME shmgate)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "libshmgate0 (= ${PROJECT_VERSION}), systemd")
+set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "libshmgate1 (= ${PROJECT_VERSION}), systemd")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_RECOMMENDS "mosquitto-clients")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "mosquitto")
 set(scripts ${PROJECT_SOURCE_DIR}/systemd/debian)
@@ -31,7 +31,7 @@ set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA
 
 set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "gateway between shared memory and MQTT: library
  What a C program needs to write into and read from a gateway's channels.")
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libshmgate0)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libshmgate1)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/debian/triggers")
@@ -40,14 +40,14 @@ set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "gateway between shared memory and M
  Header, pkg-config file and CMake package of libshmgate.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libshmgate-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libshmgate0 (= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libshmgate1 (= ${PROJECT_VERSION})")
 
 set(CPACK_COMPONENT_PYTHON_DESCRIPTION "gateway between shared memory and MQTT: Python package
  Write into and read from a gateway's channels in Python.")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-shmgate)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_SECTION python)
 set(CPACK_DEBIAN_PYTHON_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "python3 (>= 3.11), libshmgate0 (= ${PROJECT_VERSION})")
+set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS "python3 (>= 3.11), libshmgate1 (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_RECOMMENDS "python3-paho-mqtt")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/debian/python/prerm")
 # dpkg-shlibdeps finds our own library, which is in no package yet, here.

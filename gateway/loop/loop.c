@@ -179,8 +179,6 @@ enum loop_end loop_run(struct config *config, struct config *next, struct metric
     struct loop loop = {.config = config, .metrics = metrics, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;
 
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        loop.olds[i].fd = -1;
     if (loop_open(&loop) == 0 && loop_serve_metrics(&loop, config) == 0) {
         atomic_store(&ringing, &loop.segment);
         loop.watchdog_interval_ms = notify_watchdog_interval_ms();

@@ -27,8 +27,9 @@ struct loop_wake {
 struct loop {
     struct config *config; /* the caller's */
     struct channel_table table;
-    struct segment segment, olds[SEGMENT_OLD_MAX];
-    int created; /* 1: this run made the segment */
+    struct segment segment;
+    struct segment_list olds; /* those that were replaced and are being drained */
+    int created;              /* 1: this run made the segment */
     struct loop_wake wake;
     struct transport *transport;
     struct sender *sender;       /* to the transport */

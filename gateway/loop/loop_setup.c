@@ -36,6 +36,12 @@ static int find_group(const char *name, long *gid)
     return 0;
 }
 
+static void warn(void *context, const char *text)
+{
+    (void)context;
+    log_write(LOG_LEVEL_WARNING, "%s", text);
+}
+
 static int open_segment(struct loop *loop)
 {
     static const char *const origins[] = {
@@ -43,7 +49,8 @@ static int open_segment(struct loop *loop)
     struct segment_options options = {.name = loop->config->segment,
                                       .mode = loop->config->mode,
                                       .plan = &loop->table.layout,
-                                      .topics = loop->table.topics};
+                                      .topics = loop->table.topics,
+                                      .report = warn};
     struct reason reason;
     int rc = find_group(loop->config->group, &options.gid);
 
@@ -51,7 +58,7 @@ static int open_segment(struct loop *loop)
         log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
         return rc;
     }
-    rc = segment_serve(&loop->segment, loop->olds, &options, &reason);
+    rc = segment_serve(&loop->segment, &loop->olds, &options, &reason);
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", reason.text);
         return rc;
@@ -90,7 +97,7 @@ static int open_spool(struct loop *loop)
 static int open_parts(struct loop *loop)
 {
     struct publish_options publish = {.segment = &loop->segment,
-                                      .olds = loop->olds,
+                                      .olds = &loop->olds,
                                       .channels = loop->table.channels,
                                       .sender = loop->sender,
                                       .created = loop->created};
@@ -173,8 +180,7 @@ static void close_service(struct loop *loop)
     loop->spool = NULL;
     if (loop->segment.base)
         ring_wake(loop->segment.header);
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        segment_close(&loop->olds[i]);
+    segment_list_close(&loop->olds);
     segment_close(&loop->segment);
     channel_table_destroy(&loop->table);
 }

@@ -26,7 +26,7 @@ static const char *const advice[LAYOUT_DROP_REASONS] = {
 };
 
 struct channel {
-    uint64_t dropped[LAYOUT_DROP_REASONS];
+    uint64_t dropped[LAYOUT_DROP_SPACE];
     uint64_t last_loss_ms;
     int losing;
 };

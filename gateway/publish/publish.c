@@ -93,8 +93,8 @@ static uint32_t count_lanes(const struct publish_options *options)
 {
     uint32_t count = options->segment->layout.lane_count;
 
-    for (int i = 0; options->olds && i < SEGMENT_OLD_MAX; i++)
-        count += options->olds[i].base ? options->olds[i].layout.lane_count : 0;
+    for (uint32_t i = 0; options->olds && i < options->olds->count; i++)
+        count += options->olds->segments[i].layout.lane_count;
     return count;
 }
 

@@ -25,8 +25,7 @@ struct publish;
 /* What it works with; everything is borrowed and outlives the publish. */
 struct publish_options {
     struct segment *segment;
-    struct segment *olds; /* SEGMENT_OLD_MAX that were replaced, the oldest first, the others with base NULL; NULL: none
-                           */
+    struct segment_list *olds;              /* those that were replaced; NULL: none */
     const struct publish_channel *channels; /* one a channel of the segment; those of subscribe channels are not looked
                                                at */
     struct spool *spool;                    /* NULL: none */

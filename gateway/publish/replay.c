@@ -25,9 +25,9 @@ static const struct publish_channel *find_channel(const struct replay *replay, c
 
 static const struct segment *find_segment(const struct replay *replay, uint64_t generation)
 {
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        if (replay->olds[i].base && replay->olds[i].layout.generation == generation)
-            return &replay->olds[i];
+    for (uint32_t i = 0; replay->olds && i < replay->olds->count; i++)
+        if (replay->olds->segments[i].base && replay->olds->segments[i].layout.generation == generation)
+            return &replay->olds->segments[i];
     return replay->publish->segment->layout.generation == generation ? replay->publish->segment : NULL;
 }
 
@@ -159,17 +159,17 @@ static void leave_finished(struct replay *replay)
 
 /* Whether the stream is of a segment that has lanes in memory: the present one, or one of those that are being drained.
  */
-static int has_segment(const struct replay_stream *line, const struct segment *olds)
+static int has_segment(const struct replay_stream *line, const struct segment_list *olds)
 {
-    for (int i = 0; olds && i < SEGMENT_OLD_MAX; i++)
-        if (olds[i].base && olds[i].layout.generation == line->stream->source.generation)
+    for (uint32_t i = 0; olds && i < olds->count; i++)
+        if (olds->segments[i].base && olds->segments[i].layout.generation == line->stream->source.generation)
             return 1;
     return line->source.generation == line->replay->publish->segment->layout.generation;
 }
 
 /* Sum up what the spool did with the messages of a channel from earlier segments, but for `olds`. Returns what was ever
  * taken of them. */
-static uint64_t sum_earlier(const struct replay *replay, const char *channel, const struct segment *olds,
+static uint64_t sum_earlier(const struct replay *replay, const char *channel, const struct segment_list *olds,
                             struct ring_spooled *sum)
 {
     uint64_t taken = 0;
@@ -194,9 +194,9 @@ static uint64_t sum_earlier(const struct replay *replay, const char *channel, co
  */
 static const struct segment *find_oldest(const struct replay *replay)
 {
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        if (replay->olds[i].base)
-            return &replay->olds[i];
+    for (uint32_t i = 0; replay->olds && i < replay->olds->count; i++)
+        if (replay->olds->segments[i].base)
+            return &replay->olds->segments[i];
     return replay->publish->segment;
 }
 

@@ -27,9 +27,8 @@ struct replay;
 struct replay_options {
     struct publish *publish;
     struct spool *spool;
-    const struct segment *olds; /* SEGMENT_OLD_MAX that are still being drained, the oldest first; the others' base is
-                                   NULL */
-    int created;                /* 1: the present segment was made just now, and is the only one */
+    const struct segment_list *olds; /* those that are still being drained; NULL: none */
+    int created;                     /* 1: the present segment was made just now, and is the only one */
 };
 
 /* Take up what the spool holds. Brings the segments' counters into agreement with the file, now or when it can be read.

@@ -19,10 +19,10 @@ struct replay_stream {
 struct replay {
     struct publish *publish;
     struct spool *spool;
-    const struct segment *olds; /* SEGMENT_OLD_MAX that are being drained, the oldest first; the others' base is NULL */
-    int created;                /* 1: the present segment was made by this gateway */
-    int reconciled;             /* 1: the segments' counters have been brought into agreement with the file */
-    struct replay_stream **streams; /* one a stream of the spool, in its order */
+    const struct segment_list *olds; /* those that are being drained, finished ones with base NULL; NULL: none */
+    int created;                     /* 1: the present segment was made by this gateway */
+    int reconciled;                  /* 1: the segments' counters have been brought into agreement with the file */
+    struct replay_stream **streams;  /* one a stream of the spool, in its order */
     size_t count;
     char boot[PLATFORM_BOOT_ID_SIZE];
 };

@@ -18,8 +18,8 @@ struct retired_segment {
 
 struct retired_segments {
     struct publish *publish;
-    struct retired_segment segments[SEGMENT_OLD_MAX]; /* the oldest first */
-    int first, count; /* segments[first] to segments[count - 1] are still being drained */
+    int first, count;                  /* segments[first] to segments[count - 1] are still being drained */
+    struct retired_segment segments[]; /* the oldest first */
 };
 
 /* The channel's topic as the segment has it; NULL when it is none that may be published to: the segment's members may
@@ -78,22 +78,22 @@ static void free_segment(struct retired_segment *retired)
     memset(retired, 0, sizeof(*retired));
 }
 
-int retired_segments_create(struct retired_segments **out, struct publish *publish, struct segment *olds)
+int retired_segments_create(struct retired_segments **out, struct publish *publish, struct segment_list *olds)
 {
     struct retired_segments *retired;
     int rc = 0;
 
     *out = NULL;
-    if (!olds[0].base)
+    if (olds->count == 0)
         return 0;
-    retired = calloc(1, sizeof(*retired));
+    retired = calloc(1, sizeof(*retired) + olds->count * sizeof(retired->segments[0]));
     if (!retired)
         return -ENOMEM;
     retired->publish = publish;
-    for (int i = 0; rc == 0 && i < SEGMENT_OLD_MAX && olds[i].base; i++) {
+    for (uint32_t i = 0; rc == 0 && i < olds->count; i++) {
         struct retired_segment *one = &retired->segments[retired->count++];
 
-        one->lanes.segment = &olds[i];
+        one->lanes.segment = &olds->segments[i];
         if ((rc = copy_channels(one, publish)) == 0)
             rc = publish_start_lanes(publish, &one->lanes, one->channels, 1);
     }

@@ -14,10 +14,10 @@ struct publish;
 struct publish_segment;
 struct retired_segments;
 
-/* Take up `olds`, which segment_serve gave (SEGMENT_OLD_MAX, the oldest first); borrowed. What is left in them is
+/* Take up `olds`, which segment_serve gave; borrowed. What is left in them is
  * published as their own descriptors say: the configuration has moved on. *out stays NULL when there is none. On
  * success *out must be given to retired_segments_destroy. -ENOMEM. */
-int retired_segments_create(struct retired_segments **out, struct publish *publish, struct segment *olds);
+int retired_segments_create(struct retired_segments **out, struct publish *publish, struct segment_list *olds);
 void retired_segments_destroy(struct retired_segments *retired);
 
 /* Do something with each of them, the oldest first. */

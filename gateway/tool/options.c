@@ -49,7 +49,7 @@ static const char read_usage[] =
 
 static const char stats_usage[] = "Usage: shmgate stats [--json] [--watch[=SECONDS]] [-S SEGMENT]\n"
                                   "\n"
-                                  "For each channel: written = delivered + queued + spooled + dropped.\n"
+                                  "For each channel: written = delivered + queued + spooled + filtered + dropped.\n"
                                   "\n"
                                   "  --json      one JSON object\n"
                                   "  --watch     again and again, each SECONDS (default 1), with rates, until Ctrl-C; "

@@ -71,7 +71,8 @@ static void arrive(const struct segment *segment, uint64_t count, uint64_t inter
 
 int main(int argc, char **argv)
 {
-    static struct segment segment, olds[SEGMENT_OLD_MAX];
+    static struct segment segment;
+    struct segment_list olds;
     struct segment_options options = {.mode = 0600, .gid = -1};
     unsigned long long count, interval_ns;
     const char *topics[CHANNELS];
@@ -86,13 +87,14 @@ int main(int argc, char **argv)
         topics[i] = channels[i].topic;
     options.topics = topics;
     options.plan = &plan;
-    if (layout_plan(&plan, channels, CHANNELS, &reason) < 0 || segment_serve(&segment, olds, &options, &reason) < 0)
+    if (layout_plan(&plan, channels, CHANNELS, &reason) < 0 || segment_serve(&segment, &olds, &options, &reason) < 0)
         bench_die("%s", reason.text);
     bench_pin(0);
     bench_ready();
     while (fgets(line, sizeof(line), stdin))
         if (sscanf(line, "arrive %llu %llu", &count, &interval_ns) == 2)
             arrive(&segment, count, interval_ns);
+    segment_list_close(&olds);
     segment_close(&segment);
     layout_free(&plan);
     if (segment_remove(argv[1], &reason) < 0)

@@ -16,10 +16,19 @@
 
 #define LIMIT_MS 60000 /* ends a test that waits in vain; none waits for a time to pass */
 
-static char fixture_name[64];                                         /* of the segment */
-static struct segment fixture_segment, fixture_olds[SEGMENT_OLD_MAX]; /* as its gateway has them */
-#define fixture_old fixture_olds[0]
+static char fixture_name[64];          /* of the segment */
+static struct segment fixture_segment; /* as its gateway has it, and those that are to be drained */
+static struct segment_list fixture_olds;
 static struct reason fixture_reason;
+
+static struct segment fixture_none = {.fd = -1};
+#define fixture_old (*fixture_old_at(0))
+
+/* The segment of that number in the list; an empty one past its end. */
+static inline struct segment *fixture_old_at(uint32_t number)
+{
+    return number < fixture_olds.count ? &fixture_olds.segments[number] : &fixture_none;
+}
 
 /* Channels that most tests do with. */
 static const struct layout_request fixture_usual[] = {
@@ -54,19 +63,22 @@ static inline void fixture_stop(void)
 {
     if (fixture_segment.base)
         segment_close(&fixture_segment);
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-        if (fixture_olds[i].base)
-            segment_close(&fixture_olds[i]);
+    segment_list_close(&fixture_olds);
+}
+
+static inline int fixture_remove_name(void *context, const char *name)
+{
+    (void)context;
+    platform_object_remove(name);
+    return 0;
 }
 
 static inline void fixture_remove_names(void)
 {
-    char next[80];
+    char beside[80];
 
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++) {
-        snprintf(next, sizeof(next), i ? "%s.next%d" : "%s.next", fixture_name, i);
-        platform_object_remove(next);
-    }
+    snprintf(beside, sizeof(beside), "%s.", fixture_name);
+    platform_object_each(beside, fixture_remove_name, NULL);
     platform_object_remove(fixture_name);
     platform_doorbell_remove(fixture_name);
 }
@@ -110,11 +122,21 @@ static inline void fixture_begin(void)
     fixture_end();
 }
 
+static char fixture_reported[1024]; /* the last that was reported */
+static int fixture_reports;         /* how often */
+
+static inline void fixture_report(void *context, const char *text)
+{
+    (void)context;
+    snprintf(fixture_reported, sizeof(fixture_reported), "%s", text);
+    fixture_reports++;
+}
+
 /* Serve the segment with these channels. Returns an enum segment_origin, or -errno with the reason in fixture_reason.
  */
 static inline int fixture_serve(const struct layout_request *requests, uint32_t count)
 {
-    struct segment_options options = {.name = fixture_name, .mode = 0660, .gid = -1};
+    struct segment_options options = {.name = fixture_name, .mode = 0660, .gid = -1, .report = fixture_report};
     const char *topics[16];
     struct layout plan;
     int rc;
@@ -125,7 +147,7 @@ static inline int fixture_serve(const struct layout_request *requests, uint32_t 
         return rc;
     options.plan = &plan;
     options.topics = topics;
-    rc = segment_serve(&fixture_segment, fixture_olds, &options, &fixture_reason);
+    rc = segment_serve(&fixture_segment, &fixture_olds, &options, &fixture_reason);
     layout_free(&plan);
     return rc;
 }

@@ -56,7 +56,7 @@ static inline void answer(uint64_t token, enum transport_answer with)
 static inline struct publish *take_up(void)
 {
     const struct publish_options options = {.segment = &fixture_segment,
-                                            .olds = fixture_olds,
+                                            .olds = &fixture_olds,
                                             .channels = channels,
                                             .sender = sender,
                                             .spool = publish_spool_of_test};

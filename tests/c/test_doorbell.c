@@ -4,9 +4,11 @@
  * $SHMGATE_TEST_ROUNDS sets the number of rounds of the first test (tests/run --full: ten million), $SHMGATE_TEST_SEED
  * their delays.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "fixture.h"
@@ -214,10 +216,74 @@ static void test_storm_of_writes_is_one_post(void)
     shared_memory_detach(shm);
 }
 
+static sem_t *opened(void)
+{
+    sem_t *semaphore = sem_open(fixture_name, 0);
+
+    return semaphore == SEM_FAILED ? NULL : semaphore;
+}
+
+static int wait_as_the_c_library(void)
+{
+    sem_t *semaphore = opened();
+
+    if (!semaphore || fixture_tell('r'))
+        return 1;
+    return sem_wait(semaphore) == 0 ? 0 : 2;
+}
+
+/* It is what a 64-bit glibc has under the name, byte for byte, and each wakes the other: posix_ipc and the like ring
+ * it. */
+static void test_doorbell_is_the_c_librarys_semaphore(void)
+{
+    struct fixture_child waiter;
+    sem_t *semaphore, fresh;
+
+    CHECK_EQUAL(sizeof(sem_t), 32);
+    for (int ours = 0; ours < 2; ours++) {
+        fixture_begin();
+        CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+        semaphore = opened();
+        CHECK(semaphore);
+        memset(&fresh, 0, sizeof(fresh));
+        CHECK_EQUAL(sem_init(&fresh, 1, 0), 0);
+        CHECK(memcmp(&fresh, semaphore, sizeof(fresh)) == 0);
+        CHECK_EQUAL(fixture_fork(&waiter, ours ? sleep_on_doorbell : wait_as_the_c_library), 0);
+        CHECK_EQUAL(fixture_hear(&waiter), 'r');
+        while (!is_asleep(waiter.pid))
+            sched_yield();
+        if (ours)
+            sem_post(semaphore);
+        else
+            platform_doorbell_post(fixture_segment.doorbell);
+        CHECK_EQUAL(fixture_join(&waiter), 0);
+        CHECK(memcmp(&fresh, semaphore, sizeof(fresh)) == 0);
+        sem_close(semaphore);
+    }
+}
+
+/* What another program has put under the semaphore's name does not stop the gateway. */
+static void test_doorbell_of_another_size_is_made_anew(void)
+{
+    char name[100];
+    int fd;
+
+    fixture_begin();
+    snprintf(name, sizeof(name), "/sem.%s", fixture_name + 1);
+    fd = shm_open(name, O_CREAT | O_RDWR, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, 16) == 0);
+    close(fd);
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    platform_doorbell_post(fixture_segment.doorbell);
+    platform_doorbell_wait(fixture_segment.doorbell, UINT64_MAX);
+}
+
 static const struct check_test tests[] = {
     {"test_no_wake_up_is_lost", test_no_wake_up_is_lost},
     {"test_killed_waiter_spoils_nothing", test_killed_waiter_spoils_nothing},
     {"test_storm_of_writes_is_one_post", test_storm_of_writes_is_one_post},
+    {"test_doorbell_is_the_c_librarys_semaphore", test_doorbell_is_the_c_librarys_semaphore},
+    {"test_doorbell_of_another_size_is_made_anew", test_doorbell_of_another_size_is_made_anew},
 };
 
 FIXTURE_MAIN(tests)

@@ -200,7 +200,17 @@ static void test_load_checks_magic_and_format(void)
     layout_free(&layout);
     header->format += 1 << 24;
     CHECK_EQUAL(image_load(&image, &layout), -EPROTO);
-    CHECK(strstr(reason.text, "version"));
+    CHECK(strstr(reason.text, "a newer version"));
+    header->format -= 2 << 24;
+    CHECK_EQUAL(image_load(&image, &layout), -EPROTO);
+    CHECK(strstr(reason.text, "an older version"));
+    header->format += 1 << 24;
+    header->doorbell++;
+    CHECK_EQUAL(image_load(&image, &layout), -EPROTO);
+    CHECK(strstr(reason.text, "doorbell"));
+    header->magic = __builtin_bswap64(LAYOUT_MAGIC);
+    CHECK_EQUAL(image_load(&image, &layout), -EPROTO);
+    CHECK(strstr(reason.text, "byte order"));
     header->magic = 0;
     CHECK_EQUAL(image_load(&image, &layout), -EAGAIN);
     CHECK_EQUAL(layout_load(&layout, image.memory, sizeof(*header) - 1, &reason), -EAGAIN);
@@ -310,6 +320,9 @@ static void test_load_refuses_what_leads_outside(void)
     CHECK_DAMAGED(layout_channel, channel, topic_max, 0);
     CHECK_DAMAGED(layout_channel, channel, topic_offset, image.plan.segment_size);
     CHECK_DAMAGED(layout_channel, channel, topic_size, LAYOUT_TOPIC_MAX);
+    CHECK_DAMAGED(layout_channel, channel, type_size, 1 + (uint32_t)image.plan.segment_size);
+    CHECK_DAMAGED(layout_channel, channel, type_offset, image.plan.segment_size + 1);
+    CHECK_DAMAGED(layout_channel, channel, properties_max, 64);
     CHECK_DAMAGED(layout_channel, channel, direction, LAYOUT_PUBLISH);
     CHECK_DAMAGED(layout_channel, channel, name[0], '/');
     CHECK_DAMAGED(layout_lane, lane, channel, 0);
@@ -317,6 +330,18 @@ static void test_load_refuses_what_leads_outside(void)
     CHECK_DAMAGED(layout_lane, lane, slots_offset, image.plan.slots_offset[2] + 64);
     CHECK_DAMAGED(layout_lane, lane, slots_offset, UINT64_MAX - 127);
     image_free(&image);
+}
+
+/* A slot has room for what the reserved area for properties needs behind payload and topic. */
+static void test_stride_has_room_for_properties(void)
+{
+    CHECK_EQUAL(layout_slot_stride(64, 0, 0), 128);
+    CHECK_EQUAL(layout_slot_stride(33, 0, 0), 128);
+    CHECK_EQUAL(layout_slot_stride(33, 20, 0), 128);
+    CHECK_EQUAL(layout_slot_stride(33, 20, 28), 128);
+    CHECK_EQUAL(layout_slot_stride(33, 20, 29), 192);
+    CHECK_EQUAL(layout_slot_stride(20, 0, 4), 64);
+    CHECK_EQUAL(layout_slot_stride(20, 0, 5), 128);
 }
 
 /* Every drop reason has a name, and no other number has. */
@@ -335,6 +360,7 @@ static const struct check_test tests[] = {
     {"test_load_checks_magic_and_format", test_load_checks_magic_and_format},
     {"test_load_survives_every_damaged_byte", test_load_survives_every_damaged_byte},
     {"test_load_refuses_what_leads_outside", test_load_refuses_what_leads_outside},
+    {"test_stride_has_room_for_properties", test_stride_has_room_for_properties},
     {"test_drop_reasons_have_names", test_drop_reasons_have_names},
 };
 

@@ -6,7 +6,6 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <semaphore.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 
@@ -92,20 +91,6 @@ int __wrap_fcntl(int fd, int command, void *argument)
     return refused(ENOLCK) ? -1 : __real_fcntl(fd, command, argument);
 }
 
-sem_t *__real_sem_open(const char *name, int flags, ...);
-sem_t *__wrap_sem_open(const char *name, int flags, ...);
-sem_t *__wrap_sem_open(const char *name, int flags, ...)
-{
-    return refused(EMFILE) ? SEM_FAILED : __real_sem_open(name, flags);
-}
-
-int __real_sem_init(sem_t *semaphore, int shared, unsigned value);
-int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value);
-int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value)
-{
-    return refused(ENOSYS) ? -1 : __real_sem_init(semaphore, shared, value);
-}
-
 int __real_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
 int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
 int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
@@ -113,11 +98,11 @@ int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *
     return refused(EACCES) ? -1 : __real_linkat(from_folder, from, to_folder, to, flags);
 }
 
-int __real_renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags);
-int __wrap_renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags);
-int __wrap_renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+int __real_platform_object_exchange(const char *a, const char *b);
+int __wrap_platform_object_exchange(const char *a, const char *b);
+int __wrap_platform_object_exchange(const char *a, const char *b)
 {
-    return refused(EINVAL) ? -1 : __real_renameat2(from_folder, from, to_folder, to, flags);
+    return refused(EINVAL) ? -EINVAL : __real_platform_object_exchange(a, b);
 }
 
 /* ---- What may not grow ---- */
@@ -320,15 +305,14 @@ static int make_modules(void)
     static const struct subscribe_channel subscribed[FIXTURE_USUAL] = {[CHANNEL_IN] = {.filter = "t/#"}};
     static const struct publish_channel channels[FIXTURE_USUAL] = {
         {.name = "out", .topic = "t/{lane}"}, {.name = "strict", .topic = "t/s"}, {.name = "in"}};
-    struct segment olds[SEGMENT_OLD_MAX] = {{.base = NULL}};
-    struct publish_options options = {.segment = &fixture_segment, .olds = olds, .channels = channels};
+    struct segment_list olds = {.segments = &fixture_segment, .count = 1};
+    struct publish_options options = {.segment = &fixture_segment, .olds = &olds, .channels = channels};
     struct event_queue *queue = NULL;
     struct publish *publish = NULL;
     struct subscribe *subscribe = NULL;
     struct loss_report *losses = NULL;
     int rc = event_queue_create(&queue, 10, ring_nothing, NULL);
 
-    olds[0] = fixture_segment;
     if (rc == 0)
         rc = sender_create(&options.sender);
     if (rc == 0)

@@ -1,5 +1,6 @@
 /* test_segment.c: who serves a segment, what a new gateway makes of what it finds, and what is left behind. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,6 +19,24 @@ static const char *file(const char *prefix, const char *suffix)
 static int exists(const char *prefix, const char *suffix)
 {
     return access(file(prefix, suffix), F_OK) == 0;
+}
+
+static int count_name(void *count, const char *name)
+{
+    (void)name;
+    ++*(int *)count;
+    return 0;
+}
+
+/* How many names there are beside the segment's that go on with `suffix`. */
+static int beside(const char *suffix)
+{
+    char prefix[100];
+    int count = 0;
+
+    snprintf(prefix, sizeof(prefix), "%s%s", fixture_name, suffix);
+    platform_object_each(prefix, count_name, &count);
+    return count;
 }
 
 static unsigned mode_of(const char *name)
@@ -50,7 +69,7 @@ static void test_serve_creates_a_complete_segment(void)
     origin = fixture_serve_usual();
     umask(mask);
     CHECK_EQUAL(origin, SEGMENT_CREATED);
-    CHECK(!fixture_old.base && !exists("", ".next"));
+    CHECK(!fixture_old.base && beside(".next") == 0);
     CHECK_EQUAL(mode_of(file("", "")), 0660);
     CHECK_EQUAL(mode_of(file("sem.", "")), 0660);
     CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
@@ -137,9 +156,9 @@ static void test_other_geometry_replaces(void)
     CHECK(fixture_old.base && ring_retired(fixture_old.header) && !ring_retired(fixture_segment.header));
     CHECK(fixture_old.layout.serial == serial && fixture_segment.layout.serial == serial + 1);
     CHECK(fixture_old.layout.channels[0].slots == 8 && fixture_segment.layout.channels[0].slots == 32);
-    CHECK(exists("", ".next"));
+    CHECK_EQUAL(beside(".next"), 1);
     segment_finish_old(&fixture_old);
-    CHECK(!exists("", ".next") && exists("", ""));
+    CHECK(beside(".next") == 0 && exists("", ""));
     fixture_stop();
     CHECK_EQUAL(fixture_serve(&request, 1), SEGMENT_REPLACED);
     segment_finish_old(&fixture_old);
@@ -149,9 +168,11 @@ static void test_other_geometry_replaces(void)
 }
 
 /* A gateway killed while it drained the old segment: the next one finds it again, also with a third geometry, and the
- * oldest stands first; only more of them than there are places for is refused. */
+ * oldest stands first, however many there are. */
 static void test_undrained_segment_is_found_again(void)
 {
+    const int many = 40;
+
     fixture_begin();
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
     fixture_stop();
@@ -159,22 +180,34 @@ static void test_undrained_segment_is_found_again(void)
     CHECK_EQUAL(fixture_arrive(&fixture_old, "left"), 0);
     fixture_stop();
     CHECK_EQUAL(fixture_serve_other(64), SEGMENT_REPLACED);
-    CHECK(fixture_olds[0].base && fixture_olds[0].layout.channels[0].slots == 8);
-    CHECK(fixture_olds[1].base && fixture_olds[1].layout.channels[0].slots == 32);
+    CHECK(fixture_old_at(0)->base && fixture_old_at(0)->layout.channels[0].slots == 8);
+    CHECK(fixture_old_at(1)->base && fixture_old_at(1)->layout.channels[0].slots == 32);
     CHECK_EQUAL(segment_ring(&fixture_old, LANE_IN).lane->head, 1);
     fixture_stop();
-    for (int i = 2; i < SEGMENT_OLD_MAX; i++) {
+    for (int i = 2; i < many; i++) {
         CHECK_EQUAL(fixture_serve_other(i % 2 ? 64 : 128), SEGMENT_REPLACED);
         fixture_stop();
     }
-    CHECK_EQUAL(fixture_serve_other(8192), -EBUSY);
-    CHECK(strstr(fixture_reason.text, "restart those"));
     CHECK_EQUAL(fixture_serve_other(64), SEGMENT_ADOPTED);
-    for (int i = 0; i < SEGMENT_OLD_MAX; i++) {
-        CHECK(fixture_olds[i].base && fixture_olds[i].layout.serial == (uint64_t)i + 1);
-        segment_finish_old(&fixture_olds[i]);
+    CHECK_EQUAL(fixture_olds.count, many);
+    for (int i = 0; i < many; i++) {
+        CHECK(fixture_old_at(i)->base && fixture_old_at(i)->layout.serial == (uint64_t)i + 1);
+        segment_finish_old(fixture_old_at(i));
     }
-    CHECK(!exists("", ".next") && !exists("", ".next1") && !exists("", ".next7"));
+    CHECK_EQUAL(beside(".next"), 0);
+}
+
+/* The name taken away while former segments wait: they are drained, and the new one comes after them. */
+static void test_name_that_vanished_leaves_the_former_ones(void)
+{
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
+    fixture_stop();
+    CHECK_EQUAL(platform_object_remove(fixture_name), 0);
+    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
+    CHECK(fixture_olds.count == 1 && fixture_old.layout.serial == 1 && fixture_segment.layout.serial == 2);
 }
 
 /* A gateway killed between the exchange and the retirement: the next one retires the old segment. */
@@ -194,15 +227,15 @@ static void test_killed_before_the_retirement(void)
  * */
 static void test_killed_before_the_exchange(void)
 {
-    char next[80];
+    char next[SEGMENT_NAME_SIZE];
 
     for (uint32_t slots = 8; slots <= 64; slots *= 2) {
         fixture_begin();
-        snprintf(next, sizeof(next), "%s.next", fixture_name);
         CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
         fixture_stop();
         CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
         fixture_old.header->state = LAYOUT_LIVE;
+        snprintf(next, sizeof(next), "%s", fixture_old.name);
         fixture_stop();
         CHECK_EQUAL(platform_object_exchange(fixture_name, next), 0);
         CHECK_EQUAL(fixture_serve_other(slots), slots == 8 ? SEGMENT_ADOPTED : SEGMENT_REPLACED);
@@ -210,21 +243,163 @@ static void test_killed_before_the_exchange(void)
     }
 }
 
-/* Bytes that are no segment are refused with the command that removes them, and that command does. */
-static void test_damaged_segment_is_refused(void)
+/* Put a file of `size` bytes under the segment's name and what follows it. */
+static int put_file(const char *suffix, off_t size)
+{
+    int fd = open(file("", suffix), O_CREAT | O_EXCL | O_RDWR, 0600), rc = fd < 0 ? -1 : ftruncate(fd, size);
+
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* Bytes that are no segment are set aside, once, with one word about it, and a new one is begun; who is attached to
+ * what was there is sent to that. Only the last that was set aside is kept. */
+static void test_damaged_segment_is_set_aside(void)
+{
+    struct segment client;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
+    ((struct layout_header *)fixture_segment.base)->channel_count = 0;
+    fixture_stop();
+    fixture_reports = 0;
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(fixture_reports, 1);
+    CHECK(strstr(fixture_reported, "set aside") && strstr(fixture_reported, "damaged"));
+    CHECK(ring_retired(client.header));
+    CHECK_EQUAL(beside(".damaged"), 1);
+    segment_close(&client);
+    for (off_t size = 0; size <= 8192; size = size ? size * 2 : 100) {
+        fixture_stop();
+        CHECK_EQUAL(platform_object_remove(fixture_name), 0);
+        CHECK_EQUAL(put_file("", size), 0);
+        fixture_reports = 0;
+        CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+        CHECK_EQUAL(fixture_reports, 1);
+        CHECK_EQUAL(beside(".damaged"), 1);
+    }
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_ADOPTED);
+    fixture_stop();
+    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), 0);
+    CHECK_EQUAL(beside(""), 0);
+}
+
+/* One that a later version made is left alone, and so is one beside it. */
+static void test_later_version_is_left_alone(void)
+{
+    struct layout_header *header;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
+    ((struct layout_header *)fixture_old.base)->format += 1 << 24;
+    fixture_stop();
+    fixture_reports = 0;
+    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_ADOPTED);
+    CHECK(fixture_reports == 1 && strstr(fixture_reported, "a newer version"));
+    CHECK(fixture_olds.count == 0 && beside(".next") == 1);
+    header = (struct layout_header *)fixture_segment.base;
+    header->format += 1 << 24;
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_other(32), -EPROTO);
+    CHECK(strstr(fixture_reason.text, "a newer version") && strstr(fixture_reason.text, "shmgate release"));
+    CHECK_EQUAL(beside(".damaged"), 0);
+}
+
+/* Whatever has a name like those beside a segment's keeps no gateway from starting, nor from replacing. */
+static void test_strangers_beside_are_passed_over(void)
+{
+    static const char *const names[] = {".next",   ".next1",    ".next-0123456789abcdef",
+                                        ".next-x", ".next.old", ".nextone"};
+    const int foreign = geteuid() == 0;
+
+    fixture_begin();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CHECK_EQUAL(put_file(names[i], 0), 0);
+        if (foreign)
+            CHECK_EQUAL(chown(file("", names[i]), 65534, 65534), 0);
+    }
+    fixture_reports = 0;
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    if (foreign)
+        CHECK(fixture_reports == 1 && strstr(fixture_reported, "passed over 3 objects"));
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
+    CHECK(fixture_olds.count == 1 && exists("", ".next-x") && exists("", ".next.old") && exists("", ".nextone"));
+    if (foreign)
+        CHECK(exists("", ".next") && exists("", ".next1"));
+}
+
+/* A retired flag that somebody set is no reason to begin anew, for a gateway, nor to stop, for those attached. */
+static void test_forged_retirement(void)
+{
+    struct shared_memory *shm;
+    struct shared_memory_writer *writer;
+    struct shared_memory_reader *reader;
+    struct shared_memory_message message;
+    char buffer[64];
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(shared_memory_attach(&shm, fixture_name, 0), 0);
+    CHECK_EQUAL(shared_memory_writer_open(shm, "out", &writer), 0);
+    CHECK_EQUAL(shared_memory_reader_open(shm, "out", SHARED_MEMORY_FROM_OLDEST, &reader), 0);
+    ring_retire(fixture_segment.header);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQUAL(shared_memory_writer_write(writer, "x", 1), 0);
+        CHECK_EQUAL(shared_memory_reader_read(reader, buffer, sizeof(buffer), &message, i % 2 ? 1000 : 0), 0);
+        CHECK_EQUAL(shared_memory_reader_read(reader, buffer, sizeof(buffer), &message, 0), -EAGAIN);
+        CHECK_EQUAL(shared_memory_reader_latest(reader, buffer, sizeof(buffer), &message), 0);
+        CHECK_EQUAL(shared_memory_channel_count(shm), FIXTURE_USUAL);
+    }
+    CHECK_EQUAL(shared_memory_reader_read(reader, buffer, sizeof(buffer), &message, 10), -ETIMEDOUT);
+    fixture_stop();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_ADOPTED);
+    CHECK(!ring_retired(fixture_segment.header));
+    CHECK_EQUAL(shared_memory_writer_write(writer, "x", 1), 0);
+    shared_memory_reader_close(reader);
+    shared_memory_writer_close(writer);
+    shared_memory_detach(shm);
+}
+
+/* Whose segments a program takes: its own user's, root's, the service's, and those of whom it was told. */
+static int attach_as_a_user(void)
+{
+    struct segment client;
+    char number[16];
+
+    unsetenv(SEGMENT_OWNER_VARIABLE);
+    if (chown(file("", ""), 65534, 0) < 0 || chown(file("sem.", ""), 65534, 0) < 0)
+        return 2;
+    if (segment_attach(&client, fixture_name, &fixture_reason) != -EACCES ||
+        !strstr(fixture_reason.text, SEGMENT_OWNER_VARIABLE) ||
+        segment_attach_view(&client, fixture_name, NULL) != -EACCES)
+        return 3;
+    snprintf(number, sizeof(number), "%d", 65534);
+    setenv(SEGMENT_OWNER_VARIABLE, number, 1);
+    if (segment_attach(&client, fixture_name, &fixture_reason) < 0)
+        return 4;
+    segment_close(&client);
+    unsetenv(SEGMENT_OWNER_VARIABLE);
+    if (chmod(file("", ""), 0666) < 0 || chmod(file("sem.", ""), 0666) < 0 || setuid(65534) < 0)
+        return 5;
+    if (segment_attach(&client, fixture_name, &fixture_reason) < 0)
+        return 6;
+    segment_close(&client);
+    return 0;
+}
+
+static void test_owner_is_checked(void)
 {
     fixture_begin();
     CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
-    ((struct layout_header *)fixture_segment.base)->channel_count = 0;
-    fixture_stop();
-    CHECK_EQUAL(fixture_serve_usual(), -EPROTO);
-    CHECK(strstr(fixture_reason.text, "damaged"));
-    CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), 0);
-    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
-    fixture_stop();
-    CHECK_EQUAL(truncate(file("", ""), 100), 0);
-    CHECK_EQUAL(fixture_serve_usual(), -EPROTO);
-    CHECK(strstr(fixture_reason.text, "shmgate release"));
+    /* Without the right to give a file away there is nothing to try. */
+    if (geteuid() == 0)
+        CHECK_EQUAL(fixture_run(attach_as_a_user), 0);
 }
 
 /* Only a segment without a gateway can be removed, and then nothing is left. */
@@ -242,7 +417,7 @@ static void test_remove_leaves_nothing(void)
     fixture_stop();
     CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), 0);
     CHECK_EQUAL(segment_remove(fixture_name, &fixture_reason), 0);
-    CHECK(!exists("", "") && !exists("", ".next") && !exists("sem.", ""));
+    CHECK(!exists("", "") && beside(".next") == 0 && !exists("sem.", ""));
     CHECK(ring_retired(client.header));
     segment_close(&client);
     CHECK_EQUAL(segment_attach(&client, fixture_name, &fixture_reason), -ENOENT);
@@ -253,13 +428,27 @@ static void test_remove_leaves_nothing(void)
 static void test_names_are_checked(void)
 {
     static char name[SEGMENT_NAME_MAX + 2];
-    const char *const bad[] = {"", "/", "a", "a/b", "/a/b", "/.", "/..", "/a b", "/\xc3\xa4", "/sem.x", "/x.next"};
+    const char *const bad[] = {"",
+                               "/",
+                               "a",
+                               "a/b",
+                               "/a/b",
+                               "/.",
+                               "/..",
+                               "/a b",
+                               "/\xc3\xa4",
+                               "/sem.x",
+                               "/x.next",
+                               "/x.next7",
+                               "/x.next-0123456789abcdef",
+                               "/x.damaged-0123456789abcdef"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (segment_name_check(bad[i], &fixture_reason) != -EINVAL) {
             printf("  accepted: %s\n", bad[i]);
             CHECK(0);
         }
+    CHECK_EQUAL(segment_name_check("/x.nextone", &fixture_reason), 0);
     memset(name, 'n', sizeof(name) - 1);
     name[0] = '/';
     CHECK_EQUAL(segment_name_check(name, &fixture_reason), -EINVAL);
@@ -310,7 +499,12 @@ static const struct check_test tests[] = {
     {"test_undrained_segment_is_found_again", test_undrained_segment_is_found_again},
     {"test_killed_before_the_retirement", test_killed_before_the_retirement},
     {"test_killed_before_the_exchange", test_killed_before_the_exchange},
-    {"test_damaged_segment_is_refused", test_damaged_segment_is_refused},
+    {"test_name_that_vanished_leaves_the_former_ones", test_name_that_vanished_leaves_the_former_ones},
+    {"test_damaged_segment_is_set_aside", test_damaged_segment_is_set_aside},
+    {"test_later_version_is_left_alone", test_later_version_is_left_alone},
+    {"test_strangers_beside_are_passed_over", test_strangers_beside_are_passed_over},
+    {"test_forged_retirement", test_forged_retirement},
+    {"test_owner_is_checked", test_owner_is_checked},
     {"test_remove_leaves_nothing", test_remove_leaves_nothing},
     {"test_names_are_checked", test_names_are_checked},
     {"test_full_shm_is_an_error", test_full_shm_is_an_error},

@@ -94,7 +94,7 @@ start_subscriber() {
 
 install() {
     # What is here may be the same version as the one before.
-    dpkg -i /root/"$1"/shmgate_*.deb /root/"$1"/libshmgate0_*.deb /root/"$1"/libshmgate-dev_*.deb \
+    dpkg -i /root/"$1"/shmgate_*.deb /root/"$1"/libshmgate1_*.deb /root/"$1"/libshmgate-dev_*.deb \
         /root/"$1"/python3-shmgate_*.deb >/root/dpkg.log 2>&1 ||
         { cat /root/dpkg.log; return 1; }
 }

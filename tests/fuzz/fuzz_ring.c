@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     struct ring_message message;
     struct ring_writer writer;
     char topic[TOPIC_MAX];
-    uint64_t next, steps = 0;
+    struct ring_ledger ledger;
+    uint64_t next, sum, steps = 0;
     int rc;
 
     if (slots && lane) {
@@ -36,6 +37,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         next = ring_oldest(&ring);
         while (steps++ < 64 && (rc = ring_read(&ring, next, &message, buffer, sizeof(buffer), topic)) != -EAGAIN)
             next = rc == 0 ? next + 1 : ring_resync(&ring, next);
+        /* What is made of head and ledger adds up, and leads nobody far. */
+        ring_ledger_load_checked(&ring, &ledger);
+        sum = ledger.delivered + ledger.spooled + ledger.filtered;
+        for (int reason = 0; reason < LAYOUT_DROP_SPACE; reason++)
+            sum += ledger.dropped[reason];
+        if (sum != ledger.tail || ledger.taken > sum || ring_head_checked(&ring, 7) - 7 >= UINT64_C(1) << 48)
+            abort();
         ring_writer_start(&writer, &ring, 0);
         /* An honest writer sets right what it meets: after a whole ring of messages the last one can be read. */
         for (int i = 0; i < 2 * SLOTS; i++) {

@@ -44,7 +44,7 @@ int gateway_serve(struct gateway *gateway, const char *name, struct reason *reas
 {
     struct segment_options options = {.name = name, .mode = 0660, .gid = -1, .plan = &plan, .topics = topics};
 
-    return segment_serve(&gateway->segment, gateway->olds, &options, reason);
+    return segment_serve(&gateway->segment, &gateway->olds, &options, reason);
 }
 
 void gateway_begin(struct gateway *gateway, uint32_t writer)
@@ -74,8 +74,7 @@ void gateway_stop(struct gateway *gateway)
 {
     if (gateway->serving) {
         ring_wake(gateway->segment.header);
-        for (int i = 0; i < SEGMENT_OLD_MAX; i++)
-            segment_close(&gateway->olds[i]);
+        segment_list_close(&gateway->olds);
         segment_close(&gateway->segment);
     }
     gateway->serving = gateway->asleep = 0;

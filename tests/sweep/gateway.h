@@ -23,7 +23,8 @@ struct gateway_lane {
 };
 
 struct gateway {
-    struct segment segment, olds[SEGMENT_OLD_MAX];
+    struct segment segment;
+    struct segment_list olds;
     int serving; /* 1: this process is the segment's gateway */
     int asleep;  /* 1: it has said so and not been woken yet */
     struct gateway_lane lanes[LANES];

@@ -38,7 +38,7 @@ class Segment:
         self.map = mmap.mmap(shared.fd, shared.size)
         shared.close_fd()
         magic, self.format, header_size, size = self.at("QIIQ", 0)
-        assert magic == MAGIC and self.format >> 24 == 1 and header_size == 512 and size == len(self.map)
+        assert magic == MAGIC and self.format >> 24 == 2 and header_size == 512 and size == len(self.map)
         self.channel_count, self.channel_stride, self.channel_offset = self.at("IIQ", 32)
         self.lane_count, self.lane_stride, self.lane_offset = self.at("IIQ", 48)
 
@@ -68,18 +68,19 @@ class Segment:
         """The lane's current record; the turn is read again, as the gateway may have gone on meanwhile."""
         while True:
             turn = self.at("Q", lane + 264)[0]
-            cell = lane + 384 + turn % 2 * 256
+            cell = lane + 512 + turn % 2 * 384
             tail, delivered, spooled = self.at("3Q", cell)
             dropped = self.at("10Q", cell + 32)
+            filtered = self.at("Q", cell + 176)[0]
             if self.at("Q", lane + 264)[0] == turn:
-                return tail, delivered, spooled, dropped
+                return tail, delivered, spooled, filtered, dropped
 
     def counters(self, channel):
-        written = delivered = spooled = queued = 0
+        written = delivered = spooled = filtered = queued = 0
         dropped = [0] * len(REASONS)
         for index in range(channel["lane_first"], channel["lane_first"] + channel["lane_count"]):
             lane = self.lane_offset + index * self.lane_stride
-            tail, lane_delivered, lane_spooled, lane_dropped = self.ledger(lane)
+            tail, lane_delivered, lane_spooled, lane_filtered, lane_dropped = self.ledger(lane)
             if channel["direction"] == 1:
                 head = self.at("Q", lane + 128)[0]
                 written += head
@@ -89,10 +90,11 @@ class Segment:
                 written += lane_delivered + sum(lane_dropped)
             delivered += lane_delivered
             spooled += lane_spooled
+            filtered += lane_filtered
             dropped = [a + b for a, b in zip(dropped, lane_dropped)]
         return {
             "name": channel["name"], "direction": DIRECTIONS[channel["direction"]], "topic": channel["topic"].decode(),
-            "written": written, "delivered": delivered, "queued": queued, "spooled": spooled,
+            "written": written, "delivered": delivered, "queued": queued, "spooled": spooled, "filtered": filtered,
             "dropped": {reason: count for reason, count in zip(REASONS, dropped) if count},
         }
 

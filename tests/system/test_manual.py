@@ -21,6 +21,7 @@ OTHERS = {
     "mlockall(2)",
     "mosquitto_pub(1)",
     "mosquitto_sub(1)",
+    "poll(2)",
     "sched(7)",
     "sd_notify(3)",
     "sd_watchdog_enabled(3)",
