@@ -3,7 +3,7 @@ it."""
 
 from setuptools import Extension, setup
 
-BINDING = ("module", "peek", "reader", "segment", "writer")
+BINDING = ("guard", "limit", "message", "module", "peek", "reader", "segment", "writer")
 LIBRARY = (
     "attachment",
     "counters",
