@@ -3,7 +3,7 @@ it."""
 
 from setuptools import Extension, setup
 
-BINDING = ("guard", "limit", "message", "module", "peek", "reader", "segment", "writer")
+BINDING = ("guard", "limit", "message", "module", "peek", "reader", "reader_tasks", "segment", "writer")
 LIBRARY = (
     "attachment",
     "counters",

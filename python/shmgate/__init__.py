@@ -20,6 +20,18 @@ Closing: any handle may be closed at any time, by a signal handler, a finalizer 
 ValueError then, `for message in reader` ends, and what is in use is freed by the last one that uses it; memoryviews of a Peek stay valid.
 `Reader.cancel()` ends a wait without closing. A signal does not lengthen a wait.
 
+Event loops: in a thread where a loop of asyncio runs, `read()` gives a coroutine (unless its timeout is 0, which does not wait), so that the loop
+goes on meanwhile; this holds in notebooks, too, whose cells run in a loop:
+
+    async for message in segment.reader("commands"):
+        print(message.payload)
+    async with segment.reader("commands") as reader:
+        message = await reader.read(timeout=5)
+
+One task at a time waits in a Reader. A task that is cancelled has taken no message. The other calls are the same as without a loop; those that
+wait would hold it up. `Reader.fileno()` is for other loops and for selectors. Each Reader that is awaited has a thread of the library that
+sleeps for it, until the Reader is closed.
+
 Forks: a child process must attach for itself; handles it inherited raise `PermissionError`. With multiprocessing, attach in the child.
 
 Age: a message that has outlived its expiry interval, or the channel's max_age, is not given out any more; `Message.expired` counts those

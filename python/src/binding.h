@@ -29,7 +29,10 @@
 /* What one interpreter has of the module. */
 struct module_state {
     PyTypeObject *segment_type, *writer_type, *reader_type, *peek_type, *message_type;
-    PyObject *errors; /* the module shmgate._errors */
+    PyObject *errors;                 /* the module shmgate._errors */
+    PyObject *asyncio_name;           /* "asyncio" */
+    _Atomic(PyObject *) running_loop; /* asyncio._get_running_loop; NULL: asyncio was never seen */
+    _Atomic(PyObject *) tasks;        /* the module shmgate._tasks; NULL: not needed yet */
 };
 
 typedef struct {
@@ -51,7 +54,11 @@ typedef struct {
     struct guard guard;
     _Atomic int use; /* enum reader_use; for what a second one is told */
     char channel[CHANNEL_NAME_SIZE];
-    _Atomic size_t max_payload; /* as last seen */
+    _Atomic size_t max_payload;    /* as last seen */
+    _Atomic int descriptor;        /* -1: not made */
+    _Atomic int task_waits;        /* 1: a task of an event loop waits for a message; it is inside the guard */
+    _Atomic(PyObject *) task_wake; /* wakes that task, from any thread; or NULL */
+    _Atomic unsigned task_reads;   /* by tasks */
     /* The rest is for who is alone. */
     void *buffer;
     size_t buffer_size;
@@ -79,6 +86,12 @@ PyObject *raise_error(const struct module_state *state, int rc);
 
 /* The same with a reason of our own. */
 PyObject *raise_error_text(const struct module_state *state, int rc, const char *text);
+
+/* A new reference to shmgate._tasks, with what event loops need; NULL with an exception set. */
+PyObject *tasks_module(struct module_state *state);
+
+/* Whether an event loop runs in this thread: 1 or 0, or -1 with an exception set. */
+int event_loop_runs(struct module_state *state);
 
 /* A Reader that owns `reader`, or NULL with an exception set and `reader` closed. */
 PyObject *reader_new(struct module_state *state, struct shared_memory_reader *reader, const char *channel);

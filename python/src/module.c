@@ -51,6 +51,53 @@ PyObject *raise_error(const struct module_state *state, int rc)
     return raise_error_text(state, rc, shared_memory_error());
 }
 
+/* Import once. A second thread may do so at the same time; the first result stays. */
+static PyObject *keep_import(_Atomic(PyObject *) *place, PyObject *object)
+{
+    PyObject *none = NULL;
+
+    if (object && !atomic_compare_exchange_strong(place, &none, object)) {
+        Py_DECREF(object);
+        object = none;
+    }
+    return object;
+}
+
+PyObject *tasks_module(struct module_state *state)
+{
+    PyObject *tasks = atomic_load(&state->tasks);
+
+    if (!tasks)
+        tasks = keep_import(&state->tasks, PyImport_ImportModule("shmgate._tasks"));
+    return Py_XNewRef(tasks);
+}
+
+int event_loop_runs(struct module_state *state)
+{
+    PyObject *running_loop = atomic_load(&state->running_loop), *loop;
+    int runs;
+
+    if (!running_loop) {
+        /* Without the module there is no loop; importing it takes a good while, and is not for us to do. */
+        PyObject *asyncio = PyImport_GetModule(state->asyncio_name);
+
+        if (!asyncio)
+            return PyErr_Occurred() ? -1 : 0;
+        loop = PyObject_GetAttrString(asyncio, "_get_running_loop");
+        Py_DECREF(asyncio);
+        if (!loop) {
+            /* Another thread is importing it just now. */
+            PyErr_Clear();
+            return 0;
+        }
+        running_loop = keep_import(&state->running_loop, loop);
+    }
+    loop = PyObject_CallFunctionObjArgs(running_loop, NULL);
+    runs = loop ? loop != Py_None : -1;
+    Py_XDECREF(loop);
+    return runs;
+}
+
 /* Nothing was there in time: say so with the timeout that was given, not with that of the library's last call. */
 static PyObject *raise_attach_timeout(const struct module_state *state, const struct limit *limit)
 {
@@ -148,8 +195,9 @@ static int module_exec(PyObject *module)
     struct module_state *state = PyModule_GetState(module);
 
     state->errors = PyImport_ImportModule("shmgate._errors");
+    state->asyncio_name = PyUnicode_InternFromString("asyncio");
     state->message_type = PyStructSequence_NewType(&message_desc);
-    if (!state->errors || !state->message_type ||
+    if (!state->errors || !state->asyncio_name || !state->message_type ||
         PyModule_AddObjectRef(module, "Message", (PyObject *)state->message_type) < 0 ||
         add_type(module, &segment_spec, &state->segment_type, "Segment") < 0 ||
         add_type(module, &writer_spec, &state->writer_type, "Writer") < 0 ||
@@ -169,19 +217,25 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->peek_type);
     Py_VISIT(state->message_type);
     Py_VISIT(state->errors);
+    Py_VISIT(atomic_load(&state->running_loop));
+    Py_VISIT(atomic_load(&state->tasks));
     return 0;
 }
 
 static int module_clear(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
+    PyObject *running_loop = atomic_exchange(&state->running_loop, NULL), *tasks = atomic_exchange(&state->tasks, NULL);
 
+    Py_XDECREF(running_loop);
+    Py_XDECREF(tasks);
     Py_CLEAR(state->segment_type);
     Py_CLEAR(state->writer_type);
     Py_CLEAR(state->reader_type);
     Py_CLEAR(state->peek_type);
     Py_CLEAR(state->message_type);
     Py_CLEAR(state->errors);
+    Py_CLEAR(state->asyncio_name);
     return 0;
 }
 

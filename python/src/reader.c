@@ -1,4 +1,4 @@
-/* reader.c: the type Reader: one place in a channel. */
+/* reader.c: the type Reader: one place in a channel. reader_tasks.c has what event loops need of it. */
 #include "reader.h"
 
 #include <errno.h>
@@ -141,11 +141,15 @@ static PyObject *reader_read(ReaderObject *self, PyObject *arguments, PyObject *
     static char *names[] = {"timeout", NULL};
     PyObject *timeout = NULL, *message;
     struct limit limit;
-    int closed;
+    int closed, loop = 0;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:read", names, &timeout) ||
         limit_from(&limit, timeout) < 0)
         return NULL;
+    if (limit.seconds != 0 && (loop = event_loop_runs(state_of(self))) < 0)
+        return NULL;
+    if (loop)
+        return reader_read_in_task(self, timeout);
     if (!reader_enter(self))
         return NULL;
     message = reader_take(self, &limit, &closed);
@@ -297,6 +301,7 @@ static PyObject *reader_close(ReaderObject *self, PyObject *unused)
     if (guard_close(&self->guard)) {
         /* Whoever waits ends, and the last one inside closes. */
         shared_memory_reader_cancel(self->reader);
+        reader_wake_task(self);
         if (guard_leave(&self->guard))
             shared_memory_reader_close(self->reader);
     }
@@ -347,6 +352,10 @@ PyObject *reader_new(struct module_state *state, struct shared_memory_reader *re
     atomic_init(&self->use, READER_FREE);
     PyOS_snprintf(self->channel, sizeof(self->channel), "%s", channel);
     atomic_init(&self->max_payload, shared_memory_reader_max_payload(reader));
+    atomic_init(&self->descriptor, -1);
+    atomic_init(&self->task_waits, 0);
+    atomic_init(&self->task_wake, NULL);
+    atomic_init(&self->task_reads, 0);
     self->buffer = NULL;
     self->buffer_size = 0;
     self->topic = NULL;
@@ -391,6 +400,8 @@ static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))reader_read, METH_VARARGS | METH_KEYWORDS,
      "read(timeout=None)\n--\n\nThe next message, waiting up to `timeout` seconds (None: for ever). Returns a "
      "Message.\n\n"
+     "In a thread where an event loop of asyncio runs it returns a coroutine instead, unless `timeout` is 0: `await "
+     "reader.read()`.\n\n"
      "Raises TimeoutError; CancelledError after cancel(); ValueError when the reader is, or is being, closed."},
     {"read_into", (PyCFunction)(void (*)(void))reader_read_into, METH_VARARGS | METH_KEYWORDS,
      "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size "
@@ -409,13 +420,25 @@ static PyMethodDef methods[] = {
      "TimeoutError, and as read()."},
     {"cancel", (PyCFunction)reader_cancel, METH_NOARGS,
      "cancel()\n--\n\nEnd the wait that another thread is in, or the reader's next one: it raises CancelledError, and "
-     "the reader stays at its place."},
+     "the reader stays at its place.\n"
+     "A task that awaits is cancelled by its own cancel()."},
+    {"fileno", (PyCFunction)reader_fileno, METH_NOARGS,
+     "fileno()\n--\n\nA descriptor for selectors and event loops: readable whenever there may be a message. Then call "
+     "read(0) until it raises\n"
+     "TimeoutError, which sets the descriptor down. It may be readable when there is nothing, some once a second. It "
+     "belongs to the\n"
+     "reader; only poll it."},
     {"close", (PyCFunction)reader_close, METH_NOARGS,
      "close()\n--\n\nClose. From any thread, task or signal handler: a call that waits raises ValueError, and an "
      "iteration ends. While a Peek\n"
      "is not released, its memory stays."},
     {"__enter__", (PyCFunction)reader_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)reader_exit, METH_VARARGS, NULL},
+    {"__aenter__", (PyCFunction)reader_async_enter, METH_NOARGS, NULL},
+    {"__aexit__", (PyCFunction)reader_async_exit, METH_VARARGS, NULL},
+    {"_hold", (PyCFunction)reader_hold, METH_O, NULL},
+    {"_take", (PyCFunction)reader_take_now, METH_NOARGS, NULL},
+    {"_let_go", (PyCFunction)reader_let_go, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -429,7 +452,7 @@ static PyGetSetDef properties[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc,
      "One place in a channel; see Segment.reader(). Iterating gives each Message, waiting for it: `for message in "
-     "reader`.\n"
+     "reader`, or `async for`.\n"
      "For one call at a time: a second one, of another thread or a signal handler, raises RuntimeError; only close(), "
      "cancel() and the\n"
      "properties can be used beside it."},
@@ -438,6 +461,8 @@ static PyType_Slot slots[] = {
     {Py_tp_getset, properties},
     {Py_tp_iter, reader_open},
     {Py_tp_iternext, reader_next},
+    {Py_am_aiter, reader_open},
+    {Py_am_anext, reader_async_next},
     {0, NULL},
 };
 

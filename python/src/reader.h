@@ -1,4 +1,4 @@
-/* reader.h: the type Reader. */
+/* reader.h: what reader.c and reader_tasks.c share: the type Reader. */
 #ifndef SHMGATE_PYTHON_READER_H
 #define SHMGATE_PYTHON_READER_H
 
@@ -25,5 +25,22 @@ int reader_fit(ReaderObject *self);
 
 /* The Message that was read into the reader's own buffer. */
 PyObject *reader_message(ReaderObject *self, const struct shared_memory_message *message);
+
+/* ---- For event loops ---- */
+
+/* The coroutine shmgate._tasks.read(reader, timeout). */
+PyObject *reader_read_in_task(ReaderObject *self, PyObject *timeout);
+
+/* Let the task that waits, if there is one, look again; from any thread. */
+void reader_wake_task(ReaderObject *self);
+
+/* Methods. */
+PyObject *reader_fileno(ReaderObject *self, PyObject *unused);
+PyObject *reader_async_enter(ReaderObject *self, PyObject *unused);
+PyObject *reader_async_exit(ReaderObject *self, PyObject *arguments);
+PyObject *reader_async_next(ReaderObject *self);
+PyObject *reader_hold(ReaderObject *self, PyObject *wake);
+PyObject *reader_take_now(ReaderObject *self, PyObject *unused);
+PyObject *reader_let_go(ReaderObject *self, PyObject *unused);
 
 #endif
