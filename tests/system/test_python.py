@@ -237,19 +237,6 @@ assert resident() - pages < 256, (pages, resident())
     assert child.returncode == 0, err
 
 
-def test_the_five_functions_of_test_shm(gateway):
-    """python test_shm.py write|read, as the project began."""
-    environment = {**os.environ, "SHMGATE_SEGMENT": gateway.segment}
-    for argument, expected in (("write", b"wrote to telemetry: hello"), ("read", b"read from telemetry: hello")):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "python" / "test_shm.py"), argument],
-            env=environment,
-            capture_output=True,
-            timeout=LIMIT,
-        )
-        assert done.returncode == 0 and done.stdout.startswith(expected), done
-
-
 @pytest.mark.parametrize("python", ["debian", "venv"])
 def test_example_command_arrives(gateway, python):
     """The example sends a command with paho-mqtt (Debian's, and the other major version) and sees it in shared
