@@ -1,7 +1,8 @@
 """How pip builds the package: setuptools does, in a copy of the sources.
 
-The library's C files lie beside this folder in the repository, and in it in an sdist. A copy of both lets an sdist hold all that it needs to be
-built from, and leaves the source tree as it was: setuptools puts what it makes beside the sources.
+The library's C files lie beside this folder in the repository, and in it in an sdist. A copy of both lets an sdist hold
+all that it needs to be built from, and leaves the source tree as it was: setuptools puts what it makes beside the
+sources.
 
 These are the hooks of PEP 517. There is none for editable installations: an extension is not editable.
 """

@@ -1,5 +1,5 @@
-"""Build the extension for pip: the library's C files are compiled in, so that the wheel needs no libshmgate beside it. Run by build_backend.py in a
-folder that has the library's sources in shm/."""
+"""Build the extension for pip: the library's C files are compiled in, so that the wheel needs no libshmgate beside it.
+Run by build_backend.py in a folder that has the library's sources in shm/."""
 
 import re
 import sysconfig
@@ -12,7 +12,9 @@ BINDING = ("guard", "limit", "message", "module", "peek", "reader", "reader_task
 
 def library_sources():
     """The library's C files: those that its own build names."""
-    listed = re.search(r"add_library\(shm_objects OBJECT([^)]*)\)", Path("shm/CMakeLists.txt").read_text(encoding="utf-8"))
+    listed = re.search(
+        r"add_library\(shm_objects OBJECT([^)]*)\)", Path("shm/CMakeLists.txt").read_text(encoding="utf-8")
+    )
     return [f"shm/{name}" for name in listed[1].split()]
 
 

@@ -1,10 +1,12 @@
 """A segment with nothing of shmgate's: only mmap, struct and posix_ipc (from PyPI), and the kernel's locks by fcntl.
 
-For a machine without the package, and to show all that a program in another language has to do; test_shm.py uses it. What shm/layout.h and
-shm/ring.h say is done here in the simplest way: the doorbell is rung after each message, and readers look again and again.
+For a machine without the package, and to show all that a program in another language has to do; test_shm.py uses it.
+What shm/layout.h and shm/ring.h say is done here in the simplest way: the doorbell is rung after each message, and
+readers look again and again.
 
-To write takes an x86-64 processor: it makes stores visible in the order they are made, and Python knows no other way to ask for that. The numbers
-that others look at are stored by memoryviews, which write 8 bytes at once; struct would write them byte by byte.
+To write takes an x86-64 processor: it makes stores visible in the order they are made, and Python knows no other way to
+ask for that. The numbers that others look at are stored by memoryviews, which write 8 bytes at once; struct would write
+them byte by byte.
 """
 
 import errno
@@ -24,8 +26,9 @@ LAYOUT = 2  # the version of shm/layout.h that the offsets below are of
 HEADER_SIZE = 512
 PUBLISH, REJECT, RETIRED = 1, 2, 2
 
-HEADER = struct.Struct("<QIIQQIIQIIQQI")  # of struct layout_header, from its beginning
-HEADER_STATE = 128
+HEADER = struct.Struct("<QIIQQ")  # of struct layout_header, from its beginning
+TABLE = struct.Struct("<IIQ")  # how many, how far apart, where the first is
+HEADER_CHANNELS, HEADER_LANES, HEADER_DIRTY, HEADER_STATE = 32, 48, 64, 128
 CHANNEL = struct.Struct("<64s8IQI")  # of struct layout_channel, from its beginning
 LANE_SLOTS, LANE_HEAD, LANE_TAIL = 8, 128, 256
 SLOT_STATE, SLOT_TIME, SLOT_SIZE, SLOT_TOPIC_SIZE, SLOT_FLAGS, SLOT_EXPIRES, SLOT_PAYLOAD = 0, 8, 16, 20, 22, 24, 32
@@ -63,14 +66,19 @@ class Mapping:
         shared = posix_ipc.SharedMemory(name)
         self.fd = shared.fd
         self.bytes = mmap.mmap(self.fd, 0)
-        (magic, layout, header_size, size, self.generation, self.channel_count, self.channel_stride, self.channel_offset, self.lane_count,
-         self.lane_stride, self.lane_offset, self.dirty_offset, _) = HEADER.unpack_from(self.bytes)
+        magic, layout, header_size, size, self.generation = HEADER.unpack_from(self.bytes)
+        self.channel_count, self.channel_stride, self.channel_offset = TABLE.unpack_from(self.bytes, HEADER_CHANNELS)
+        _, self.lane_stride, self.lane_offset = TABLE.unpack_from(self.bytes, HEADER_LANES)
         if magic != MAGIC or header_size != HEADER_SIZE or size != len(self.bytes):
             raise ValueError(f"{name} is no segment of shmgate")
         if layout >> 24 != LAYOUT:
-            raise ValueError(f"segment {name} has layout {layout >> 24}, this program knows {LAYOUT}: use the program that came with the gateway")
+            raise ValueError(
+                f"segment {name} has layout {layout >> 24}, this program knows {LAYOUT}: "
+                "use the program that came with the gateway"
+            )
         view = memoryview(self.bytes)
         self.u64, self.u32, self.u16 = view.cast("Q"), view.cast("I"), view.cast("H")
+        self.dirty_offset = self.u64[HEADER_DIRTY // 8]
 
     def is_retired(self):
         """Whether the gateway has put another segment in this one's place."""
@@ -125,7 +133,9 @@ class Writer:
 
     def __init__(self, segment, name):
         if platform.machine() != "x86_64" or sys.platform != "linux":
-            raise OSError(errno.ENOTSUP, f"plain Python cannot order its stores on {platform.machine()}: use the package shmgate")
+            raise OSError(
+                errno.ENOTSUP, f"plain Python cannot order its stores on {platform.machine()}: use the package shmgate"
+            )
         self.segment, self.name = segment, name
         self._enter(segment.mapping())
 
@@ -135,12 +145,17 @@ class Writer:
             raise OSError(errno.EBADF, f"channel {self.name} is a subscribe channel: only the gateway writes it")
         for number in range(channel.lane_first, channel.lane_first + channel.lane_count):
             try:
-                fcntl.fcntl(mapping.fd, fcntl.F_OFD_SETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, LOCK_LANE + number, 1, 0))
+                fcntl.fcntl(
+                    mapping.fd, fcntl.F_OFD_SETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, LOCK_LANE + number, 1, 0)
+                )
                 break
             except BlockingIOError:
                 continue
         else:
-            raise OSError(errno.EBUSY, f"channel {self.name}: all {channel.lane_count} lanes have a living writer: raise `writers`")
+            raise OSError(
+                errno.EBUSY,
+                f"channel {self.name}: all {channel.lane_count} lanes have a living writer: raise `writers`",
+            )
         self.mapping, self.channel, self.lane = mapping, channel, Lane(mapping, channel, number)
         # The lane's last writer may have been killed between the message and the count.
         self.next = self.lane.head
@@ -154,7 +169,10 @@ class Writer:
             old.close()
         mapping, sequence = self.mapping, self.next
         if len(payload) > self.channel.max_payload:
-            raise OSError(errno.EMSGSIZE, f"channel {self.name}: {len(payload)} bytes are above its max_payload of {self.channel.max_payload}")
+            raise OSError(
+                errno.EMSGSIZE,
+                f"channel {self.name}: {len(payload)} bytes are above its max_payload of {self.channel.max_payload}",
+            )
         if self.channel.overflow == REJECT and sequence - self.lane.tail >= self.channel.slots:
             raise BlockingIOError(errno.EAGAIN, f"channel {self.name}: the ring is full: try again later")
         slot = self.lane.slot(sequence)
@@ -166,7 +184,8 @@ class Writer:
         mapping.bytes[slot + SLOT_PAYLOAD : slot + SLOT_PAYLOAD + len(payload)] = payload
         mapping.u64[(slot + SLOT_STATE) // 8] = 2 * sequence + 2  # commit: from here on there is a message
         mapping.u64[(self.lane.base + LANE_HEAD) // 8] = self.next = sequence + 1
-        # News of this lane, and perhaps of the seven beside it: to set one bit alone takes an atomic operation, and the gateway does not mind.
+        # News of this lane, and perhaps of the seven beside it: to set one bit alone takes an atomic operation, and the
+        # gateway does not mind.
         mapping.bytes[mapping.dirty_offset + self.lane.number // 8] = 0xFF
         self.segment.doorbell.release()
 
@@ -184,7 +203,10 @@ class Reader:
     def _enter(self, mapping):
         channel = mapping.channel(self.name)
         self.mapping, self.channel = mapping, channel
-        self.lanes = [Lane(mapping, channel, number) for number in range(channel.lane_first, channel.lane_first + channel.lane_count)]
+        self.lanes = [
+            Lane(mapping, channel, number)
+            for number in range(channel.lane_first, channel.lane_first + channel.lane_count)
+        ]
         self.places = [lane.oldest() for lane in self.lanes]
 
     def _copy(self, lane, sequence):
@@ -194,7 +216,8 @@ class Reader:
         time_ns, expires_ns = mapping.u64[(slot + SLOT_TIME) // 8], mapping.u64[(slot + SLOT_EXPIRES) // 8]
         payload = mapping.bytes[slot + SLOT_PAYLOAD : slot + SLOT_PAYLOAD + size]
         whole = lane.state(sequence) == 2 * sequence + 2
-        return Message(payload, sequence, time_ns) if whole and (expires_ns == 0 or expires_ns > time.time_ns()) else None
+        fresh = expires_ns == 0 or expires_ns > time.time_ns()
+        return Message(payload, sequence, time_ns) if whole and fresh else None
 
     def _next(self):
         for index, lane in enumerate(self.lanes):
@@ -241,7 +264,9 @@ class Segment:
                 return
             except posix_ipc.ExistentialError:
                 if time.monotonic() >= end:
-                    raise TimeoutError(errno.ETIMEDOUT, f"no segment {name} within {timeout:g} s: start shmgated") from None
+                    raise TimeoutError(
+                        errno.ETIMEDOUT, f"no segment {name} within {timeout:g} s: start shmgated"
+                    ) from None
                 time.sleep(0.05)
 
     def mapping(self, after=None):
@@ -249,7 +274,10 @@ class Segment:
         mapping = Mapping(self.name)
         if after and mapping.generation == after.generation:
             mapping.close()
-            raise OSError(errno.EPROTO, f"segment {self.name} says that it was replaced, but nothing took its place: restart shmgated")
+            raise OSError(
+                errno.EPROTO,
+                f"segment {self.name} says that it was replaced, but nothing took its place: restart shmgated",
+            )
         return mapping
 
     def writer(self, channel):
@@ -269,7 +297,8 @@ class Segment:
 
 
 def attach(name=None, timeout=0):
-    """Attach to a segment (default "/shmgate"), waiting up to `timeout` seconds for a gateway to make it. Raises TimeoutError, PermissionError."""
+    """Attach to a segment (default "/shmgate"), waiting up to `timeout` seconds for a gateway to make it. Raises
+    TimeoutError, PermissionError."""
     try:
         return Segment(name or "/shmgate", timeout)
     except posix_ipc.PermissionsError:

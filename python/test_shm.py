@@ -3,11 +3,13 @@
     python test_shm.py write [CHANNEL] [--interval SECONDS] [--count N] [--stock]
     python test_shm.py read  [CHANNEL] [--interval SECONDS] [--count N] [--stock]
 
-each goes on until --count messages, or until Ctrl-C, and prints a line a message. It needs a running gateway: $SHMGATE_SEGMENT names its segment
-(default /shmgate); the channel is "telemetry", or $SHMGATE_CHANNEL, unless another is given.
+each goes on until --count messages, or until Ctrl-C, and prints a line a message. It needs a running gateway:
+$SHMGATE_SEGMENT names its segment (default /shmgate); the channel is "telemetry", or $SHMGATE_CHANNEL, unless another
+is given.
 
-The package shmgate does the work, where it is installed or, beside a build tree, in build/python. Where it is not, or with --stock, stock_shm.py does the
-same with nothing but mmap, struct and posix_ipc (Linux on x86-64; elsewhere it can only read).
+The package shmgate does the work, where it is installed or, beside a build tree, in build/python. Where it is not, or
+with --stock, stock_shm.py does the same with nothing but mmap, struct and posix_ipc (Linux on x86-64; elsewhere it can
+only read).
 """
 
 import argparse
@@ -39,7 +41,8 @@ def choose_library(stock=False):
 
 
 def init_shared_memory(stock=False):
-    """Attach to the gateway's segment, waiting up to 5 seconds for it. Returns a Segment of the package, or of stock_shm."""
+    """Attach to the gateway's segment, waiting up to 5 seconds for it. Returns a Segment of the package, or of
+    stock_shm."""
     return choose_library(stock).attach(os.environ.get("SHMGATE_SEGMENT"), timeout=TIMEOUT_S)
 
 
@@ -61,7 +64,8 @@ def write_to_shared_memory(segment, payload, channel=CHANNEL):
 
 
 def read_from_shared_memory(segment, channel=CHANNEL, timeout=TIMEOUT_S):
-    """The next message (bytes) of a channel, at first the oldest that is still there; waits up to `timeout` seconds (None: for ever)."""
+    """The next message (bytes) of a channel, at first the oldest that is still there; waits up to `timeout` seconds
+    (None: for ever)."""
     return reader_of(segment, channel).read(timeout).payload
 
 
@@ -96,7 +100,9 @@ def main():
     parser = argparse.ArgumentParser(description="Write to or read from a channel in shared memory, until Ctrl-C.")
     parser.add_argument("command", choices=("write", "read"))
     parser.add_argument("channel", nargs="?", default=CHANNEL, metavar="CHANNEL", help=f"default {CHANNEL}")
-    parser.add_argument("-i", "--interval", type=float, metavar="SECONDS", help="between two messages (write: 1, read: as they come)")
+    parser.add_argument(
+        "-i", "--interval", type=float, metavar="SECONDS", help="between two messages (write: 1, read: as they come)"
+    )
     parser.add_argument("-c", "--count", type=int, metavar="N", help="end after so many messages")
     parser.add_argument("--stock", action="store_true", help="with nothing but mmap, struct and posix_ipc")
     options = parser.parse_args()

@@ -36,7 +36,7 @@ class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 - it is one
 
 
 class CancelledError(Error):
-    """A Reader's cancel() ended the wait (ECANCELED). A task that is cancelled gets asyncio.CancelledError, as always."""
+    """A Reader's cancel() ended the wait (ECANCELED). A task that is cancelled gets asyncio.CancelledError."""
 
 
 class PermissionError(Error, builtins.PermissionError):  # noqa: A001 - it is one

@@ -1,7 +1,8 @@
-"""How tasks of an event loop wait in a Reader: `await reader.read()`, `async for message in reader`, `async with reader`.
+"""How tasks of an event loop wait in a Reader: `await reader.read()`, and `async for` and `async with` with a reader.
 
-The extension makes these coroutines; it lends them three methods of the Reader (src/reader_tasks.c). A task waits for the reader's descriptor,
-and takes a message only when it is about to give it out: a task that is cancelled has taken none.
+The extension makes these coroutines; it lends them three methods of the Reader (src/reader_tasks.c). A task waits for
+the reader's descriptor, and takes a message only when it is about to give it out: a task that is cancelled has taken
+none.
 """
 
 from __future__ import annotations

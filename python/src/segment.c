@@ -123,12 +123,13 @@ static PyObject *counters_of(const struct shared_memory_counters *counters)
 
     return !dropped
                ? NULL
-               : Py_BuildValue("{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
+               : Py_BuildValue("{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
                                counters->is_subscribe ? "subscribe" : "publish", "topic",
                                PyUnicode_DecodeUTF8(counters->topic, (Py_ssize_t)strlen(counters->topic), "replace"),
                                "lanes", counters->lanes, "written", (unsigned long long)counters->written, "delivered",
                                (unsigned long long)counters->delivered, "queued", (unsigned long long)counters->queued,
-                               "spooled", (unsigned long long)counters->spooled, "rejected",
+                               "spooled", (unsigned long long)counters->spooled, "filtered",
+                               (unsigned long long)counters->filtered, "rejected",
                                (unsigned long long)counters->rejected, "dropped", dropped);
 }
 
@@ -194,7 +195,7 @@ static PyMethodDef methods[] = {
     {"counters", (PyCFunction)segment_counters, METH_NOARGS,
      "counters()\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, delivered, "
      "queued,\n"
-     "spooled, rejected and dropped (a dict by reason)."},
+     "spooled, filtered, rejected and dropped (a dict by reason)."},
     {"gateway_alive", (PyCFunction)segment_gateway_alive, METH_NOARGS,
      "gateway_alive()\n--\n\nWhether a gateway serves the segment now."},
     {"close", (PyCFunction)segment_close, METH_NOARGS,

@@ -1,5 +1,7 @@
-"""Python handles that are closed while a call is inside, by a signal's handler, a finalizer, an argument, or another thread: the interpreter goes on, the
-call raises or the iteration ends. And waits that end when they should, whatever signals come."""
+"""Python handles that are closed while a call is inside, by a signal's handler, a finalizer, an argument, or another
+thread: the interpreter goes on, the call raises or the iteration ends. And waits that end when they should, whatever
+signals come."""
+
 from __future__ import annotations
 
 import os
@@ -27,30 +29,44 @@ def after(seconds, call):
 
 @pytest.fixture
 def gateway(new_gateway, broker):
-    return new_gateway(publish_channel("telemetry", writers=2), subscribe_channel("commands", topic="commands/#"), broker=broker).start()
+    return new_gateway(
+        publish_channel("telemetry", writers=2), subscribe_channel("commands", topic="commands/#"), broker=broker
+    ).start()
 
 
 @pytest.fixture
 def run(gateway):
     """A function that runs a program of these lines behind HANDLER and returns what it prints; it must end in order."""
+
     def program(code: str) -> str:
-        done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", HANDLER + code, gateway.segment], capture_output=True, text=True,
-                              timeout=LIMIT, env={**os.environ, "PYTHONPATH": str(BUILD / "python")})
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", HANDLER + code, gateway.segment],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env={**os.environ, "PYTHONPATH": str(BUILD / "python")},
+        )
         assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr}"
         return done.stdout
+
     return program
 
 
 # ---- Signal handlers ----
 
+
 def test_handler_that_closes_the_reader_ends_the_loop(run):
     """The usual way to end `for message in reader`."""
-    assert run("after(0.3, reader.close)\nfor message in reader: pass\nprint('behind the loop', reader.closed)") == "behind the loop True\n"
+    assert (
+        run("after(0.3, reader.close)\nfor message in reader: pass\nprint('behind the loop', reader.closed)")
+        == "behind the loop True\n"
+    )
 
 
 def test_loop_ends_when_the_reader_was_closed_between_two_messages(run):
     """Closed in the loop's body, not in a wait: the same end; but nothing can be begun with a closed reader."""
-    assert run("""
+    assert (
+        run("""
 reader = segment.reader('telemetry')
 writer.write(b'1'); writer.write(b'2')
 for message in reader:
@@ -58,10 +74,14 @@ for message in reader:
     reader.close()
 try: iter(reader)
 except ValueError as error: print(error)
-""") == "b'1'\nthe reader is closed\n"
+""")
+        == "b'1'\nthe reader is closed\n"
+    )
 
 
-@pytest.mark.parametrize("call", ["read()", "read(30)", "read_into(bytearray(9))", "read_many_into(bytearray(9))", "peek()"])
+@pytest.mark.parametrize(
+    "call", ["read()", "read(30)", "read_into(bytearray(9))", "read_many_into(bytearray(9))", "peek()"]
+)
 def test_handler_that_closes_the_reader_ends_each_wait(run, call):
     """Each call that waits raises ValueError, and says why."""
     assert "closed while" in run(f"""
@@ -73,39 +93,49 @@ except ValueError as error: print(error)
 
 def test_handler_that_closes_the_segment_leaves_the_read_alone(run):
     """Readers stay usable without their Segment, also when it goes while one waits."""
-    assert run("""
+    assert (
+        run("""
 after(0.1, segment.close)
 try: reader.read(0.5)
 except TimeoutError as error: print(error.strerror)
-""") == "no message in channel commands within 0.5 s\n"
+""")
+        == "no message in channel commands within 0.5 s\n"
+    )
 
 
 def test_handler_cannot_read_in_the_midst_of_a_read(run):
     """It gets RuntimeError, which comes out of the interrupted read; the reader stays usable."""
-    assert run("""
+    assert (
+        run("""
 after(0.1, lambda: reader.read(0))
 try: reader.read(30)
 except RuntimeError as error: print('refused')
 try: reader.read(0)
 except TimeoutError: print('usable')
-""") == "refused\nusable\n"
+""")
+        == "refused\nusable\n"
+    )
 
 
 def test_handler_that_raises_ends_the_wait_and_takes_no_message(run):
     """What a handler raises comes out of the read, and the next read gets the next message."""
-    assert run("""
+    assert (
+        run("""
 reader = segment.reader('telemetry')
 def handler(): writer.write(b'1'); raise InterruptedError
 after(0.1, handler)
 try: reader.read()
 except InterruptedError: print('raised')
 print(reader.read(5).payload)
-""") == "raised\nb'1'\n"
+""")
+        == "raised\nb'1'\n"
+    )
 
 
 def test_handler_that_closes_the_reader_leaves_a_memoryview_whole(run):
     """The bytes stay where they are until the Peek is released; then the reader is gone."""
-    assert run("""
+    assert (
+        run("""
 reader = segment.reader('telemetry')
 writer.write(b'x' * 100)
 peek = reader.peek()
@@ -118,10 +148,13 @@ view.release()
 print(peek.release())
 try: reader.peek(0)
 except ValueError as error: print(error)
-""") == "True\nthe reader is closed\n"
+""")
+        == "True\nthe reader is closed\n"
+    )
 
 
 # ---- Waits ----
+
 
 def test_read_ends_in_time_while_signals_come(run):
     """PEP 475: the deadline is computed once, not after each signal."""
@@ -154,8 +187,11 @@ def test_errors_name_the_timeout_that_was_given(gateway, timeout, text):
     """Not that of a slice of the wait."""
     with pytest.raises(shmgate.TimeoutError, match=f"no segment /shmgate-nosuch {text}: start shmgated"):
         shmgate.attach("/shmgate-nosuch", timeout=timeout)
-    with shmgate.attach(gateway.segment) as segment, segment.reader("commands") as reader, \
-            pytest.raises(shmgate.TimeoutError, match=f"no message in channel commands {text}"):
+    with (
+        shmgate.attach(gateway.segment) as segment,
+        segment.reader("commands") as reader,
+        pytest.raises(shmgate.TimeoutError, match=f"no message in channel commands {text}"),
+    ):
         reader.read(timeout)
 
 
@@ -173,20 +209,25 @@ for call in (lambda: writer.write(Closing(writer.close)), lambda: reader.read_in
 
 
 def test_argument_that_closes_the_handle(run):
-    """A timeout's __float__, and from Python 3.12 on an argument's __buffer__, are Python code: it may close the handle that it is an argument to."""
-    assert run("""
+    """A timeout's __float__, and from Python 3.12 on an argument's __buffer__, are Python code: it may close the handle
+    that it is an argument to."""
+    assert (
+        run("""
 class Closing:
     def __float__(self): reader.close(); return 0.1
 try: reader.read(Closing())
 except ValueError as error: print(error)
-""") == "the reader is closed\n"
+""")
+        == "the reader is closed\n"
+    )
     if sys.version_info >= (3, 12):
         assert run(BUFFER).splitlines()[:2] == ["the writer is closed", "the reader is closed"]
 
 
 def test_finalizer_that_closes_everything(run):
     """The garbage collector can run between any two steps of counters()."""
-    assert run("""
+    assert (
+        run("""
 import gc
 class Closing:
     def __init__(self): self.me = self
@@ -197,10 +238,13 @@ for _ in range(100):
     try: segment.counters()
     except ValueError: segment = shmgate.attach(sys.argv[1])
 print('alive')
-""") == "alive\n"
+""")
+        == "alive\n"
+    )
 
 
 # ---- Threads ----
+
 
 def test_other_thread_ends_a_wait_by_close(gateway):
     """close() does not wait for the reader in the other thread: that one ends, and closes."""
@@ -214,6 +258,7 @@ def test_other_thread_ends_a_wait_by_close(gateway):
                     reader.read()
                 except ValueError as error:
                     errors.append(str(error))
+
             waiter = threading.Thread(target=wait)
             waiter.start()
             time.sleep(0.002)
@@ -232,6 +277,7 @@ def test_other_thread_ends_a_wait_by_cancel(gateway, broker):
                 reader.read()
             except shmgate.CancelledError as error:
                 errors.append(error)
+
         waiter = threading.Thread(target=wait)
         waiter.start()
         reader.cancel()
@@ -244,7 +290,8 @@ def test_other_thread_ends_a_wait_by_cancel(gateway, broker):
 
 
 def test_threads_that_close_and_read_at_random(gateway):
-    """Four threads read, peek, look, write and close the same handles for a second: errors that say why, and no crash."""
+    """Four threads read, peek, look, write and close the same handles for a second: errors that say why, and no
+    crash."""
     stop = time.monotonic() + 1
     segment = shmgate.attach(gateway.segment)
     handles = {"reader": segment.reader("telemetry"), "writer": segment.writer("telemetry")}
@@ -267,6 +314,7 @@ def test_threads_that_close_and_read_at_random(gateway):
                 pass
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is not expected
                 unexpected.append(error)
+
     threads = [threading.Thread(target=hammer, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
@@ -289,9 +337,11 @@ def test_threads_share_a_writer(gateway):
 
 # ---- Interpreters ----
 
+
 def test_each_interpreter_has_its_own_module(run):
     """The module can be used in several interpreters of one process, each with types and exceptions of its own."""
-    assert run("""
+    assert (
+        run("""
 try: import _interpreters as interpreters
 except ImportError: import _xxsubinterpreters as interpreters
 import os
@@ -308,4 +358,6 @@ except shmgate.NotFoundError: os.write(1, b'own ')
     assert failure is None, failure
     interpreters.destroy(one)
 with segment.reader('telemetry') as reader: print(reader.read(5).payload)
-""") == "own own own b'1'\n"
+""")
+        == "own own own b'1'\n"
+    )

@@ -1,4 +1,6 @@
-"""The small programs that one looks at first: python/test_shm.py, with the package and with stock Python alone, and shm/examples/four_calls.c."""
+"""The small programs that one looks at first: python/test_shm.py, with the package and with stock Python alone, and
+shm/examples/four_calls.c."""
+
 from __future__ import annotations
 
 import os
@@ -19,8 +21,12 @@ STOCK_PYTHON = str(BUILD / "venv" / "bin" / "python")
 
 @pytest.fixture
 def gateway(new_gateway, broker):
-    return new_gateway(publish_channel("telemetry", writers=8, slots=16384, max_payload=64), publish_channel("small", overflow="reject", slots=2, max_payload=8),
-                       subscribe_channel("commands", topic="commands/#"), broker=broker).start()
+    return new_gateway(
+        publish_channel("telemetry", writers=8, slots=16384, max_payload=64),
+        publish_channel("small", overflow="reject", slots=2, max_payload=8),
+        subscribe_channel("commands", topic="commands/#"),
+        broker=broker,
+    ).start()
 
 
 @pytest.fixture(params=["package", "stock", "alone"])
@@ -39,9 +45,15 @@ def command(request, tmp_path) -> list[str]:
 @pytest.fixture
 def start(gateway):
     """A function that starts a program on the gateway's segment."""
+
     def started(*arguments: str | Path) -> subprocess.Popen[bytes]:
-        return gateway.processes.start(list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       env={**os.environ, "SHMGATE_SEGMENT": gateway.segment})
+        return gateway.processes.start(
+            list(arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "SHMGATE_SEGMENT": gateway.segment},
+        )
+
     return started
 
 
@@ -57,7 +69,8 @@ def test_write_and_read_go_on_until_the_count(command, start, broker, subscribe)
     subscriber = subscribe(broker, "test/telemetry")
     wrote = output(start(*command, "write", "--count", "3", "--interval", "0.05"))
     assert [re.sub(r"\d+", "N", line, count=1) for line in wrote] == [
-        f"wrote to telemetry: hello from process N, message {number}" for number in range(3)]
+        f"wrote to telemetry: hello from process N, message {number}" for number in range(3)
+    ]
     texts = [line.removeprefix("wrote to telemetry: ") for line in wrote]
     assert [message.payload.decode() for message in subscriber.expect(3)] == texts
     assert output(start(*command, "read", "--count", "3")) == [f"read from telemetry: {text}" for text in texts]
@@ -82,9 +95,15 @@ def test_closed_output_ends_it_quietly(command, start):
     assert writer.wait(LIMIT) == 0 and writer.stderr.read() == b""
 
 
-@pytest.mark.parametrize(("arguments", "text"), [
-    (("write", "nosuch"), "no channel nosuch"), (("read", "nosuch"), "no channel nosuch"), (("write", "commands"), "subscribe channel"),
-    (("write", "small"), "max_payload")])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("write", "nosuch"), "no channel nosuch"),
+        (("read", "nosuch"), "no channel nosuch"),
+        (("write", "commands"), "subscribe channel"),
+        (("write", "small"), "max_payload"),
+    ],
+)
 def test_faults_are_told_in_a_line(command, start, arguments, text):
     """No traceback for what a user can mistake."""
     process = start(*command, *arguments, "--count", "1")
@@ -93,14 +112,21 @@ def test_faults_are_told_in_a_line(command, start, arguments, text):
 
 
 def test_stock_writers_and_others_lose_nothing(start, gateway, broker):
-    """Two writers of stock Python, which cannot set one bit alone, beside two of the package: each message is delivered, and each lane in order."""
-    code = ("import sys; sys.path[:0] = [{folders}]; import {module} as library, os\n"
-            "writer = library.attach(os.environ['SHMGATE_SEGMENT'], timeout=5).writer('telemetry')\n"
-            "for number in range(3000): writer.write(b'%s %d' % (sys.argv[1].encode(), number))\n")
+    """Two writers of stock Python, which cannot set one bit alone, beside two of the package: each message is
+    delivered, and each lane in order."""
+    code = (
+        "import sys; sys.path[:0] = [{folders}]; import {module} as library, os\n"
+        "writer = library.attach(os.environ['SHMGATE_SEGMENT'], timeout=5).writer('telemetry')\n"
+        "for number in range(3000): writer.write(b'%s %d' % (sys.argv[1].encode(), number))\n"
+    )
     stock = code.format(folders=repr(str(ROOT / "python")), module="stock_shm")
     package = code.format(folders=repr(str(BUILD / "python")), module="shmgate")
-    writers = [start(STOCK_PYTHON, "-c", stock, "a"), start(STOCK_PYTHON, "-c", stock, "b"), start(sys.executable, "-c", package, "c"),
-               start(sys.executable, "-c", package, "d")]
+    writers = [
+        start(STOCK_PYTHON, "-c", stock, "a"),
+        start(STOCK_PYTHON, "-c", stock, "b"),
+        start(sys.executable, "-c", package, "c"),
+        start(sys.executable, "-c", package, "d"),
+    ]
     for writer in writers:
         output(writer)
     assert gateway.wait_for_delivery("telemetry", 12000)["written"] == 12000
@@ -112,7 +138,8 @@ def test_stock_writers_and_others_lose_nothing(start, gateway, broker):
 
 
 def test_stock_writer_that_is_killed_leaves_its_lane(start, gateway):
-    """The lock goes with the process, and the lane's next writer goes on where it ended; nothing that was written is lost."""
+    """The lock goes with the process, and the lane's next writer goes on where it ended; nothing that was written is
+    lost."""
     for round in range(1, 4):
         writer = start(STOCK_PYTHON, ROOT / "python" / "test_shm.py", "write", "--stock", "--interval", "0")
         for _ in range(50):
@@ -156,16 +183,31 @@ def test_four_calls_is_built_by_its_line(start, gateway, broker, subscribe, tmp_
     (tmp_path / "shm").symlink_to(ROOT / "shm")
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "lib").symlink_to(BUILD / "lib")
-    done = subprocess.run(["sh", "-c", line[1].replace("gcc ", "gcc -Wall -Wextra -Werror ", 1)], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=LIMIT)
+    done = subprocess.run(
+        ["sh", "-c", line[1].replace("gcc ", "gcc -Wall -Wextra -Werror ", 1)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     subscriber = subscribe(broker, "test/telemetry")
-    assert output(start(tmp_path / "build" / "four_calls", "telemetry", "2")) == ["wrote message 0", "read message 0", "wrote message 1", "read message 1"]
+    assert output(start(tmp_path / "build" / "four_calls", "telemetry", "2")) == [
+        "wrote message 0",
+        "read message 0",
+        "wrote message 1",
+        "read message 1",
+    ]
     assert [message.payload for message in subscriber.expect(2)] == [b"message 0", b"message 1"]
     endless = start(tmp_path / "build" / "four_calls")
     assert endless.stdout.readline() == b"wrote message 0\n"
     endless.send_signal(signal.SIGINT)
     output(endless)
-    done = subprocess.run([tmp_path / "build" / "four_calls", "nosuch"], capture_output=True, text=True, timeout=LIMIT,
-                          env={**os.environ, "SHMGATE_SEGMENT": gateway.segment})
+    done = subprocess.run(
+        [tmp_path / "build" / "four_calls", "nosuch"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**os.environ, "SHMGATE_SEGMENT": gateway.segment},
+    )
     assert done.returncode == 1 and "no channel nosuch" in done.stderr
