@@ -179,7 +179,7 @@ static PyMethodDef methods[] = {
      "seconds (None: for ever) for a\n"
      "gateway to make it. Returns a Segment.\n\nRaises TimeoutError, PermissionError, IncompatibleError."},
     {"remove", module_remove, METH_VARARGS,
-     "remove(segment=None)\n--\n\nRemove the segment and the semaphore of a gateway that is gone.\n\nRaises "
+     "remove(segment=None, /)\n--\n\nRemove the segment and the semaphore of a gateway that is gone.\n\nRaises "
      "NotFoundError, BusyError, PermissionError."},
     {NULL, NULL, 0, NULL},
 };

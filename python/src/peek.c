@@ -122,7 +122,8 @@ static Py_ssize_t peek_length(PeekObject *self)
 
 static PyMethodDef methods[] = {
     {"release", (PyCFunction)peek_release, METH_NOARGS,
-     "release()\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it was "
+     "release($self)\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it "
+     "was "
      "overwritten\n"
      "meanwhile: then discard what was seen.\n\nRaises BufferError while a memoryview of it is in use."},
     {"__enter__", (PyCFunction)peek_enter, METH_NOARGS, NULL},

@@ -398,38 +398,42 @@ static PyObject *reader_closed(ReaderObject *self, void *unused)
 
 static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))reader_read, METH_VARARGS | METH_KEYWORDS,
-     "read(timeout=None)\n--\n\nThe next message, waiting up to `timeout` seconds (None: for ever). Returns a "
+     "read($self, timeout=None)\n--\n\nThe next message, waiting up to `timeout` seconds (None: for ever). Returns a "
      "Message.\n\n"
      "In a thread where an event loop of asyncio runs it returns a coroutine instead, unless `timeout` is 0: `await "
      "reader.read()`.\n\n"
      "Raises TimeoutError; CancelledError after cancel(); ValueError when the reader is, or is being, closed."},
     {"read_into", (PyCFunction)(void (*)(void))reader_read_into, METH_VARARGS | METH_KEYWORDS,
-     "read_into(buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns its size "
+     "read_into($self, buffer, timeout=None)\n--\n\nCopy the next message's payload into a writable buffer. Returns "
+     "its size "
      "in bytes.\n\n"
      "Raises TimeoutError, TooLargeError (the message stays), and as read()."},
     {"read_many_into", (PyCFunction)(void (*)(void))reader_read_many_into, METH_VARARGS | METH_KEYWORDS,
-     "read_many_into(records, timeout=None)\n--\n\nWait for a message, and copy it and those that follow into a "
+     "read_many_into($self, records, timeout=None)\n--\n\nWait for a message, and copy it and those that follow into a "
      "writable array with records of their size, such as a NumPy\n"
      "structured array. Returns the number of records that were filled.\n\nRaises TimeoutError; ValueError when the "
      "next message is of another size (it stays); and as read()."},
     {"latest", (PyCFunction)reader_latest, METH_NOARGS,
-     "latest()\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. "
+     "latest($self)\n--\n\nThe newest message of the channel, or None when it never had one or that is too old by now. "
      "Leaves the reader's place as it is."},
     {"peek", (PyCFunction)(void (*)(void))reader_peek, METH_VARARGS | METH_KEYWORDS,
-     "peek(timeout=None)\n--\n\nLook at the next message where it lies, without a copy. Returns a Peek.\n\nRaises "
+     "peek($self, timeout=None)\n--\n\nLook at the next message where it lies, without a copy. Returns a "
+     "Peek.\n\nRaises "
      "TimeoutError, and as read()."},
     {"cancel", (PyCFunction)reader_cancel, METH_NOARGS,
-     "cancel()\n--\n\nEnd the wait that another thread is in, or the reader's next one: it raises CancelledError, and "
+     "cancel($self)\n--\n\nEnd the wait that another thread is in, or the reader's next one: it raises CancelledError, "
+     "and "
      "the reader stays at its place.\n"
      "A task that awaits is cancelled by its own cancel()."},
     {"fileno", (PyCFunction)reader_fileno, METH_NOARGS,
-     "fileno()\n--\n\nA descriptor for selectors and event loops: readable whenever there may be a message. Then call "
+     "fileno($self)\n--\n\nA descriptor for selectors and event loops: readable whenever there may be a message. Then "
+     "call "
      "read(0) until it raises\n"
      "TimeoutError, which sets the descriptor down. It may be readable when there is nothing, some once a second. It "
      "belongs to the\n"
      "reader; only poll it."},
     {"close", (PyCFunction)reader_close, METH_NOARGS,
-     "close()\n--\n\nClose. From any thread, task or signal handler: a call that waits raises ValueError, and an "
+     "close($self)\n--\n\nClose. From any thread, task or signal handler: a call that waits raises ValueError, and an "
      "iteration ends. While a Peek\n"
      "is not released, its memory stays."},
     {"__enter__", (PyCFunction)reader_object_enter, METH_NOARGS, NULL},

@@ -186,20 +186,23 @@ static PyObject *segment_gateway_alive(SegmentObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"writer", (PyCFunction)segment_writer, METH_VARARGS,
-     "writer(channel)\n--\n\nOpen a publish channel for writing; takes one of its lanes. Returns a Writer.\n\n"
+     "writer($self, channel, /)\n--\n\nOpen a publish channel for writing; takes one of its lanes. Returns a "
+     "Writer.\n\n"
      "Raises NotFoundError, DirectionError, BusyError."},
     {"reader", (PyCFunction)(void (*)(void))segment_reader, METH_VARARGS | METH_KEYWORDS,
-     "reader(channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still holds, "
+     "reader($self, channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still "
+     "holds, "
      "or from now on.\n"
      "Returns a Reader.\n\nRaises NotFoundError."},
     {"counters", (PyCFunction)segment_counters, METH_NOARGS,
-     "counters()\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, delivered, "
+     "counters($self)\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, "
+     "delivered, "
      "queued,\n"
      "spooled, filtered, rejected and dropped (a dict by reason)."},
     {"gateway_alive", (PyCFunction)segment_gateway_alive, METH_NOARGS,
-     "gateway_alive()\n--\n\nWhether a gateway serves the segment now."},
+     "gateway_alive($self)\n--\n\nWhether a gateway serves the segment now."},
     {"close", (PyCFunction)segment_close, METH_NOARGS,
-     "close()\n--\n\nDetach. Writers and readers that are open stay usable. From any thread; calls under way are "
+     "close($self)\n--\n\nDetach. Writers and readers that are open stay usable. From any thread; calls under way are "
      "finished first."},
     {"__enter__", (PyCFunction)segment_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)segment_exit, METH_VARARGS, NULL},

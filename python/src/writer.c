@@ -89,10 +89,11 @@ static PyObject *writer_max_payload(WriterObject *self, void *unused)
 
 static PyMethodDef methods[] = {
     {"write", (PyCFunction)writer_write, METH_O,
-     "write(payload)\n--\n\nWrite one message: any contiguous bytes-like object, which is copied. Never waits.\n\n"
+     "write($self, payload, /)\n--\n\nWrite one message: any contiguous bytes-like object, which is copied. Never "
+     "waits.\n\n"
      "Raises TooLargeError, FullError (the ring is full and the channel has overflow = reject)."},
     {"close", (PyCFunction)writer_close, METH_NOARGS,
-     "close()\n--\n\nGive the lane back. From any thread; a write under way in another one is finished first."},
+     "close($self)\n--\n\nGive the lane back. From any thread; a write under way in another one is finished first."},
     {"__enter__", (PyCFunction)writer_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)writer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
