@@ -152,7 +152,6 @@ void attachment_drop(struct shared_memory *shm)
         return;
     attachment_release(shm, shm->current);
     pthread_mutex_destroy(&shm->lock);
-    free(shm->topic);
     free(shm);
 }
 

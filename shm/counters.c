@@ -179,12 +179,11 @@ int shared_memory_channel_counters(struct shared_memory *shm, int index, struct 
         attachment_release(shm, mapping);
         return handle_fail(-ENOENT, "no channel number %d", index);
     }
-    topic = realloc(shm->topic, mapping->segment.layout.channels[index].topic_size + (size_t)1);
+    topic = handle_lend(mapping->segment.layout.channels[index].topic_size + (size_t)1);
     if (!topic) {
         attachment_release(shm, mapping);
-        return handle_fail_plain(-ENOMEM, "out of memory");
+        return -ENOMEM;
     }
-    shm->topic = topic;
     segment_topic(&mapping->segment, (uint32_t)index, topic);
     counters_collect(&mapping->segment, (uint32_t)index, counters);
     counters->topic = topic;

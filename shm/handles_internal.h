@@ -26,7 +26,6 @@ struct shared_memory {
     atomic_uint references; /* the caller's, and one a handle */
     pthread_mutex_t lock;
     struct mapping *current; /* the segment that has the name, as far as this attachment knows */
-    char *topic;             /* of the last shared_memory_channel_counters */
 };
 
 /* Keep the reason of a failure for shared_memory_error. Returns rc. handle_fail_plain takes a text that lives for ever
@@ -36,6 +35,10 @@ int handle_fail_plain(int rc, const char *text);
 
 /* -EPERM with the reason when the handle was inherited by a fork. */
 int handle_check_fork(const struct shared_memory *shm);
+
+/* Memory of `size` bytes for a text that is lent to the caller: this thread's own, until its next call of this
+ * function or its end. NULL with the reason when there is none. */
+char *handle_lend(size_t size);
 
 /* Count one more, or one fewer, user of the attachment. */
 void attachment_hold(struct shared_memory *shm);

@@ -181,11 +181,11 @@ SHARED_MEMORY_API size_t shared_memory_reader_max_payload(const struct shared_me
  * quiet system. */
 struct shared_memory_counters {
     char name[64];
-    const char *topic; /* NUL-terminated; valid until the next call of shared_memory_channel_counters on this attachment
-                        */
-    int is_subscribe;  /* 0: publish */
-    uint32_t lanes;    /* writers the channel has room for */
-    uint64_t written;  /* publish: writes that returned 0; subscribe: messages that arrived for the channel */
+    const char *topic;  /* NUL-terminated; valid until this thread's next call of shared_memory_channel_counters or
+                           shared_memory_channel_newest */
+    int is_subscribe;   /* 0: publish */
+    uint32_t lanes;     /* writers the channel has room for */
+    uint64_t written;   /* publish: writes that returned 0; subscribe: messages that arrived for the channel */
     uint64_t delivered; /* publish: acknowledged by the broker (QoS 0: handed to the socket); subscribe: put into the
                            ring */
     uint64_t queued;    /* in the ring, not yet delivered */
@@ -269,7 +269,8 @@ SHARED_MEMORY_API int shared_memory_lane_counters(struct shared_memory *shm, int
                                                   struct shared_memory_counters *counters, int *has_writer);
 
 /* The newest message of channel `index`: as much of the payload as fits is copied into `buffer`; message->size is what
- * it has. message->topic is valid until the next call on this attachment. Returns 0; -EAGAIN: it never had one, or that
+ * it has. message->topic is valid until this thread's next call of this function or of
+ * shared_memory_channel_counters. Returns 0; -EAGAIN: it never had one, or that
  * is too old by now, or was overwritten again and again while it was read; -ENOENT past the last channel; -ENOMEM.
  * Never waits. */
 SHARED_MEMORY_API int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size,

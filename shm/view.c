@@ -167,13 +167,8 @@ int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buf
 
     if (!info)
         return rc;
-    topic = realloc(shm->topic, (info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
-    if (topic) {
-        shm->topic = topic;
-        rc = read_newest(&mapping->segment, (uint32_t)index, buffer, size, topic, message);
-    } else {
-        rc = handle_fail_plain(-ENOMEM, "out of memory");
-    }
+    topic = handle_lend((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
+    rc = topic ? read_newest(&mapping->segment, (uint32_t)index, buffer, size, topic, message) : -ENOMEM;
     attachment_release(shm, mapping);
     return rc;
 }

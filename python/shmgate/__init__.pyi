@@ -1,5 +1,6 @@
 from shmgate._errors import (
     BusyError as BusyError,
+    CancelledError as CancelledError,
     DirectionError as DirectionError,
     Error as Error,
     FullError as FullError,

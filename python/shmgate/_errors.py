@@ -35,6 +35,10 @@ class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 - it is one
     """No segment, or no message, in time (ETIMEDOUT)."""
 
 
+class CancelledError(Error):
+    """A Reader's cancel() ended the wait (ECANCELED). A task that is cancelled gets asyncio.CancelledError."""
+
+
 class PermissionError(Error, builtins.PermissionError):  # noqa: A001 - it is one
     """Not in the segment's group (EACCES), or the handle was opened before fork() (EPERM)."""
 

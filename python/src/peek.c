@@ -1,64 +1,59 @@
-/* peek.c: the type Peek: a message where it lies in the segment. */
+/* peek.c: the type Peek: a message where it lies in the segment. It is alone in its reader until it is released. */
 #include <errno.h>
 
 #include "binding.h"
 
 PyObject *peek_new(ReaderObject *reader, const struct shared_memory_message *message)
 {
-    PeekObject *self = PyObject_New(PeekObject, peek_type);
+    PeekObject *self = PyObject_New(PeekObject, state_of(reader)->peek_type);
 
     if (!self)
         return NULL;
+    atomic_init(&self->guard.state, 0);
     self->reader = NULL;
     self->payload = message->payload;
     self->size = (Py_ssize_t)message->size;
-    self->exports = 0;
     self->message = message_new(reader, message, Py_NewRef(Py_None));
     if (!self->message) {
         Py_DECREF(self);
         return NULL;
     }
     self->reader = (ReaderObject *)Py_NewRef((PyObject *)reader);
-    reader->peeked = 1;
+    atomic_store(&reader->use, READER_PEEK);
     return (PyObject *)self;
 }
 
-/* Step over the message. Returns 0: it was whole all the time, or -ESTALE. */
+/* Step over the message; by whoever has closed the guard. Returns 0: it was whole all the time, or -ESTALE. */
 static int peek_end(PeekObject *self)
 {
     ReaderObject *reader = self->reader;
     int rc = shared_memory_reader_advance(reader->reader);
 
-    reader->peeked = 0;
-    self->reader = NULL;
-    Py_DECREF(reader);
+    reader_leave(reader);
     return rc;
 }
 
-static int peek_open(PeekObject *self)
+static PyObject *raise_released(void)
 {
-    if (self->reader)
-        return 1;
     PyErr_SetString(PyExc_ValueError, "the Peek is released");
-    return 0;
+    return NULL;
 }
 
 static PyObject *peek_release(PeekObject *self, PyObject *unused)
 {
     (void)unused;
-    if (!peek_open(self))
-        return NULL;
-    if (self->exports > 0) {
-        PyErr_SetString(PyExc_BufferError, "a memoryview of this Peek is still in use");
-        return NULL;
-    }
-    return PyBool_FromLong(peek_end(self) == 0);
+    if (guard_close_unused(&self->guard))
+        return PyBool_FromLong(peek_end(self) == 0);
+    if (guard_is_closed(&self->guard))
+        return raise_released();
+    PyErr_SetString(PyExc_BufferError, "a memoryview of this Peek is still in use");
+    return NULL;
 }
 
 static PyObject *peek_enter(PeekObject *self, PyObject *unused)
 {
     (void)unused;
-    return peek_open(self) ? Py_NewRef((PyObject *)self) : NULL;
+    return guard_is_closed(&self->guard) ? raise_released() : Py_NewRef((PyObject *)self);
 }
 
 static PyObject *peek_exit(PeekObject *self, PyObject *arguments)
@@ -68,7 +63,7 @@ static PyObject *peek_exit(PeekObject *self, PyObject *arguments)
 
     if (!PyArg_ParseTuple(arguments, "OOO:__exit__", &type, &value, &traceback))
         return NULL;
-    if (!self->reader)
+    if (guard_is_closed(&self->guard))
         Py_RETURN_NONE;
     whole = peek_release(self, NULL);
     if (!whole)
@@ -76,7 +71,8 @@ static PyObject *peek_exit(PeekObject *self, PyObject *arguments)
     stale = whole == Py_False;
     Py_DECREF(whole);
     if (stale && type == Py_None)
-        return raise_error(-ESTALE);
+        return raise_error_text(state_of(self), -ESTALE,
+                                "the message was overwritten while it was looked at: discard what was seen");
     Py_RETURN_NONE;
 }
 
@@ -85,8 +81,9 @@ static void peek_dealloc(PeekObject *self)
     PyTypeObject *type = Py_TYPE((PyObject *)self);
 
     /* No buffer can be left: each holds a reference to us. */
-    if (self->reader)
+    if (self->reader && guard_close_unused(&self->guard))
         peek_end(self);
+    Py_XDECREF((PyObject *)self->reader);
     Py_XDECREF(self->message);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -94,20 +91,22 @@ static void peek_dealloc(PeekObject *self)
 
 static int peek_get_buffer(PeekObject *self, Py_buffer *view, int flags)
 {
-    if (!peek_open(self)) {
-        view->obj = NULL;
+    view->obj = NULL;
+    if (guard_enter(&self->guard) != GUARD_IN) {
+        raise_released();
         return -1;
     }
-    if (PyBuffer_FillInfo(view, (PyObject *)self, (void *)self->payload, self->size, 1, flags) < 0)
+    if (PyBuffer_FillInfo(view, (PyObject *)self, (void *)self->payload, self->size, 1, flags) < 0) {
+        guard_leave(&self->guard);
         return -1;
-    self->exports++;
+    }
     return 0;
 }
 
 static void peek_release_buffer(PeekObject *self, Py_buffer *view)
 {
     (void)view;
-    self->exports--;
+    guard_leave(&self->guard);
 }
 
 static PyObject *peek_message(PeekObject *self, void *unused)
@@ -123,7 +122,8 @@ static Py_ssize_t peek_length(PeekObject *self)
 
 static PyMethodDef methods[] = {
     {"release", (PyCFunction)peek_release, METH_NOARGS,
-     "release()\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it was "
+     "release($self)\n--\n\nStep over the message. Returns True when the bytes seen were the message, False when it "
+     "was "
      "overwritten\n"
      "meanwhile: then discard what was seen.\n\nRaises BufferError while a memoryview of it is in use."},
     {"__enter__", (PyCFunction)peek_enter, METH_NOARGS, NULL},
@@ -141,7 +141,9 @@ static PyType_Slot slots[] = {
      "A message where it lies in the segment: memoryview(peek) shows its payload, read-only and without a copy. Its "
      "bytes may\n"
      "change meanwhile when the channel overwrites; only release() tells whether they were the message. As a context\n"
-     "manager it raises StaleError at the end when they were not."},
+     "manager it raises StaleError at the end when they were not. It, and its memoryviews, stay valid when the Reader "
+     "is closed\n"
+     "meanwhile."},
     {Py_tp_dealloc, peek_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

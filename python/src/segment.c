@@ -3,35 +3,45 @@
 
 #include "binding.h"
 
-static int segment_open(SegmentObject *self)
+static int segment_enter(SegmentObject *self)
 {
-    if (self->shm)
+    if (guard_enter(&self->guard) == GUARD_IN)
         return 1;
     PyErr_SetString(PyExc_ValueError, "the segment is closed");
     return 0;
+}
+
+static void segment_leave(SegmentObject *self)
+{
+    if (guard_leave(&self->guard))
+        shared_memory_detach(self->shm);
+}
+
+static PyObject *segment_close(SegmentObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (guard_close(&self->guard))
+        segment_leave(self);
+    Py_RETURN_NONE;
 }
 
 static void segment_dealloc(SegmentObject *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
 
-    shared_memory_detach(self->shm);
+    if (guard_close(&self->guard))
+        segment_leave(self);
     PyObject_Free(self);
     Py_DECREF(type);
 }
 
-static PyObject *segment_close(SegmentObject *self, PyObject *unused)
+static PyObject *segment_object_enter(SegmentObject *self, PyObject *unused)
 {
     (void)unused;
-    shared_memory_detach(self->shm);
-    self->shm = NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *segment_enter(SegmentObject *self, PyObject *unused)
-{
-    (void)unused;
-    return segment_open(self) ? Py_NewRef((PyObject *)self) : NULL;
+    if (!segment_enter(self))
+        return NULL;
+    segment_leave(self);
+    return Py_NewRef((PyObject *)self);
 }
 
 static PyObject *segment_exit(SegmentObject *self, PyObject *arguments)
@@ -40,25 +50,35 @@ static PyObject *segment_exit(SegmentObject *self, PyObject *arguments)
     return segment_close(self, NULL);
 }
 
-static PyObject *segment_writer(SegmentObject *self, PyObject *arguments)
+/* A Writer that owns `writer`, or NULL with an exception set and `writer` closed. */
+static PyObject *writer_new(const struct module_state *state, struct shared_memory_writer *writer)
 {
-    struct shared_memory_writer *writer;
-    const char *channel;
-    WriterObject *object;
-    int rc;
+    WriterObject *object = PyObject_New(WriterObject, state->writer_type);
 
-    if (!PyArg_ParseTuple(arguments, "s:writer", &channel) || !segment_open(self))
-        return NULL;
-    rc = shared_memory_writer_open(self->shm, channel, &writer);
-    if (rc < 0)
-        return raise_error(rc);
-    object = PyObject_New(WriterObject, writer_type);
     if (!object) {
         shared_memory_writer_close(writer);
         return NULL;
     }
     object->writer = writer;
+    atomic_init(&object->guard.state, 0);
+    /* A lock with standard attributes needs nothing that could be missing on Linux, pthread_mutex_init(3). */
+    pthread_mutex_init(&object->lock, NULL);
     return (PyObject *)object;
+}
+
+static PyObject *segment_writer(SegmentObject *self, PyObject *arguments)
+{
+    struct shared_memory_writer *writer;
+    const char *channel;
+    PyObject *result;
+    int rc;
+
+    if (!PyArg_ParseTuple(arguments, "s:writer", &channel) || !segment_enter(self))
+        return NULL;
+    rc = shared_memory_writer_open(self->shm, channel, &writer);
+    result = rc < 0 ? raise_error(state_of(self), rc) : writer_new(state_of(self), writer);
+    segment_leave(self);
+    return result;
 }
 
 static PyObject *segment_reader(SegmentObject *self, PyObject *arguments, PyObject *keywords)
@@ -67,33 +87,16 @@ static PyObject *segment_reader(SegmentObject *self, PyObject *arguments, PyObje
     struct shared_memory_reader *reader;
     const char *channel;
     int from_now = 0, rc;
-    ReaderObject *object;
+    PyObject *result;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "s|p:reader", names, &channel, &from_now) ||
-        !segment_open(self))
+        !segment_enter(self))
         return NULL;
     rc = shared_memory_reader_open(self->shm, channel, from_now ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST,
                                    &reader);
-    if (rc < 0)
-        return raise_error(rc);
-    object = PyObject_New(ReaderObject, reader_type);
-    if (!object) {
-        shared_memory_reader_close(reader);
-        return NULL;
-    }
-    object->reader = reader;
-    object->buffer_size = shared_memory_reader_max_payload(reader);
-    object->buffer = PyMem_Malloc(object->buffer_size);
-    object->topic = NULL;
-    object->topic_bytes = NULL;
-    object->topic_size = 0;
-    object->busy = 0;
-    object->peeked = 0;
-    if (!object->buffer) {
-        Py_DECREF(object);
-        return PyErr_NoMemory();
-    }
-    return (PyObject *)object;
+    result = rc < 0 ? raise_error(state_of(self), rc) : reader_new(state_of(self), reader, channel);
+    segment_leave(self);
+    return result;
 }
 
 static PyObject *dropped_of(const struct shared_memory_counters *counters)
@@ -113,78 +116,101 @@ static PyObject *dropped_of(const struct shared_memory_counters *counters)
     return dropped;
 }
 
+/* The dict of one channel. */
+static PyObject *counters_of(const struct shared_memory_counters *counters)
+{
+    PyObject *dropped = dropped_of(counters);
+
+    return !dropped
+               ? NULL
+               : Py_BuildValue("{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
+                               counters->is_subscribe ? "subscribe" : "publish", "topic",
+                               PyUnicode_DecodeUTF8(counters->topic, (Py_ssize_t)strlen(counters->topic), "replace"),
+                               "lanes", counters->lanes, "written", (unsigned long long)counters->written, "delivered",
+                               (unsigned long long)counters->delivered, "queued", (unsigned long long)counters->queued,
+                               "spooled", (unsigned long long)counters->spooled, "filtered",
+                               (unsigned long long)counters->filtered, "rejected",
+                               (unsigned long long)counters->rejected, "dropped", dropped);
+}
+
+/* Add the channels to `all`. Returns 0, or -1 with an exception set. The caller is inside the guard. */
+static int add_counters(SegmentObject *self, PyObject *all)
+{
+    int count = shared_memory_channel_count(self->shm), rc = count;
+
+    for (int i = 0; i < count; i++) {
+        struct shared_memory_counters counters;
+        PyObject *channel;
+
+        if ((rc = shared_memory_channel_counters(self->shm, i, &counters)) < 0)
+            break;
+        channel = counters_of(&counters);
+        if (!channel || PyDict_SetItemString(all, counters.name, channel) < 0) {
+            Py_XDECREF(channel);
+            return -1;
+        }
+        Py_DECREF(channel);
+    }
+    if (rc < 0)
+        raise_error(state_of(self), rc);
+    return rc < 0 ? -1 : 0;
+}
+
 static PyObject *segment_counters(SegmentObject *self, PyObject *unused)
 {
     PyObject *all;
-    int count;
 
     (void)unused;
-    if (!segment_open(self))
+    if (!segment_enter(self))
         return NULL;
-    count = shared_memory_channel_count(self->shm);
-    if (count < 0)
-        return raise_error(count);
     all = PyDict_New();
-    for (int i = 0; all && i < count; i++) {
-        struct shared_memory_counters counters;
-        PyObject *channel, *dropped;
-        int rc = shared_memory_channel_counters(self->shm, i, &counters);
-
-        if (rc < 0) {
-            Py_DECREF(all);
-            return raise_error(rc);
-        }
-        dropped = dropped_of(&counters);
-        channel = !dropped ? NULL
-                           : Py_BuildValue(
-                                 "{s:s, s:N, s:I, s:K, s:K, s:K, s:K, s:K, s:N}", "direction",
-                                 counters.is_subscribe ? "subscribe" : "publish", "topic",
-                                 PyUnicode_DecodeUTF8(counters.topic, (Py_ssize_t)strlen(counters.topic), "replace"),
-                                 "lanes", counters.lanes, "written", (unsigned long long)counters.written, "delivered",
-                                 (unsigned long long)counters.delivered, "queued", (unsigned long long)counters.queued,
-                                 "spooled", (unsigned long long)counters.spooled, "rejected",
-                                 (unsigned long long)counters.rejected, "dropped", dropped);
-        if (!channel || PyDict_SetItemString(all, counters.name, channel) < 0)
-            Py_CLEAR(all);
-        Py_XDECREF(channel);
-    }
+    if (all && add_counters(self, all) < 0)
+        Py_CLEAR(all);
+    segment_leave(self);
     return all;
 }
 
 static PyObject *segment_gateway_alive(SegmentObject *self, PyObject *unused)
 {
+    PyObject *result;
     int rc;
 
     (void)unused;
-    if (!segment_open(self))
+    if (!segment_enter(self))
         return NULL;
     rc = shared_memory_gateway_alive(self->shm);
-    return rc < 0 ? raise_error(rc) : PyBool_FromLong(rc);
+    result = rc < 0 ? raise_error(state_of(self), rc) : PyBool_FromLong(rc);
+    segment_leave(self);
+    return result;
 }
 
 static PyMethodDef methods[] = {
     {"writer", (PyCFunction)segment_writer, METH_VARARGS,
-     "writer(channel)\n--\n\nOpen a publish channel for writing; takes one of its lanes. Returns a Writer.\n\n"
+     "writer($self, channel, /)\n--\n\nOpen a publish channel for writing; takes one of its lanes. Returns a "
+     "Writer.\n\n"
      "Raises NotFoundError, DirectionError, BusyError."},
     {"reader", (PyCFunction)(void (*)(void))segment_reader, METH_VARARGS | METH_KEYWORDS,
-     "reader(channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still holds, "
+     "reader($self, channel, from_now=False)\n--\n\nOpen a channel for reading, from the oldest message its ring still "
+     "holds, "
      "or from now on.\n"
      "Returns a Reader.\n\nRaises NotFoundError."},
     {"counters", (PyCFunction)segment_counters, METH_NOARGS,
-     "counters()\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, delivered, "
+     "counters($self)\n--\n\nThe ledger: a dict by channel name of dicts with direction, topic, lanes, written, "
+     "delivered, "
      "queued,\n"
-     "spooled, rejected and dropped (a dict by reason)."},
+     "spooled, filtered, rejected and dropped (a dict by reason)."},
     {"gateway_alive", (PyCFunction)segment_gateway_alive, METH_NOARGS,
-     "gateway_alive()\n--\n\nWhether a gateway serves the segment now."},
+     "gateway_alive($self)\n--\n\nWhether a gateway serves the segment now."},
     {"close", (PyCFunction)segment_close, METH_NOARGS,
-     "close()\n--\n\nDetach. Writers and readers that are open stay usable."},
-    {"__enter__", (PyCFunction)segment_enter, METH_NOARGS, NULL},
+     "close($self)\n--\n\nDetach. Writers and readers that are open stay usable. From any thread; calls under way are "
+     "finished first."},
+    {"__enter__", (PyCFunction)segment_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)segment_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "One attachment to a segment; see attach()."},
+    {Py_tp_doc, "One attachment to a segment; see attach(). Threads may share it."},
     {Py_tp_dealloc, segment_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},

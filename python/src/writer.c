@@ -1,19 +1,27 @@
 /* writer.c: the type Writer: one lane of a publish channel. */
 #include "binding.h"
 
-static int writer_open(WriterObject *self)
+static int writer_enter(WriterObject *self)
 {
-    if (self->writer)
+    if (guard_enter(&self->guard) == GUARD_IN)
         return 1;
     PyErr_SetString(PyExc_ValueError, "the writer is closed");
     return 0;
+}
+
+static void writer_leave(WriterObject *self)
+{
+    if (guard_leave(&self->guard))
+        shared_memory_writer_close(self->writer);
 }
 
 static void writer_dealloc(WriterObject *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
 
-    shared_memory_writer_close(self->writer);
+    if (guard_close(&self->guard))
+        writer_leave(self);
+    pthread_mutex_destroy(&self->lock);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -21,15 +29,18 @@ static void writer_dealloc(WriterObject *self)
 static PyObject *writer_close(WriterObject *self, PyObject *unused)
 {
     (void)unused;
-    shared_memory_writer_close(self->writer);
-    self->writer = NULL;
+    if (guard_close(&self->guard))
+        writer_leave(self);
     Py_RETURN_NONE;
 }
 
 static PyObject *writer_object_enter(WriterObject *self, PyObject *unused)
 {
     (void)unused;
-    return writer_open(self) ? Py_NewRef((PyObject *)self) : NULL;
+    if (!writer_enter(self))
+        return NULL;
+    writer_leave(self);
+    return Py_NewRef((PyObject *)self);
 }
 
 static PyObject *writer_exit(WriterObject *self, PyObject *arguments)
@@ -44,26 +55,45 @@ static PyObject *writer_write(WriterObject *self, PyObject *payload)
     Py_buffer buffer;
     int rc;
 
-    if (!writer_open(self) || PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+    /* The buffer first: to get it can run Python code. */
+    if (PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
+    if (!writer_enter(self)) {
+        PyBuffer_Release(&buffer);
+        return NULL;
+    }
+    pthread_mutex_lock(&self->lock);
     rc = shared_memory_writer_write(self->writer, buffer.buf, (size_t)buffer.len);
-    PyBuffer_Release(&buffer);
+    pthread_mutex_unlock(&self->lock);
     if (rc < 0)
-        return raise_error(rc);
-    Py_RETURN_NONE;
+        raise_error(state_of(self), rc);
+    writer_leave(self);
+    PyBuffer_Release(&buffer);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *writer_max_payload(WriterObject *self, void *unused)
 {
+    size_t size;
+
     (void)unused;
-    return writer_open(self) ? PyLong_FromSize_t(shared_memory_writer_max_payload(self->writer)) : NULL;
+    if (!writer_enter(self))
+        return NULL;
+    /* A write can take the handle to another segment. */
+    pthread_mutex_lock(&self->lock);
+    size = shared_memory_writer_max_payload(self->writer);
+    pthread_mutex_unlock(&self->lock);
+    writer_leave(self);
+    return PyLong_FromSize_t(size);
 }
 
 static PyMethodDef methods[] = {
     {"write", (PyCFunction)writer_write, METH_O,
-     "write(payload)\n--\n\nWrite one message: any contiguous bytes-like object, which is copied. Never waits.\n\n"
+     "write($self, payload, /)\n--\n\nWrite one message: any contiguous bytes-like object, which is copied. Never "
+     "waits.\n\n"
      "Raises TooLargeError, FullError (the ring is full and the channel has overflow = reject)."},
-    {"close", (PyCFunction)writer_close, METH_NOARGS, "close()\n--\n\nGive the lane back."},
+    {"close", (PyCFunction)writer_close, METH_NOARGS,
+     "close($self)\n--\n\nGive the lane back. From any thread; a write under way in another one is finished first."},
     {"__enter__", (PyCFunction)writer_object_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)writer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -75,7 +105,8 @@ static PyGetSetDef properties[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "One lane of a publish channel; see Segment.writer(). For one thread at a time; the GIL sees to it."},
+    {Py_tp_doc, "One lane of a publish channel; see Segment.writer(). Threads may share it: a lock lets them write one "
+                "after the other."},
     {Py_tp_dealloc, writer_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

@@ -1,4 +1,6 @@
 /* test_view.c: looking on: a read-only attachment, and what it tells. */
+#include <pthread.h>
+
 #include "fixture.h"
 
 /* Mappings of the segment in this process with those permissions. */
@@ -146,11 +148,55 @@ static void test_newest_message(void)
     shared_memory_detach(shm);
 }
 
+/* Ask for counters and newest messages again and again, as one of several threads on an attachment; NULL when each
+ * answer was right. */
+static void *ask(void *argument)
+{
+    struct shared_memory *shm = argument;
+
+    for (int i = 0; i < 20000; i++) {
+        struct shared_memory_message message;
+        struct shared_memory_counters counters;
+        char buffer[8];
+        int index = i % FIXTURE_USUAL;
+
+        if (shared_memory_channel_counters(shm, index, &counters) < 0 ||
+            strcmp(counters.topic, fixture_usual[index].topic) != 0)
+            return "counters";
+        if (shared_memory_channel_newest(shm, CHANNEL_IN, buffer, sizeof(buffer), &message) < 0 ||
+            strcmp(message.topic, "t/a") != 0)
+            return "newest message";
+    }
+    return NULL;
+}
+
+/* Threads that share an attachment each get the topics they asked for. */
+static void test_threads_share_an_attachment(void)
+{
+    pthread_t threads[2];
+    struct shared_memory *shm;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(fixture_arrive(&fixture_segment, "go"), 0);
+    CHECK_EQUAL(attach_view(&shm), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, ask, shm), 0);
+    for (int i = 0; i < 2; i++) {
+        void *wrong;
+
+        CHECK_EQUAL(pthread_join(threads[i], &wrong), 0);
+        CHECK(wrong == NULL);
+    }
+    shared_memory_detach(shm);
+}
+
 static const struct check_test tests[] = {
     {"test_view_cannot_write", test_view_cannot_write},
     {"test_view_needs_to_read_only", test_view_needs_to_read_only},
     {"test_status_is_the_gateways", test_status_is_the_gateways},
     {"test_gauges_and_lanes", test_gauges_and_lanes},
     {"test_newest_message", test_newest_message},
+    {"test_threads_share_an_attachment", test_threads_share_an_attachment},
 };
 FIXTURE_MAIN(tests)
