@@ -2,7 +2,10 @@
 bridge."""
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from group_memory import Settings, micro
 from table import Table
@@ -39,6 +42,19 @@ def complete(count: int, result: Result) -> Result:
     return result
 
 
+def with_cpu(pid: int, job: Callable[[], Result]) -> Result:
+    """A job, and how much processor time the process used a message meanwhile, in microseconds."""
+    before = cpu_us(pid)
+    result = job()
+    return {**result, "cpu_us": (cpu_us(pid) - before) / result["count"]}
+
+
+def cpu_us(pid: int) -> float:
+    """Processor time of all threads so far, of the kernel's for them too: fields 14 and 15 of proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
 def outward(world: World, table: Table, settings: Settings) -> None:
     """From shared memory to a subscriber that is a bare socket, whoever publishes."""
     channels = [
@@ -55,14 +71,20 @@ def outward(world: World, table: Table, settings: Settings) -> None:
                 return [world.program("ours_writer"), gateway.segment, f"q{qos}", str(count), str(interval_ns)]
             count = settings.count(20000, 50000)
             jobs = {
-                "shmgate": partial(job, ours(count, 0), count),
+                "shmgate": partial(with_cpu, gateway.pid, partial(job, ours(count, 0), count)),
                 "raw": partial(job, sender(world, "raw", broker, topic, qos, count, 0, RAW_WINDOW), count),
             }
             for window in WINDOWS if not settings.quick else WINDOWS[2:]:
                 jobs[f"Paho, window {window}"] = partial(
                     job, sender(world, "paho", broker, topic, qos, count, 0, window), count
                 )
-            saturated(table, f"shared memory to subscriber, QoS {qos}", in_turn(settings.repeats, jobs))
+            results = in_turn(settings.repeats, jobs)
+            saturated(table, f"shared memory to subscriber, QoS {qos}", results)
+            table.add(
+                f"shared memory to subscriber, QoS {qos}, saturated: CPU a message",
+                "us",
+                median(results["shmgate"], "cpu_us"),
+            )
             count = settings.count(1000, 3000)
             results = in_turn(
                 settings.repeats,
