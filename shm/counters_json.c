@@ -100,7 +100,7 @@ static void text_add_latency(struct text *text, const struct segment *segment, u
     if (us[3] == 0 && us[7] == 0)
         return;
     text_add(text, ", \"latency_us\": {");
-    for (int way = 0; way < 2; way++)
+    for (size_t way = 0; way < 2; way++)
         text_add(text, "%s\"%s\": {\"p50\": %u, \"p99\": %u, \"p99.9\": %u, \"max\": %u}", way > 0 ? ", " : "",
                  ways[way], us[4 * way], us[4 * way + 1], us[4 * way + 2], us[4 * way + 3]);
     text_add(text, "}");

@@ -158,24 +158,36 @@ static int doorbell_map(int fd, int own, unsigned mode, long gid, struct platfor
     return 0;
 }
 
+/* Under `object`, its name as the system knows it; `own`: for the gateway, which makes it if need be. */
+static int doorbell_open(const char *object, int own, unsigned mode, long gid, struct platform_doorbell **doorbell)
+{
+    int fd, rc, made = own ? doorbell_make(object, mode, gid) : 0;
+
+    if (made < 0)
+        return made;
+    if ((rc = platform_object_open(object, &fd)) == 0) {
+        rc = doorbell_map(fd, own, mode, gid, doorbell);
+        platform_close(fd);
+    }
+    if (rc < 0 && made)
+        platform_object_remove(object);
+    return rc;
+}
+
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell)
 {
     char object[NAME_MAX + 1];
-    int fd, made = 0, rc = doorbell_object(object, sizeof(object), name);
+    int rc = doorbell_object(object, sizeof(object), name);
 
     if (rc < 0)
         return rc;
-    if (create && (made = doorbell_make(object, mode, gid)) < 0)
-        return made;
-    if ((rc = platform_object_open(object, &fd)) == 0) {
-        rc = doorbell_map(fd, create, mode, gid, doorbell);
-        platform_close(fd);
-    }
+    rc = doorbell_open(object, create, mode, gid, doorbell);
     /* One of another C library, or what somebody's hand made. */
-    if (rc == -EPROTO && create && (rc = platform_doorbell_remove(name)) == 0)
-        return platform_doorbell_open(name, create, mode, gid, doorbell);
-    if (rc < 0 && made)
-        platform_doorbell_remove(name);
+    if (rc == -EPROTO && create) {
+        rc = platform_doorbell_remove(name);
+        if (rc == 0 || rc == -ENOENT)
+            rc = doorbell_open(object, create, mode, gid, doorbell);
+    }
     return rc;
 }
 

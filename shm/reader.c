@@ -188,7 +188,7 @@ static int cursor_mend(struct shared_memory_reader *reader, struct cursor *curso
 /* Get the next message of one lane: into `buffer`, or, without one, where it lies. -EAGAIN when there is none.
  * `polling`: a program that spins asks millions of times; only one look of POLLS_THOROUGH at an empty slot looks for
  * damage, as that takes from the writer a cache line that it needs for itself. */
-static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void *buffer, size_t size,
+static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, struct ring_space *space,
                        struct shared_memory_message *message, int polling)
 {
     struct cursor *cursor = &reader->cursors[lane];
@@ -199,10 +199,9 @@ static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void 
     int rc;
 
     do {
-        char *topic = cursor->ring.topic_max > 0 ? reader->topic : NULL;
-
-        rc = buffer ? ring_read(&cursor->ring, cursor->next, &found, buffer, size, topic)
-                    : ring_peek(&cursor->ring, cursor->next, &found);
+        space->topic = cursor->ring.topic_max > 0 ? reader->topic : NULL;
+        rc = space->payload ? ring_read(&cursor->ring, cursor->next, &found, space)
+                            : ring_peek(&cursor->ring, cursor->next, &found);
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             rc = cursor_expire(reader, cursor);
         if (rc == -ESTALE)
@@ -217,14 +216,14 @@ static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void 
     if (rc == -EMSGSIZE) {
         message->size = found.size;
         return handle_fail(rc, "channel %s: message of %u bytes, buffer of %zu: enlarge the buffer", reader->name,
-                           found.size, size);
+                           found.size, space->size);
     }
     if (rc < 0)
         return -EAGAIN;
-    if (!buffer && cursor->ring.topic_max > 0)
+    if (!space->payload && cursor->ring.topic_max > 0)
         memcpy(reader->topic, found.topic, found.topic_size);
     deliver(reader, lane, &found, message);
-    if (buffer) {
+    if (space->payload) {
         cursor->next++;
         reader->missed = reader->expired = 0;
     } else {
@@ -238,11 +237,12 @@ static int cursor_take(struct shared_memory_reader *reader, uint32_t lane, void 
 static int take(struct shared_memory_reader *reader, void *buffer, size_t size, struct shared_memory_message *message,
                 int polling)
 {
+    struct ring_space space = {.payload = buffer, .size = size};
     uint32_t lane = reader->turn;
     int rc = -EAGAIN;
 
     for (uint32_t i = 0; i < reader->lanes && rc == -EAGAIN; i++) {
-        rc = cursor_take(reader, lane, buffer, size, message, polling);
+        rc = cursor_take(reader, lane, &space, message, polling);
         lane = lane + 1 < reader->lanes ? lane + 1 : 0;
     }
     return rc;
@@ -416,8 +416,8 @@ int shared_memory_reader_latest(struct shared_memory_reader *reader, void *buffe
         if (rc < 0)
             continue;
         cursor = &reader->cursors[lane];
-        rc = ring_read(&cursor->ring, sequence, &found, buffer, size,
-                       cursor->ring.topic_max > 0 ? reader->topic : NULL);
+        rc = ring_read(&cursor->ring, sequence, &found,
+                       &(struct ring_space){buffer, size, cursor->ring.topic_max > 0 ? reader->topic : NULL});
         if ((rc == 0 || rc == -EMSGSIZE) && is_expired(&found))
             break;
         if (rc == -EMSGSIZE) {

@@ -29,7 +29,7 @@ struct reader_watch {
     pthread_t thread;
 };
 
-static void *run(void *argument)
+static void *reader_watch_run(void *argument)
 {
     struct reader_watch *watch = argument;
 
@@ -65,7 +65,7 @@ static int start(struct reader_watch *watch)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&watch->thread, &attributes, run, watch);
+    rc = pthread_create(&watch->thread, &attributes, reader_watch_run, watch);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return -rc;

@@ -244,21 +244,20 @@ int ring_validate(const struct ring *ring, uint64_t sequence)
     return atomic_load_explicit(&slot_at(ring, sequence)->state, RELAXED) == committed(sequence);
 }
 
-int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, void *buffer, size_t size,
-              char *topic)
+int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, const struct ring_space *space)
 {
     struct layout_slot *slot = slot_at(ring, sequence);
     int rc = ring_peek(ring, sequence, message);
 
     if (rc < 0)
         return rc;
-    if (message->size > size)
+    if (message->size > space->size)
         return ring_validate(ring, sequence) ? -EMSGSIZE : -ESTALE;
-    copy_out(buffer, payload_of(slot), message->size);
-    if (topic && message->topic_size > 0)
-        copy_out(topic, topic_of(ring, slot), message->topic_size);
-    message->payload = buffer;
-    message->topic = topic;
+    copy_out(space->payload, payload_of(slot), message->size);
+    if (space->topic && message->topic_size > 0)
+        copy_out(space->topic, topic_of(ring, slot), message->topic_size);
+    message->payload = space->payload;
+    message->topic = space->topic;
     return ring_validate(ring, sequence) ? 0 : -ESTALE;
 }
 

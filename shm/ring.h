@@ -66,12 +66,17 @@ void ring_writer_prepare(const struct ring_writer *writer);
  * (reject). */
 int ring_write(struct ring_writer *writer, const struct ring_message *message);
 
-/* Copy message `sequence` into `buffer`, and its topic into `topic` (topic_max bytes; NULL: not wanted). `message` is
- * filled, with pointers into the two buffers. Returns 0; -EAGAIN not there yet; -ESTALE overwritten: go on at
- * ring_resync; -EMSGSIZE `size` is too small, message->size has the need; -EBADMSG the slot is damaged: step over it.
- */
-int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, void *buffer, size_t size,
-              char *topic);
+/* Where a message is copied to. */
+struct ring_space {
+    void *payload;
+    size_t size; /* bytes there */
+    char *topic; /* topic_max bytes; NULL: not wanted */
+};
+
+/* Copy message `sequence`. `message` is filled, with pointers into the space. Returns 0; -EAGAIN not there yet; -ESTALE
+ * overwritten: go on at ring_resync; -EMSGSIZE the space is too small, message->size has the need; -EBADMSG the slot is
+ * damaged: step over it. */
+int ring_read(const struct ring *ring, uint64_t sequence, struct ring_message *message, const struct ring_space *space);
 
 /* The same without a copy: pointers into the slot, to be trusted only if ring_validate answers 1 after they were used.
  */

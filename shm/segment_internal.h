@@ -46,7 +46,7 @@ int segment_list_add(struct segment_list *list, struct segment *old);
 int segment_take_over(struct segment *segment, const char *name, struct reason *reason);
 
 /* Make a complete segment, locked, that has no name yet. */
-int segment_make(struct segment *out, const struct segment_options *options, uint64_t generation, uint64_t serial,
+int segment_make(struct segment *segment, const struct segment_options *options, uint64_t generation, uint64_t serial,
                  struct reason *reason);
 
 /* Send everybody who is attached to the segment that now has its name. Only the header need be readable. */

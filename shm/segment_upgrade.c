@@ -33,7 +33,7 @@ static void copy_lane(const struct segment *to, const struct segment *from, uint
 
     memcpy((void *)&lane->head, old + offsetof(struct layout_lane, head), WORDS_BYTES);
     memcpy((void *)&lane->tail, old + offsetof(struct layout_lane, tail), WORDS_BYTES);
-    for (int cell = 0; cell < 2; cell++)
+    for (size_t cell = 0; cell < 2; cell++)
         memcpy((void *)&lane->ledger[cell], old + LAYOUT_OLD_LEDGER + cell * LAYOUT_OLD_CELL, CELL_BYTES);
     memcpy(to->base + to->layout.slots_offset[index], from->base + from->layout.slots_offset[index],
            (uint64_t)channel->slots * channel->slot_stride);
@@ -66,7 +66,7 @@ static int copy(struct segment *to, const struct segment *from, const struct seg
         layout_free(&plan);
     }
     free(topics);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     for (uint32_t i = 0; i < to->layout.channel_count; i++)
         copy_channel(to, from, i);

@@ -115,7 +115,7 @@ static int find_newest(const struct segment *segment, const struct layout_channe
 }
 
 /* Read the newest message of a channel. `topic` has room for the channel's topics. */
-static int read_newest(const struct segment *segment, uint32_t channel, void *buffer, size_t size, char *topic,
+static int read_newest(const struct segment *segment, uint32_t channel, const struct ring_space *space,
                        struct shared_memory_message *message)
 {
     const struct layout_channel_info *info = &segment->layout.channels[channel];
@@ -132,20 +132,20 @@ static int read_newest(const struct segment *segment, uint32_t channel, void *bu
         ring = segment_ring(segment, info->lane_first + lane);
         if (ring_peek(&ring, sequence, &found) < 0)
             continue;
-        memcpy(buffer, found.payload, found.size < size ? found.size : size);
+        memcpy(space->payload, found.payload, found.size < space->size ? found.size : space->size);
         if (info->topic_max > 0) {
-            memcpy(topic, found.topic, found.topic_size);
-            topic[found.topic_size] = '\0';
+            memcpy(space->topic, found.topic, found.topic_size);
+            space->topic[found.topic_size] = '\0';
         } else {
-            segment_topic(segment, channel, topic);
+            segment_topic(segment, channel, space->topic);
         }
         if (!ring_validate(&ring, sequence))
             continue;
         if (found.expires_ns != 0 && platform_time_ns() >= found.expires_ns)
             break;
-        *message = (struct shared_memory_message){.payload = buffer,
+        *message = (struct shared_memory_message){.payload = space->payload,
                                                   .size = found.size,
-                                                  .topic = topic,
+                                                  .topic = space->topic,
                                                   .topic_size = info->topic_max > 0 ? found.topic_size
                                                                                     : info->topic_size,
                                                   .sequence = sequence,
@@ -168,7 +168,8 @@ int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buf
     if (!info)
         return rc;
     topic = handle_lend((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);
-    rc = topic ? read_newest(&mapping->segment, (uint32_t)index, buffer, size, topic, message) : -ENOMEM;
+    rc = topic ? read_newest(&mapping->segment, (uint32_t)index, &(struct ring_space){buffer, size, topic}, message)
+               : -ENOMEM;
     attachment_release(shm, mapping);
     return rc;
 }

@@ -114,7 +114,7 @@ static int lane_waits(const struct source *source)
 static int lane_read(struct source *source, uint64_t sequence, void *to, size_t room, struct source_message *message)
 {
     struct ring_message from;
-    int rc = ring_read(&lane_of(source)->ring, sequence, &from, to, room, NULL);
+    int rc = ring_read(&lane_of(source)->ring, sequence, &from, &(struct ring_space){to, room, NULL});
 
     if (rc < 0 && rc != -EMSGSIZE)
         return rc;

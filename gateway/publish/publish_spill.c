@@ -85,7 +85,7 @@ static int spill_message(struct lane *lane, struct spill_batch *batch)
     struct lane_batch *note = &lane->batch;
     struct ring_message message;
     struct spool_message to;
-    int rc = ring_read(&lane->ring, note->tail, &message, batch->memory, batch->size, NULL);
+    int rc = ring_read(&lane->ring, note->tail, &message, &(struct ring_space){batch->memory, batch->size, NULL});
 
     batch->steps++;
     if (rc < 0)

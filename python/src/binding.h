@@ -79,7 +79,7 @@ extern PyType_Spec segment_spec, writer_spec, reader_spec, peek_spec;
 extern PyStructSequence_Desc message_desc;
 
 /* The state of the module that an object's type belongs to. */
-struct module_state *state_of(void *object);
+struct module_state *module_state_of(void *object);
 
 /* Raise the exception that belongs to an error of the library, with its reason. Returns NULL. */
 PyObject *raise_error(const struct module_state *state, int rc);
@@ -100,7 +100,7 @@ PyObject *reader_new(struct module_state *state, struct shared_memory_reader *re
 PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *message, PyObject *payload);
 
 /* The caller, who was alone in the reader, leaves it. */
-void reader_leave(ReaderObject *reader);
+void reader_object_done(ReaderObject *self);
 
 /* A Peek at the message that the reader's last peek found. The caller is alone in the reader, and stays so when this
  * fails; else the Peek is. */

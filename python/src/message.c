@@ -41,7 +41,7 @@ static PyObject *message_topic(ReaderObject *self, const struct shared_memory_me
 
 PyObject *message_new(ReaderObject *reader, const struct shared_memory_message *message, PyObject *payload)
 {
-    PyObject *object = payload ? PyStructSequence_New(state_of(reader)->message_type) : NULL;
+    PyObject *object = payload ? PyStructSequence_New(module_state_of(reader)->message_type) : NULL;
     PyObject *fields[MESSAGE_FIELDS];
 
     if (!object) {

@@ -7,7 +7,7 @@
 #define ATTACH_SLICE_MS 100 /* longest wait without a look for signals */
 #define ERROR_TEXT_SIZE 512
 
-struct module_state *state_of(void *object)
+struct module_state *module_state_of(void *object)
 {
     return PyType_GetModuleState(Py_TYPE((PyObject *)object));
 }
@@ -113,8 +113,8 @@ static PyObject *raise_attach_timeout(const struct module_state *state, const st
 }
 
 /* Attach, hearing signals. Returns 0, or -1 with an exception set. */
-static int attach(const struct module_state *state, const char *segment, const struct limit *limit,
-                  struct shared_memory **shm)
+static int module_wait(const struct module_state *state, const char *segment, const struct limit *limit,
+                       struct shared_memory **shm)
 {
     int rc, slice_ms = limit_slice_ms(limit, ATTACH_SLICE_MS);
 
@@ -148,7 +148,7 @@ static PyObject *module_attach(PyObject *module, PyObject *arguments, PyObject *
     SegmentObject *self;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|zO:attach", names, &segment, &timeout) ||
-        (timeout && limit_from(&limit, timeout) < 0) || attach(state, segment, &limit, &shm) < 0)
+        (timeout && limit_from(&limit, timeout) < 0) || module_wait(state, segment, &limit, &shm) < 0)
         return NULL;
     self = PyObject_New(SegmentObject, state->segment_type);
     if (!self) {

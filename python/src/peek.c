@@ -5,7 +5,7 @@
 
 PyObject *peek_new(ReaderObject *reader, const struct shared_memory_message *message)
 {
-    PeekObject *self = PyObject_New(PeekObject, state_of(reader)->peek_type);
+    PeekObject *self = PyObject_New(PeekObject, module_state_of(reader)->peek_type);
 
     if (!self)
         return NULL;
@@ -29,7 +29,7 @@ static int peek_end(PeekObject *self)
     ReaderObject *reader = self->reader;
     int rc = shared_memory_reader_advance(reader->reader);
 
-    reader_leave(reader);
+    reader_object_done(reader);
     return rc;
 }
 
@@ -71,7 +71,7 @@ static PyObject *peek_exit(PeekObject *self, PyObject *arguments)
     stale = whole == Py_False;
     Py_DECREF(whole);
     if (stale && type == Py_None)
-        return raise_error_text(state_of(self), -ESTALE,
+        return raise_error_text(module_state_of(self), -ESTALE,
                                 "the message was overwritten while it was looked at: discard what was seen");
     Py_RETURN_NONE;
 }

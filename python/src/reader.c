@@ -11,7 +11,7 @@ PyObject *reader_raise_closed(void)
     return NULL;
 }
 
-int reader_enter(ReaderObject *self)
+int reader_object_use(ReaderObject *self)
 {
     switch (guard_enter_alone(&self->guard)) {
     case GUARD_IN:
@@ -30,7 +30,7 @@ int reader_enter(ReaderObject *self)
     }
 }
 
-void reader_leave(ReaderObject *self)
+void reader_object_done(ReaderObject *self)
 {
     atomic_store(&self->max_payload, shared_memory_reader_max_payload(self->reader));
     atomic_store(&self->use, READER_FREE);
@@ -48,7 +48,7 @@ static PyObject *raise_timeout(ReaderObject *self, const struct limit *limit)
                       limit_text(limit, seconds));
     else
         PyOS_snprintf(text, sizeof(text), "no message in channel %s", self->channel);
-    return raise_error_text(state_of(self), -ETIMEDOUT, text);
+    return raise_error_text(module_state_of(self), -ETIMEDOUT, text);
 }
 
 /* Wait for the next message: into `target`, or, when its `buf` is NULL, where it lies. The caller is alone in the
@@ -82,7 +82,7 @@ static int reader_wait(ReaderObject *self, const struct target *target, struct s
     }
     if (rc == 0)
         return 0;
-    raise_error(state_of(self), rc);
+    raise_error(module_state_of(self), rc);
     return -1;
 }
 
@@ -146,16 +146,16 @@ static PyObject *reader_read(ReaderObject *self, PyObject *arguments, PyObject *
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:read", names, &timeout) ||
         limit_from(&limit, timeout) < 0)
         return NULL;
-    if (limit.seconds != 0 && (loop = event_loop_runs(state_of(self))) < 0)
+    if (limit.seconds != 0 && (loop = event_loop_runs(module_state_of(self))) < 0)
         return NULL;
     if (loop)
         return reader_read_in_task(self, timeout);
-    if (!reader_enter(self))
+    if (!reader_object_use(self))
         return NULL;
     message = reader_take(self, &limit, &closed);
     if (closed)
         PyErr_SetString(PyExc_ValueError, "the reader was closed while a call waited in it");
-    reader_leave(self);
+    reader_object_done(self);
     return message;
 }
 
@@ -172,12 +172,12 @@ static PyObject *reader_read_into(ReaderObject *self, PyObject *arguments, PyObj
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:read_into", names, &object, &timeout) ||
         limit_from(&limit, timeout) < 0 || PyObject_GetBuffer(object, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
-    if (reader_enter(self)) {
+    if (reader_object_use(self)) {
         static char nothing;
         struct target target = {buffer.buf ? buffer.buf : &nothing, (size_t)buffer.len};
 
         rc = reader_wait_open(self, &target, &message, &limit);
-        reader_leave(self);
+        reader_object_done(self);
     }
     PyBuffer_Release(&buffer);
     return rc < 0 ? NULL : PyLong_FromSize_t(message.size);
@@ -223,7 +223,7 @@ static PyObject *read_records(ReaderObject *self, const Py_buffer *buffer, const
         return PyErr_Format(PyExc_ValueError, "the next message has %zu bytes, a record has %zd: read() takes it",
                             message.size, buffer->itemsize);
     if (taken == 0 && rc < 0 && rc != -EAGAIN)
-        return raise_error(state_of(self), rc);
+        return raise_error(module_state_of(self), rc);
     return PyLong_FromSize_t(taken);
 }
 
@@ -237,10 +237,10 @@ static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:read_many_into", names, &object, &timeout) ||
         limit_from(&limit, timeout) < 0 || PyObject_GetBuffer(object, &buffer, PyBUF_WRITABLE) < 0)
         return NULL;
-    if (reader_enter(self)) {
+    if (reader_object_use(self)) {
         result = buffer.itemsize > 0 && buffer.len >= buffer.itemsize ? read_records(self, &buffer, &limit)
                                                                       : PyLong_FromLong(0);
-        reader_leave(self);
+        reader_object_done(self);
     }
     PyBuffer_Release(&buffer);
     return result;
@@ -253,16 +253,16 @@ static PyObject *reader_latest(ReaderObject *self, PyObject *unused)
     int rc;
 
     (void)unused;
-    if (!reader_enter(self))
+    if (!reader_object_use(self))
         return NULL;
     if (reader_fit(self)) {
         rc = shared_memory_reader_latest(self->reader, self->buffer, self->buffer_size, &message);
         if (rc == 0)
             result = reader_message(self, &message);
         else
-            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(state_of(self), rc);
+            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(module_state_of(self), rc);
     }
-    reader_leave(self);
+    reader_object_done(self);
     return result;
 }
 
@@ -275,12 +275,12 @@ static PyObject *reader_peek(ReaderObject *self, PyObject *arguments, PyObject *
     struct limit limit;
 
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:peek", names, &timeout) ||
-        limit_from(&limit, timeout) < 0 || !reader_enter(self))
+        limit_from(&limit, timeout) < 0 || !reader_object_use(self))
         return NULL;
     if (reader_wait_open(self, &where_it_lies, &message, &limit) == 0)
         peek = peek_new(self, &message);
     if (!peek)
-        reader_leave(self);
+        reader_object_done(self);
     return peek;
 }
 
@@ -332,10 +332,10 @@ static PyObject *reader_next(ReaderObject *self)
     PyObject *message;
     int closed;
 
-    if (guard_is_closed(&self->guard) || !reader_enter(self))
+    if (guard_is_closed(&self->guard) || !reader_object_use(self))
         return NULL;
     message = reader_take(self, &for_ever, &closed);
-    reader_leave(self);
+    reader_object_done(self);
     return message;
 }
 

@@ -14,7 +14,7 @@ struct target {
 };
 
 /* Be alone in the reader. Returns 1, and the caller must call reader_leave; 0 with an exception set. */
-int reader_enter(ReaderObject *self);
+int reader_object_use(ReaderObject *self);
 
 /* Raise ValueError. Returns NULL. */
 PyObject *reader_raise_closed(void);

@@ -19,14 +19,14 @@ PyObject *reader_fileno(ReaderObject *self, PyObject *unused)
         return reader_raise_closed();
     if (fd >= 0)
         return PyLong_FromLong(fd);
-    if (!reader_enter(self))
+    if (!reader_object_use(self))
         return NULL;
     fd = shared_memory_reader_fd(self->reader);
     if (fd >= 0)
         atomic_store(&self->descriptor, fd);
     else
-        raise_error_text(state_of(self), fd == -EAGAIN ? -ENOSPC : fd, shared_memory_error());
-    reader_leave(self);
+        raise_error_text(module_state_of(self), fd == -EAGAIN ? -ENOSPC : fd, shared_memory_error());
+    reader_object_done(self);
     return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
@@ -55,16 +55,16 @@ PyObject *reader_take_now(ReaderObject *self, PyObject *unused)
     int rc;
 
     (void)unused;
-    if (!reader_enter(self))
+    if (!reader_object_use(self))
         return NULL;
     if (reader_fit(self)) {
         rc = shared_memory_reader_read(self->reader, self->buffer, self->buffer_size, &message, 0);
         if (rc == 0)
             result = reader_message(self, &message);
         else
-            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(state_of(self), rc);
+            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(module_state_of(self), rc);
     }
-    reader_leave(self);
+    reader_object_done(self);
     return result;
 }
 
@@ -97,7 +97,7 @@ void reader_wake_task(ReaderObject *self)
 /* Call a function of shmgate._tasks with this reader and perhaps one argument more. */
 static PyObject *call_tasks(ReaderObject *self, const char *function, PyObject *argument)
 {
-    PyObject *tasks = tasks_module(state_of(self)), *callable, *result;
+    PyObject *tasks = tasks_module(module_state_of(self)), *callable, *result;
 
     if (!tasks)
         return NULL;

@@ -76,7 +76,7 @@ static PyObject *segment_writer(SegmentObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "s:writer", &channel) || !segment_enter(self))
         return NULL;
     rc = shared_memory_writer_open(self->shm, channel, &writer);
-    result = rc < 0 ? raise_error(state_of(self), rc) : writer_new(state_of(self), writer);
+    result = rc < 0 ? raise_error(module_state_of(self), rc) : writer_new(module_state_of(self), writer);
     segment_leave(self);
     return result;
 }
@@ -94,7 +94,7 @@ static PyObject *segment_reader(SegmentObject *self, PyObject *arguments, PyObje
         return NULL;
     rc = shared_memory_reader_open(self->shm, channel, from_now ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST,
                                    &reader);
-    result = rc < 0 ? raise_error(state_of(self), rc) : reader_new(state_of(self), reader, channel);
+    result = rc < 0 ? raise_error(module_state_of(self), rc) : reader_new(module_state_of(self), reader, channel);
     segment_leave(self);
     return result;
 }
@@ -152,7 +152,7 @@ static int add_counters(SegmentObject *self, PyObject *all)
         Py_DECREF(channel);
     }
     if (rc < 0)
-        raise_error(state_of(self), rc);
+        raise_error(module_state_of(self), rc);
     return rc < 0 ? -1 : 0;
 }
 
@@ -179,7 +179,7 @@ static PyObject *segment_gateway_alive(SegmentObject *self, PyObject *unused)
     if (!segment_enter(self))
         return NULL;
     rc = shared_memory_gateway_alive(self->shm);
-    result = rc < 0 ? raise_error(state_of(self), rc) : PyBool_FromLong(rc);
+    result = rc < 0 ? raise_error(module_state_of(self), rc) : PyBool_FromLong(rc);
     segment_leave(self);
     return result;
 }
@@ -210,7 +210,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "One attachment to a segment; see attach(). Threads may share it."},
+    {Py_tp_doc, "One attachment to a segment; see module_wait(). Threads may share it."},
     {Py_tp_dealloc, segment_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},

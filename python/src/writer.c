@@ -1,7 +1,7 @@
 /* writer.c: the type Writer: one lane of a publish channel. */
 #include "binding.h"
 
-static int writer_enter(WriterObject *self)
+static int writer_object_use(WriterObject *self)
 {
     if (guard_enter(&self->guard) == GUARD_IN)
         return 1;
@@ -9,7 +9,7 @@ static int writer_enter(WriterObject *self)
     return 0;
 }
 
-static void writer_leave(WriterObject *self)
+static void writer_object_done(WriterObject *self)
 {
     if (guard_leave(&self->guard))
         shared_memory_writer_close(self->writer);
@@ -20,7 +20,7 @@ static void writer_dealloc(WriterObject *self)
     PyTypeObject *type = Py_TYPE((PyObject *)self);
 
     if (guard_close(&self->guard))
-        writer_leave(self);
+        writer_object_done(self);
     pthread_mutex_destroy(&self->lock);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -30,16 +30,16 @@ static PyObject *writer_close(WriterObject *self, PyObject *unused)
 {
     (void)unused;
     if (guard_close(&self->guard))
-        writer_leave(self);
+        writer_object_done(self);
     Py_RETURN_NONE;
 }
 
 static PyObject *writer_object_enter(WriterObject *self, PyObject *unused)
 {
     (void)unused;
-    if (!writer_enter(self))
+    if (!writer_object_use(self))
         return NULL;
-    writer_leave(self);
+    writer_object_done(self);
     return Py_NewRef((PyObject *)self);
 }
 
@@ -58,7 +58,7 @@ static PyObject *writer_write(WriterObject *self, PyObject *payload)
     /* The buffer first: to get it can run Python code. */
     if (PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (!writer_enter(self)) {
+    if (!writer_object_use(self)) {
         PyBuffer_Release(&buffer);
         return NULL;
     }
@@ -66,8 +66,8 @@ static PyObject *writer_write(WriterObject *self, PyObject *payload)
     rc = shared_memory_writer_write(self->writer, buffer.buf, (size_t)buffer.len);
     pthread_mutex_unlock(&self->lock);
     if (rc < 0)
-        raise_error(state_of(self), rc);
-    writer_leave(self);
+        raise_error(module_state_of(self), rc);
+    writer_object_done(self);
     PyBuffer_Release(&buffer);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -77,13 +77,13 @@ static PyObject *writer_max_payload(WriterObject *self, void *unused)
     size_t size;
 
     (void)unused;
-    if (!writer_enter(self))
+    if (!writer_object_use(self))
         return NULL;
     /* A write can take the handle to another segment. */
     pthread_mutex_lock(&self->lock);
     size = shared_memory_writer_max_payload(self->writer);
     pthread_mutex_unlock(&self->lock);
-    writer_leave(self);
+    writer_object_done(self);
     return PyLong_FromSize_t(size);
 }
 

@@ -243,7 +243,7 @@ static void use(const struct layout *layout, unsigned char *memory, char *topic)
         writer.next = ring.mask;
         ring_write(&writer, &message);
         ring_write(&writer, &message);
-        ring_read(&ring, ring.mask, &message, payload, sizeof(payload), NULL);
+        ring_read(&ring, ring.mask, &message, &(struct ring_space){payload, sizeof(payload), NULL});
     }
 }
 

@@ -18,7 +18,7 @@ static int read_right(uint64_t sequence)
 {
     unsigned char buffer[4096];
     struct ring_message message;
-    int rc = ring_read(&made.ring, sequence, &message, buffer, sizeof(buffer), NULL);
+    int rc = ring_read(&made.ring, sequence, &message, &(struct ring_space){buffer, sizeof(buffer), NULL});
 
     if (rc < 0)
         return rc;
@@ -94,7 +94,7 @@ static void test_topic_travels(void)
     CHECK_EQUAL(start(4, 5, 6, 0), 0);
     CHECK_EQUAL(ring_write(&writer, &message), 0);
     memset(&message, 0, sizeof(message));
-    CHECK_EQUAL(ring_read(&made.ring, 0, &message, buffer, sizeof(buffer), topic), 0);
+    CHECK_EQUAL(ring_read(&made.ring, 0, &message, &(struct ring_space){buffer, sizeof(buffer), topic}), 0);
     CHECK(message.payload == buffer && message.topic == topic);
     CHECK(message.size == 5 && memcmp(buffer, "12345", 5) == 0);
     CHECK(message.topic_size == 6 && memcmp(topic, "a/bc/d", 6) == 0);
@@ -109,7 +109,7 @@ static void test_small_buffer_is_told_the_size(void)
 
     CHECK_EQUAL(start(4, 20, 0, 0), 0);
     CHECK_EQUAL(write_next(&writer, 10), 0);
-    CHECK_EQUAL(ring_read(&made.ring, 0, &message, buffer, sizeof(buffer), NULL), -EMSGSIZE);
+    CHECK_EQUAL(ring_read(&made.ring, 0, &message, &(struct ring_space){buffer, sizeof(buffer), NULL}), -EMSGSIZE);
     CHECK_EQUAL(message.size, 10);
     CHECK_EQUAL(read_right(0), 10);
 }

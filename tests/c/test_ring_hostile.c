@@ -63,7 +63,7 @@ static int step(uint64_t *next)
 {
     struct ring_message message;
     uint64_t last = *next;
-    int rc = ring_read(&made.ring, *next, &message, buffer, sizeof(buffer), topic);
+    int rc = ring_read(&made.ring, *next, &message, &(struct ring_space){buffer, sizeof(buffer), topic});
 
     if (rc == 0)
         *next += 1;
@@ -259,11 +259,12 @@ static void test_hostile_sizes(void)
 
         CHECK_EQUAL(start(SLOTS, 0), 0);
         ring_slot(&made.ring, 3)->size = size;
-        CHECK_EQUAL(ring_read(&made.ring, 3, &message, buffer, sizeof(buffer), topic), size > PAYLOAD ? -EBADMSG : 0);
+        CHECK_EQUAL(ring_read(&made.ring, 3, &message, &(struct ring_space){buffer, sizeof(buffer), topic}),
+                    size > PAYLOAD ? -EBADMSG : 0);
         CHECK_EQUAL(ring_peek(&made.ring, 3, &message), size > PAYLOAD ? -EBADMSG : 0);
         ring_slot(&made.ring, 3)->size = 8;
         ring_slot(&made.ring, 3)->topic_size = topic_size;
-        CHECK_EQUAL(ring_read(&made.ring, 3, &message, buffer, sizeof(buffer), topic),
+        CHECK_EQUAL(ring_read(&made.ring, 3, &message, &(struct ring_space){buffer, sizeof(buffer), topic}),
                     topic_size > TOPIC ? -EBADMSG : 0);
         CHECK_EQUAL(ring_peek(&made.ring, 3, &message), topic_size > TOPIC ? -EBADMSG : 0);
         read_everything();

@@ -67,7 +67,7 @@ static void *read_all(void *number)
 
     while (next < MESSAGES) {
         struct ring_message message;
-        int rc = ring_read(&made.ring, next, &message, buffer, sizeof(buffer), NULL);
+        int rc = ring_read(&made.ring, next, &message, &(struct ring_space){buffer, sizeof(buffer), NULL});
 
         if (rc == 0) {
             if (message.size != next * 37 % (PAYLOAD + 1) || !payload_right(buffer, message.size, next) ||
@@ -187,7 +187,8 @@ static void drain(uint32_t lane, uint64_t *next)
     struct ring_message message;
     int rc;
 
-    while ((rc = ring_read(&lanes[lane].ring, *next, &message, buffer, sizeof(buffer), NULL)) != -EAGAIN)
+    while ((rc = ring_read(&lanes[lane].ring, *next, &message, &(struct ring_space){buffer, sizeof(buffer), NULL})) !=
+           -EAGAIN)
         *next = rc == 0 ? *next + 1 : ring_resync(&lanes[lane].ring, *next);
 }
 

@@ -118,7 +118,7 @@ static void test_killed_gateways_segment_is_adopted(void)
     CHECK_EQUAL(segment_served(&client), 1);
     CHECK(fixture_segment.layout.generation == client.layout.generation && !ring_retired(client.header));
     ring = segment_ring(&fixture_segment, LANE_IN);
-    CHECK_EQUAL(ring_read(&ring, 0, &message, buffer, sizeof(buffer), NULL), 0);
+    CHECK_EQUAL(ring_read(&ring, 0, &message, &(struct ring_space){buffer, sizeof(buffer), NULL}), 0);
     CHECK(message.size == 4 && memcmp(buffer, "kept", 4) == 0);
     CHECK_EQUAL(ring_gateway_pid(client.header), getpid());
     segment_close(&client);

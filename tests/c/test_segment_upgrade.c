@@ -63,8 +63,8 @@ static int is(const struct segment *segment, uint32_t lane, uint64_t sequence, c
     struct ring_message message;
     char buffer[64];
 
-    return ring_read(&ring, sequence, &message, buffer, sizeof(buffer), NULL) == 0 && message.size == strlen(text) &&
-           memcmp(buffer, text, message.size) == 0;
+    return ring_read(&ring, sequence, &message, &(struct ring_space){buffer, sizeof(buffer), NULL}) == 0 &&
+           message.size == strlen(text) && memcmp(buffer, text, message.size) == 0;
 }
 
 /* All of its messages, places and counters are in the segment that is to be drained. */

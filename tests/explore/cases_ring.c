@@ -154,7 +154,7 @@ static void read_small(void)
 
     /* Numbers 1 and 3 share a slot; 1 has 12 bytes, which fit. */
     for (int i = 0; i < 2; i++) {
-        int rc = ring_read(&ring, 1, &message, words, 12, NULL);
+        int rc = ring_read(&ring, 1, &message, &(struct ring_space){words, 12, NULL});
 
         EXPECT(rc != -EMSGSIZE);
         if (rc == 0)
@@ -181,7 +181,7 @@ static void read_newest(void)
     uint64_t words[2], head = ring_head(&ring), oldest;
 
     if (head > 0) {
-        int rc = ring_read(&ring, head - 1, &message, words, sizeof(words), NULL);
+        int rc = ring_read(&ring, head - 1, &message, &(struct ring_space){words, sizeof(words), NULL});
 
         EXPECT(rc == 0 || rc == -ESTALE);
         EXPECT(rc < 0 || lanes_check(&message, words, NULL) == head);

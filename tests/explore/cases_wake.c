@@ -86,7 +86,7 @@ static void read_lane(int lane)
     struct ring_message message;
     uint64_t words[2];
 
-    while (ring_read(&ring, GOT(lane), &message, words, sizeof(words), NULL) == 0)
+    while (ring_read(&ring, GOT(lane), &message, &(struct ring_space){words, sizeof(words), NULL}) == 0)
         EXPECT(lanes_check(&message, words, NULL) == ++GOT(lane));
 }
 
@@ -194,7 +194,7 @@ static int read_next(struct lanes_reader *reader)
     struct ring_message message;
     uint64_t words[2];
 
-    if (ring_read(&reader->ring, reader->next, &message, words, sizeof(words), NULL) < 0)
+    if (ring_read(&reader->ring, reader->next, &message, &(struct ring_space){words, sizeof(words), NULL}) < 0)
         return 0;
     reader->marks[reader->next++] = lanes_check(&message, words, NULL);
     return 1;

@@ -117,7 +117,8 @@ int lanes_read(struct lanes_reader *reader)
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed), words[2] = {0}, from;
     struct ring_message message;
     char topic[8];
-    int rc = ring_read(&reader->ring, reader->next, &message, words, sizeof(words), reader->with_topic ? topic : NULL);
+    int rc = ring_read(&reader->ring, reader->next, &message,
+                       &(struct ring_space){words, sizeof(words), reader->with_topic ? topic : NULL});
 
     EXPECT(rc == 0 || rc == -EAGAIN || rc == -ESTALE);
     if (rc == 0) {

@@ -133,22 +133,22 @@ MUTANTS = [
     Mutant("ring_read", "ring_validate(ring, sequence) ? -EMSGSIZE : -ESTALE", "-EMSGSIZE", "read-small"),
     Mutant(
         "ring_read",
-        "    copy_out(buffer, payload_of(slot), message->size);\n",
+        "    copy_out(space->payload, payload_of(slot), message->size);\n",
         "    rc = ring_validate(ring, sequence) ? 0 : -ESTALE;\n"
-        "    copy_out(buffer, payload_of(slot), message->size);\n"
-        "    if (!topic) {\n        message->payload = buffer;\n        return rc;\n    }\n",
+        "    copy_out(space->payload, payload_of(slot), message->size);\n"
+        "    if (!topic) {\n        message->payload = space->payload;\n        return rc;\n    }\n",
         "read",
     ),
     Mutant(
         "ring_read",
-        "    if (topic && message->topic_size > 0)\n"
-        "        copy_out(topic, topic_of(ring, slot), message->topic_size);\n"
-        "    message->payload = buffer;\n    message->topic = topic;\n"
+        "    if (space->topic && message->topic_size > 0)\n"
+        "        copy_out(space->topic, topic_of(ring, slot), message->topic_size);\n"
+        "    message->payload = space->payload;\n    message->topic = space->topic;\n"
         "    return ring_validate(ring, sequence) ? 0 : -ESTALE;",
-        "    message->payload = buffer;\n    message->topic = topic;\n"
+        "    message->payload = space->payload;\n    message->topic = space->topic;\n"
         "    rc = ring_validate(ring, sequence) ? 0 : -ESTALE;\n"
-        "    if (topic && message->topic_size > 0)\n"
-        "        copy_out(topic, topic_of(ring, slot), message->topic_size);\n    return rc;",
+        "    if (space->topic && message->topic_size > 0)\n"
+        "        copy_out(space->topic, topic_of(ring, slot), message->topic_size);\n    return rc;",
         "read-topic",
     ),
     Mutant(

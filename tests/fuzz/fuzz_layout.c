@@ -19,7 +19,7 @@ static void use_lane(const struct segment *segment, uint32_t lane)
     char *topic = malloc(ring.topic_max + (size_t)1);
 
     for (int i = 0; topic && i < 40; i++) {
-        int rc = ring_read(&ring, next, &message, buffer, sizeof(buffer), topic);
+        int rc = ring_read(&ring, next, &message, &(struct ring_space){buffer, sizeof(buffer), topic});
 
         if (rc == -EAGAIN && ring_check_damage(&ring, next) == 0)
             break;

@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         ring.lane = lane;
         ring.slots = slots;
         next = ring_oldest(&ring);
-        while (steps++ < 64 && (rc = ring_read(&ring, next, &message, buffer, sizeof(buffer), topic)) != -EAGAIN)
+        while (steps++ < 64 &&
+               (rc = ring_read(&ring, next, &message, &(struct ring_space){buffer, sizeof(buffer), topic})) != -EAGAIN)
             next = rc == 0 ? next + 1 : ring_resync(&ring, next);
         /* What is made of head and ledger adds up, and leads nobody far. */
         ring_ledger_load_checked(&ring, &ledger);
@@ -53,7 +54,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         }
         /* Numbers near the end of their range wrap, which only a hostile head brings about. */
         if (writer.next < UINT64_C(1) << 62 &&
-            (ring_read(&ring, writer.next - 1, &message, buffer, sizeof(buffer), topic) != 0 ||
+            (ring_read(&ring, writer.next - 1, &message, &(struct ring_space){buffer, sizeof(buffer), topic}) != 0 ||
              memcmp(buffer, "0123456", 7) != 0))
             abort();
     }

@@ -95,7 +95,7 @@ void gateway_take(struct gateway *gateway, uint32_t number, unsigned limit)
     uint32_t writer, count;
 
     while (limit > 0) {
-        int rc = ring_read(&lane->ring, lane->next, &message, buffer, sizeof(buffer), NULL);
+        int rc = ring_read(&lane->ring, lane->next, &message, &(struct ring_space){buffer, sizeof(buffer), NULL});
 
         if (rc == -EAGAIN) {
             if (ring_check_damage(&lane->ring, lane->next) != 0)

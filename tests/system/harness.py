@@ -489,5 +489,11 @@ def by_writer(payloads: list[bytes]) -> dict[str, list[int]]:
 
 def check_ledger(channel: dict[str, Any]) -> None:
     """written = delivered + queued + spooled + dropped, of one channel of the statistics."""
-    accounted = channel["delivered"] + channel["queued"] + channel["spooled"] + channel["filtered"] + sum(channel["dropped"].values())
+    accounted = (
+        channel["delivered"]
+        + channel["queued"]
+        + channel["spooled"]
+        + channel["filtered"]
+        + sum(channel["dropped"].values())
+    )
     assert channel["written"] == accounted, channel
