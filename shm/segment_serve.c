@@ -105,7 +105,8 @@ static int as_planned(const struct segment *segment, const struct segment_option
 
 void segment_retire(struct segment *segment)
 {
-    if (!segment->base || segment->size < sizeof(struct layout_header))
+    /* Into what is no segment nothing is written. */
+    if (!segment->base || layout_major(segment->base, segment->size) == 0)
         return;
     ring_retire((struct layout_header *)segment->base);
     for (uint32_t i = 0; i < segment->layout.channel_count; i++)
