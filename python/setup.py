@@ -9,13 +9,16 @@ LIBRARY = (
     "counters",
     "counters_json",
     "layout",
+    "nearest",
     "platform_linux",
     "reason",
     "reader",
     "ring",
     "segment",
+    "segment_list",
     "segment_serve",
     "shared_memory",
+    "suggest",
     "writer",
 )
 

@@ -18,6 +18,14 @@ static void next_name(char *next, size_t size, const char *name, unsigned place)
         snprintf(next, size, "%s" SEGMENT_NEXT_SUFFIX "%u", name, place);
 }
 
+/* What an error of giving the segment a group comes of; "" when it is another. */
+static const char *explain_group(int rc)
+{
+    return rc == -EPERM    ? ": the gateway must be a member of the group it gives the segment"
+           : rc == -EINVAL ? ": this user namespace does not map the group it gives the segment ([shm] group)"
+                           : "";
+}
+
 /* Make a complete, served segment that has no name yet. */
 static int create_object(struct segment *segment, const struct segment_options *options, uint64_t serial,
                          struct reason *reason)
@@ -35,8 +43,8 @@ static int create_object(struct segment *segment, const struct segment_options *
             "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
             options->name, (unsigned long long)(plan.segment_size / 1024));
     if (rc < 0)
-        return reason_set(reason, rc, "create segment %s: %s%s", options->name, strerror(-rc),
-                          rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
+        return reason_set(reason, rc, "create segment %s: %s%s", options->name, platform_object_explain(rc),
+                          explain_group(rc));
     segment->size = plan.segment_size;
     rc = platform_map(segment->fd, segment->size, &base);
     if (rc == 0) {
@@ -45,7 +53,7 @@ static int create_object(struct segment *segment, const struct segment_options *
     }
     if (rc < 0) {
         segment_close(segment);
-        return reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "create segment %s: %s", options->name, platform_object_explain(rc));
     }
     plan.generation = platform_random();
     plan.serial = serial;
@@ -213,8 +221,9 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
             return rc;
         if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
             segment_close(out);
-            return rc == -EEXIST ? -EAGAIN
-                                 : reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
+            return rc == -EEXIST
+                       ? -EAGAIN
+                       : reason_set(reason, rc, "create segment %s: %s", options->name, platform_object_explain(rc));
         }
         return SEGMENT_CREATED;
     }
@@ -228,7 +237,8 @@ static int serve_once(struct segment *out, struct segment *olds, const struct se
         if ((rc = platform_object_permit(out->fd, options->mode, options->gid)) == 0)
             return SEGMENT_ADOPTED;
         segment_close(out);
-        return reason_set(reason, rc, "segment %s: set mode and group: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "segment %s: set mode and group: %s%s", options->name, strerror(-rc),
+                          explain_group(rc));
     }
     former = *out;
     if ((rc = replace(out, &former, options, reason)) < 0) {
@@ -267,7 +277,7 @@ int segment_serve(struct segment *out, struct segment *olds, const struct segmen
         segment_close(out);
         close_olds(olds);
         return reason_set(reason, rc, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
-                          options->name, strerror(-rc), options->name + 1);
+                          options->name, platform_object_explain(rc), options->name + 1);
     }
     out->serving = 1;
     ring_set_gateway(out->header, platform_pid(), platform_time_ns());

@@ -2,15 +2,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import BUILD, LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
+from harness import LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
 
 from certificates import Certificates
 
@@ -153,17 +150,6 @@ def test_segment_of_another_gateway(new_gateway, broker):
     first.write("out", b"x")
     first.wait_for_delivery("out", 1)
     tool_fails(first.tool("release"), first.segment)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can enter, with the tool and its library in it."""
-    folder = Path(tempfile.mkdtemp(prefix="shmgate-test-"))
-    folder.chmod(0o755)
-    for source in (BUILD / "bin" / "shmgate", *(BUILD / "lib").glob("libshmgate.so*")):
-        shutil.copy2(source, folder, follow_symlinks=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_no_permission_on_the_segment(new_gateway, broker, open_folder):
