@@ -130,7 +130,7 @@ static int open_reader(struct reading *reading)
 
         if (!told)
             fprintf(stderr, "shmgate: read %s: waiting for segment %s: is shmgated running?\n", options->channel,
-                    options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
+                    options->segment);
         told = 1;
         rc = shared_memory_attach(&reading->shm, options->segment, ms < ATTACH_SLICE_MS ? ms : ATTACH_SLICE_MS);
     }
