@@ -160,7 +160,7 @@ static int print_all(struct reading *reading)
             break;
         reading->missed += message.missed;
         report_missed_at_times(reading);
-        format_print(options->format ? options->format : "%p", &message);
+        format_print(stdout, options->format ? options->format : "%p", &message);
     }
     output_error = ferror(stdout) || fflush(stdout) != 0 ? errno : 0;
     report_missed(reading);

@@ -3,6 +3,7 @@
 #define SHMGATE_TOOL_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum tool_exit { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_TIMEOUT = 27 /* as mosquitto_sub -W */ };
 
@@ -77,9 +78,9 @@ int spool_run(const struct tool_options *given);
 /* Where gateway.ini puts the spool unless told otherwise. */
 #define TOOL_SPOOL_PATH "/var/lib/shmgate/spool.db"
 
-/* Print one message of a read; `format` has been checked by format_check. */
+/* Print one message of a read, and a newline; `format` has been checked by format_check. */
 struct shared_memory_message;
-void format_print(const char *format, const struct shared_memory_message *message);
+void format_print(FILE *out, const char *format, const struct shared_memory_message *message);
 
 /* Returns the first letter after % or \ that means nothing, or 0 when all do. */
 char format_check(const char *format);

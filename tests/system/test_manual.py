@@ -17,6 +17,7 @@ from harness import LIMIT, ROOT, publish_channel, subscribe_channel, wait_until
 PAGES = sorted([*(ROOT / "gateway/man").iterdir(), *(ROOT / "shm/man").iterdir()])
 OTHERS = {
     "fork(2)",
+    "less(1)",
     "limits.conf(5)",
     "mlockall(2)",
     "mosquitto_pub(1)",
