@@ -2,7 +2,8 @@
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME shmgate)
 set(CPACK_PACKAGE_VENDOR shmgate)
-set(SHMGATE_MAINTAINER "The shmgate authors <shmgate@example.org>" CACHE STRING "Name and address in the packages: whoever hands them out, names themselves")
+set(SHMGATE_MAINTAINER "The shmgate authors <shmgate@example.org>" CACHE STRING
+  "Name and address in the packages: whoever hands them out, names themselves")
 set(CPACK_PACKAGE_CONTACT ${SHMGATE_MAINTAINER})
 # What CPack itself would say; anything else it would put before the summary of each package.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${CMAKE_PROJECT_NAME} built using CMake")
@@ -19,10 +20,12 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-# The library's package is named after the version of its interface; shlibs tells what programs that are linked with it have to depend on.
+# The library's package is named after the version of its interface; shlibs tells what programs that are linked with it
+# have to depend on.
 get_target_property(shmgate_interface shmgate SOVERSION)
 set(shmgate_library_package libshmgate${shmgate_interface})
-file(WRITE ${PROJECT_BINARY_DIR}/debian/shlibs "libshmgate ${shmgate_interface} ${shmgate_library_package} (>= ${PROJECT_VERSION})\n")
+set(debian ${PROJECT_BINARY_DIR}/debian)
+file(WRITE ${debian}/shlibs "libshmgate ${shmgate_interface} ${shmgate_library_package} (>= ${PROJECT_VERSION})\n")
 
 set(what "What programs of this machine write into a channel in shared memory appears
 on a topic of an MQTT broker, and what arrives on a topic can be read from a
@@ -47,7 +50,7 @@ This package has the library that programs are linked with.")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${shmgate_library_package})
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/debian/triggers;${PROJECT_BINARY_DIR}/debian/shlibs")
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/systemd/debian/triggers;${debian}/shlibs")
 
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "gateway between shared memory and MQTT: development files
 ${what}
@@ -84,27 +87,29 @@ install(FILES conf/gateway.ini DESTINATION /etc/shmgate COMPONENT daemon
   PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 # For files that drop in; it stays empty.
 install(DIRECTORY DESTINATION /etc/shmgate/gateway.d COMPONENT daemon)
-# As Debian's policy asks of each package (12.5, 12.7). What has changed for users is the same for all and lies with the daemon.
+# As Debian's policy asks of each package (12.5, 12.7). What has changed for users is the same for all and lies with the
+# daemon.
 configure_file(systemd/debian/changelog.in debian/changelog @ONLY)
 configure_file(systemd/debian/library-overrides.in debian/library-overrides @ONLY)
 foreach(name changelog CHANGELOG.md)
   set(source ${PROJECT_SOURCE_DIR}/${name})
   if(name STREQUAL changelog)
-    set(source ${PROJECT_BINARY_DIR}/debian/${name})
+    set(source ${debian}/${name})
   endif()
-  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/debian/${name}.gz COMMAND gzip -9nc ${source} > ${PROJECT_BINARY_DIR}/debian/${name}.gz
+  add_custom_command(OUTPUT ${debian}/${name}.gz COMMAND gzip -9nc ${source} > ${debian}/${name}.gz
     DEPENDS ${source} VERBATIM)
-  list(APPEND shmgate_changelogs ${PROJECT_BINARY_DIR}/debian/${name}.gz)
+  list(APPEND shmgate_changelogs ${debian}/${name}.gz)
 endforeach()
 add_custom_target(changelogs ALL DEPENDS ${shmgate_changelogs})
 foreach(pair daemon=shmgate library=${shmgate_library_package} development=libshmgate-dev python=python3-shmgate)
   string(REGEX MATCH "^[a-z]+" component ${pair})
   string(REGEX REPLACE "^[a-z]+=" "" package ${pair})
-  install(FILES systemd/debian/copyright ${PROJECT_BINARY_DIR}/debian/changelog.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package}
-    COMPONENT ${component})
+  install(FILES systemd/debian/copyright ${debian}/changelog.gz
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package} COMPONENT ${component})
 endforeach()
-install(FILES ${PROJECT_BINARY_DIR}/debian/library-overrides DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME ${shmgate_library_package}
-  COMPONENT library)
-install(FILES README.md ${PROJECT_BINARY_DIR}/debian/CHANGELOG.md.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate COMPONENT daemon)
+install(FILES ${debian}/library-overrides DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides
+  RENAME ${shmgate_library_package} COMPONENT library)
+install(FILES README.md ${debian}/CHANGELOG.md.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shmgate
+  COMPONENT daemon)
 include(systemd/manual.cmake)
 include(CPack)

@@ -50,7 +50,18 @@ def complete(build, tmp_path):
 def test_commands_are_offered(complete):
     """The first word is a command or one of the two options."""
     everything = complete("shmgate", "")
-    assert everything >= {"write", "read", "list", "stats", "release", "spool", "help", "version", "--help", "--version"}
+    assert everything >= {
+        "write",
+        "read",
+        "list",
+        "stats",
+        "release",
+        "spool",
+        "help",
+        "version",
+        "--help",
+        "--version",
+    }
     assert not {word for word in everything if not word.strip("-").isalpha()}
     assert complete("shmgate", "re") == {"read", "release"}
     assert complete("shmgate", "x") == set()
@@ -58,9 +69,36 @@ def test_commands_are_offered(complete):
 
 def test_options_of_the_command_are_offered(complete):
     """Each command has its own options, long ones too; a command that does not exist has none."""
-    assert complete("shmgate", "write", "-") == {"-m", "-n", "-f", "-l", "-s", "-W", "-S", "--message", "--null-message", "--file", "--stdin-line",
-                                                 "--stdin-file", "--timeout", "--segment", "--help"}
-    assert complete("shmgate", "read", "-") == {"-C", "-W", "-F", "-R", "-S", "--count", "--timeout", "--format", "--new-only", "--segment", "--help"}
+    assert complete("shmgate", "write", "-") == {
+        "-m",
+        "-n",
+        "-f",
+        "-l",
+        "-s",
+        "-W",
+        "-S",
+        "--message",
+        "--null-message",
+        "--file",
+        "--stdin-line",
+        "--stdin-file",
+        "--timeout",
+        "--segment",
+        "--help",
+    }
+    assert complete("shmgate", "read", "-") == {
+        "-C",
+        "-W",
+        "-F",
+        "-R",
+        "-S",
+        "--count",
+        "--timeout",
+        "--format",
+        "--new-only",
+        "--segment",
+        "--help",
+    }
     assert complete("shmgate", "help", "re") == {"read", "release"}
     assert complete("shmgate", "stats", "--j") == {"--json"}
     assert complete("shmgate", "nonsense", "-") == set()

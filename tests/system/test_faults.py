@@ -71,14 +71,14 @@ def test_fault_at_the_start_is_told_to_the_service_manager(new_gateway):
     gateway = new_gateway(publish_channel(qos="3"), mqtt={"uri": "mqtt://127.0.0.1"}).launch()
     number = gateway.config.read_text().splitlines().index("qos = 3") + 1
     assert gateway.process.wait(LIMIT) == FAULTY_CONFIGURATION
-    status, = gateway.notifications()
+    (status,) = gateway.notifications()
     gateway.end()
     assert status.startswith(f"STATUS=faulty: {gateway.config}:{number}: qos 3: ") and "more" not in status, status
     gateway.channels = [publish_channel(qos="3", slots="none", topic="a/#")]
     gateway.write_config()
     gateway.launch()
     assert gateway.process.wait(LIMIT) == FAULTY_CONFIGURATION
-    status, = gateway.notifications()
+    (status,) = gateway.notifications()
     assert status.endswith(" (and 2 more)\n"), status
     for unit in ("shmgated.service", "shmgated@.service"):
         assert f"\nRestartPreventExitStatus={FAULTY_CONFIGURATION}\n" in (ROOT / "systemd" / unit).read_text()

@@ -514,10 +514,12 @@ def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
 
 
 def test_paused_reader_does_not_hold_the_journal(new_gateway, processes, build):
-    """Somebody pages through the spool and pauses, as less does: the gateway's journal stays as small as without them, and what was paused goes on to
-    the end, each message once."""
-    gateway = new_gateway(publish_channel(spool="always", slots=4096, max_payload=1024, overflow="reject", writers=1),
-                          mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"}).start(link=False)
+    """Somebody pages through the spool and pauses, as less does: the gateway's journal stays as small as without them,
+    and what was paused goes on to the end, each message once."""
+    gateway = new_gateway(
+        publish_channel(spool="always", slots=4096, max_payload=1024, overflow="reject", writers=1),
+        mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"},
+    ).start(link=False)
     lines = [b"%d %s" % (number, b"x" * 100) for number in range(3000)]
     assert gateway.tool("write", "out", "-l", input=b"\n".join(lines)).returncode == 0
     wait_until(lambda: spooled(gateway) == 3000, gateway.log)
@@ -535,14 +537,18 @@ def test_paused_reader_does_not_hold_the_journal(new_gateway, processes, build):
 
 
 def test_copy_without_its_journal_is_told(new_gateway, build, tmp_path):
-    """The tool says that messages may be missing when spool.db was copied without its -wal; not for both files, and not after an orderly stop."""
-    gateway = new_gateway(publish_channel(spool="always", writers=1),
-                          mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"}).start(link=False)
+    """The tool says that messages may be missing when spool.db was copied without its -wal; not for both files, and not
+    after an orderly stop."""
+    gateway = new_gateway(
+        publish_channel(spool="always", writers=1), mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"}
+    ).start(link=False)
     gateway.write("out", b"one")
     wait_until(lambda: spooled(gateway) == 1, gateway.log)
 
     def look(path: Path, action: str = "list") -> subprocess.CompletedProcess[str]:
-        return subprocess.run([build.shmgate, "spool", action, "-f", path], capture_output=True, text=True, timeout=LIMIT)
+        return subprocess.run(
+            [build.shmgate, "spool", action, "-f", path], capture_output=True, text=True, timeout=LIMIT
+        )
 
     journal = gateway.spool_path.with_name(gateway.spool_path.name + "-wal")
     alone, both = tmp_path / "alone.db", tmp_path / "both.db"

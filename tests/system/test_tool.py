@@ -277,8 +277,13 @@ def test_stats_as_json(lonely):
 
 def run(build, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """The tool, without a segment's name unless one is given."""
-    return subprocess.run([str(build.shmgate), *arguments], capture_output=True, text=True, timeout=LIMIT,
-                          env={**build.environment(), "PATH": "/usr/bin:/bin", **environment})
+    return subprocess.run(
+        [str(build.shmgate), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**build.environment(), "PATH": "/usr/bin:/bin", **environment},
+    )
 
 
 def test_long_options_are_the_short_ones(new_gateway, build):
@@ -292,8 +297,18 @@ def test_long_options_are_the_short_ones(new_gateway, build):
     assert (done.returncode, done.stdout) == (27, ""), done
 
 
-@pytest.mark.parametrize("arguments", [["stats", "--message", "x"], ["read", "out", "--json"], ["release", "--count", "1"], ["help", "nosuch"],
-                                       ["version", "extra"], ["list", "extra"], ["spool", "list", "--segment", "/x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stats", "--message", "x"],
+        ["read", "out", "--json"],
+        ["release", "--count", "1"],
+        ["help", "nosuch"],
+        ["version", "extra"],
+        ["list", "extra"],
+        ["spool", "list", "--segment", "/x"],
+    ],
+)
 def test_options_of_other_commands_are_wrong(build, arguments):
     """A word that belongs to another command is wrong usage, as its letter is."""
     done = run(build, *arguments)
@@ -313,8 +328,12 @@ def test_help_and_version_are_commands(build):
 def test_segment_is_named_without_slash_and_by_the_environment(lonely, build):
     """-S takes the name without its slash; $SHMGATE_SEGMENT is the default; -S goes before it; an empty one is none."""
     gateway = lonely()
-    for arguments, environment in ((["-S", gateway.segment[1:]], {}), ([], {"SHMGATE_SEGMENT": gateway.segment}),
-                                   ([], {"SHMGATE_SEGMENT": gateway.segment[1:]}), (["-S", gateway.segment], {"SHMGATE_SEGMENT": "/nosuch"})):
+    for arguments, environment in (
+        (["-S", gateway.segment[1:]], {}),
+        ([], {"SHMGATE_SEGMENT": gateway.segment}),
+        ([], {"SHMGATE_SEGMENT": gateway.segment[1:]}),
+        (["-S", gateway.segment], {"SHMGATE_SEGMENT": "/nosuch"}),
+    ):
         done = run(build, "stats", "--json", *arguments, **environment)
         assert done.returncode == 0 and json.loads(done.stdout)["segment"] == gateway.segment, done
     assert "segment /shmgate" in run(build, "release", SHMGATE_SEGMENT="").stderr
@@ -323,21 +342,32 @@ def test_segment_is_named_without_slash_and_by_the_environment(lonely, build):
 def test_list_tells_the_channels(new_gateway, build):
     """Direction and topic of each channel, as text and as JSON, with topics that need escapes."""
     topic = 'a "quoted" \\ topic'
-    gateway = new_gateway(publish_channel(topic=topic), subscribe_channel(topic="a/#"),
-                          mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}).start(link=False)
+    gateway = new_gateway(
+        publish_channel(topic=topic), subscribe_channel(topic="a/#"), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}
+    ).start(link=False)
     lines = [line.split(None, 2) for line in run(build, "list", "-S", gateway.segment).stdout.splitlines()]
     assert lines == [["channel", "direction", "topic"], ["out", "publish", topic], ["in", "subscribe", "a/#"]]
     listed = json.loads(run(build, "list", "--json", SHMGATE_SEGMENT=gateway.segment).stdout)
-    assert listed == {"segment": gateway.segment, "channels": [{"name": "out", "direction": "publish", "topic": topic},
-                                                               {"name": "in", "direction": "subscribe", "topic": "a/#"}]}
+    assert listed == {
+        "segment": gateway.segment,
+        "channels": [
+            {"name": "out", "direction": "publish", "topic": topic},
+            {"name": "in", "direction": "subscribe", "topic": "a/#"},
+        ],
+    }
     assert run(build, "list", "-S", gateway.segment + "-nosuch").returncode == 1
 
 
 def test_list_tells_the_segments_when_there_are_several(new_gateway, build):
-    """Without a name: each segment of the machine, and whether a gateway serves it. Other things in /dev/shm are passed over."""
+    """Without a name: each segment of the machine, and whether a gateway serves it. Other things in /dev/shm are passed
+    over."""
     served = new_gateway(publish_channel("one"), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}).start(link=False)
-    left = new_gateway(publish_channel("two"), publish_channel("three"), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"},
-                       name=served.segment + "-left").start(link=False)
+    left = new_gateway(
+        publish_channel("two"),
+        publish_channel("three"),
+        mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"},
+        name=served.segment + "-left",
+    ).start(link=False)
     left.stop()
     other = Path("/dev/shm") / (served.segment[1:] + "-other")
     try:
@@ -359,7 +389,10 @@ def test_stats_tell_the_state_of_the_broker(new_gateway, broker):
     gateway = new_gateway(publish_channel(), broker=broker).start()
     assert re.search(r", connected to the broker since 2\d{3}-\d\d-\d\dT", gateway.tool("stats").stdout.decode())
     broker.stop()
-    wait_until(lambda: ", not connected to the broker since" in gateway.tool("stats").stdout.decode(), "the loss of the broker to show")
+    wait_until(
+        lambda: ", not connected to the broker since" in gateway.tool("stats").stdout.decode(),
+        "the loss of the broker to show",
+    )
     gateway.stop()
     assert "no gateway runs" in gateway.tool("stats").stdout.decode()
 
@@ -367,7 +400,19 @@ def test_stats_tell_the_state_of_the_broker(new_gateway, broker):
 def test_stats_work_where_memory_is_read_only(lonely, build):
     """In a container that has /dev/shm mounted read-only, who only looks is served; who writes is told why not."""
     gateway = lonely()
-    script = ('mount -o remount,ro,bind /dev/shm 2>/dev/null || mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; '
-              '"$0" stats --json -S "$1" >/dev/null && "$0" list -S "$1" >/dev/null && "$0" write out -m x -S "$1"')
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script, str(build.shmgate), gateway.segment], capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 1 and "write out" in done.stderr and "read-only" in done.stderr.lower() and "/dev/shm" in done.stderr, done
+    script = (
+        'mount -o remount,ro,bind /dev/shm 2>/dev/null || mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; '
+        '"$0" stats --json -S "$1" >/dev/null && "$0" list -S "$1" >/dev/null && "$0" write out -m x -S "$1"'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, str(build.shmgate), gateway.segment],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (
+        done.returncode == 1
+        and "write out" in done.stderr
+        and "read-only" in done.stderr.lower()
+        and "/dev/shm" in done.stderr
+    ), done
