@@ -63,6 +63,8 @@ static int check(const char *path)
         config_free(&config);
         return EXIT_FAILED;
     }
+    for (size_t i = 0; i < config.warning_count; i++)
+        fprintf(stderr, "%s (warning)\n", config.warnings[i]);
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
     printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
@@ -123,8 +125,10 @@ static int load(struct config *config, const char *path)
     struct faults faults = {.count = 0};
     char status[sizeof(faults.first) + 64];
 
-    if (config_load(config, path, take_fault, &faults) == 0)
+    if (config_load(config, path, take_fault, &faults) == 0) {
+        loop_log_warnings(config);
         return EXIT_DONE;
+    }
     if (faults.count > 1)
         snprintf(status, sizeof(status), "faulty: %s (and %u more)", faults.first, faults.count - 1);
     else

@@ -12,32 +12,36 @@ static int same(char a, char b)
     return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
+typedef size_t costs[WORD_MAX + 1][WORD_MAX + 1];
+
+/* From the first i letters of `a` to the first j of `b`, when all shorter beginnings are known. */
+static size_t cost_of(costs cost, const char *a, const char *b, size_t i, size_t j)
+{
+    size_t best;
+
+    if (i == 0 || j == 0)
+        return i + j;
+    best = cost[i - 1][j - 1] + !same(a[i - 1], b[j - 1]);
+    if (cost[i - 1][j] + 1 < best)
+        best = cost[i - 1][j] + 1;
+    if (cost[i][j - 1] + 1 < best)
+        best = cost[i][j - 1] + 1;
+    if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) && cost[i - 2][j - 2] + 1 < best)
+        best = cost[i - 2][j - 2] + 1;
+    return best;
+}
+
 /* The number of edits; only words of at most WORD_MAX letters are compared, others are far. */
 static size_t edits(const char *a, const char *b)
 {
     size_t rows = strlen(a), columns = strlen(b);
-    unsigned char cost[WORD_MAX + 1][WORD_MAX + 1];
+    costs cost;
 
     if (rows > WORD_MAX || columns > WORD_MAX)
         return SIZE_MAX;
-    for (size_t i = 0; i <= rows; i++) {
-        for (size_t j = 0; j <= columns; j++) {
-            int best;
-
-            if (i == 0 || j == 0) {
-                cost[i][j] = (unsigned char)(i + j);
-                continue;
-            }
-            best = cost[i - 1][j - 1] + !same(a[i - 1], b[j - 1]);
-            if (cost[i - 1][j] + 1 < best)
-                best = cost[i - 1][j] + 1;
-            if (cost[i][j - 1] + 1 < best)
-                best = cost[i][j - 1] + 1;
-            if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) && cost[i - 2][j - 2] + 1 < best)
-                best = cost[i - 2][j - 2] + 1;
-            cost[i][j] = (unsigned char)best;
-        }
-    }
+    for (size_t i = 0; i <= rows; i++)
+        for (size_t j = 0; j <= columns; j++)
+            cost[i][j] = cost_of(cost, a, b, i, j);
     return cost[rows][columns];
 }
 

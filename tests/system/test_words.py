@@ -6,12 +6,13 @@ from __future__ import annotations
 import grp
 import os
 import resource
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from harness import LIMIT, ROOT, Build, free_port, publish_channel, subscribe_channel
+from harness import LIMIT, ROOT, Build, free_port, publish_channel, subscribe_channel, wait_until
 
 NOBODY = 65534
 UNSHARE = ["unshare", "--propagation", "unchanged", "-m"] + (["-r"] if os.geteuid() != 0 else [])
@@ -183,3 +184,46 @@ def test_group_that_a_user_namespace_does_not_map_is_named(lonely, build):
         timeout=LIMIT,
     )
     assert done.returncode == 1 and "user namespace" in done.stderr and "group" in done.stderr, done
+
+
+def test_quotes_are_warned_of(new_gateway, build):
+    """--check says file and line on standard error, beside its summary; the gateway says it in its log, also after a
+    reload."""
+    gateway = new_gateway(publish_channel(topic='"t"'), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"})
+    number = gateway.config.read_text().splitlines().index('topic = "t"') + 1
+    place = f"{gateway.config}:{number}: topic "
+    done = subprocess.run(
+        [str(build.shmgated), "--config", str(gateway.config), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0 and done.stdout.count("\n") == 1, done
+    assert done.stderr.startswith(place) and "quotes" in done.stderr, done
+    gateway.start(link=False)
+    assert gateway.log().count(f"warning: {place}") == 1, gateway.log()
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: gateway.log().count(f"warning: {place}") == 2, gateway.log)
+
+
+def test_secret_of_another_user_names_the_ways(new_gateway, build, open_folder):
+    """A password file that the gateway may not read: the fault names its group, and LoadCredential. (Without root the
+    file is our own, without permissions.)"""
+    secret = open_folder / "secret"
+    secret.write_text("x\n")
+    secret.chmod(0o600 if os.geteuid() == 0 else 0)
+    config = open_folder / "gateway.ini"
+    config.write_text(
+        f"[mqtt]\nuri = mqtt://h\nusername = u\npassword_file = {secret}\n[channel c]\ndirection = publish\ntopic = t\n"
+    )
+    stranger = {"user": NOBODY, "group": 1, "extra_groups": []} if os.geteuid() == 0 else {}
+    done = subprocess.run(
+        [str(build.shmgated), "--config", str(config), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        **stranger,
+    )
+    group = grp.getgrgid(1 if stranger else os.getegid()).gr_name
+    assert done.returncode == 1 and f"{config}:4: password_file" in done.stdout, done
+    assert f"the group {group}" in done.stdout and "LoadCredential" in done.stdout, done
