@@ -39,6 +39,14 @@ int handle_fail_plain(int rc, const char *text)
     return rc;
 }
 
+int handle_fail_channel(const struct shared_memory *shm, const struct mapping *mapping, const char *channel)
+{
+    char hint[SUGGEST_SIZE];
+
+    suggest_channel(&mapping->segment, channel, hint, sizeof(hint));
+    return handle_fail(-ENOENT, "no channel %s in segment %s: %s", channel, shm->name, hint);
+}
+
 int handle_check_fork(const struct shared_memory *shm)
 {
     if (shm->fork_count == platform_fork_count())

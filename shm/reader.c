@@ -5,7 +5,6 @@
 
 #include "handles_internal.h"
 #include "platform.h"
-#include "suggest.h"
 
 /* How long a sleeping reader goes without looking for itself. A message normally wakes it; the look is for a publish
  * channel whose gateway has gone (writers do not wake readers), and for a gateway that was killed on the point of
@@ -46,16 +45,13 @@ struct shared_memory_reader {
 /* Set the reader up in `mapping`. It is changed only on success. */
 static int reader_enter(struct shared_memory_reader *reader, struct mapping *mapping, enum shared_memory_start start)
 {
-    char hint[SUGGEST_SIZE];
     int channel = segment_find(&mapping->segment, reader->name);
     const struct layout_channel_info *info;
     struct cursor *cursors;
     char *topic;
 
-    if (channel < 0) {
-        suggest_channel(&mapping->segment, reader->name, hint, sizeof(hint));
-        return handle_fail(-ENOENT, "no channel %s in segment %s: %s", reader->name, reader->shm->name, hint);
-    }
+    if (channel < 0)
+        return handle_fail_channel(reader->shm, mapping, reader->name);
     info = &mapping->segment.layout.channels[channel];
     cursors = calloc(info->lane_count, sizeof(*cursors));
     topic = malloc((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);

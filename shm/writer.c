@@ -5,7 +5,6 @@
 
 #include "handles_internal.h"
 #include "platform.h"
-#include "suggest.h"
 
 struct shared_memory_writer {
     struct shared_memory *shm;
@@ -19,14 +18,11 @@ struct shared_memory_writer {
 /* Find the channel in `mapping` and take a lane of it. The handle is changed only on success. */
 static int writer_enter(struct shared_memory_writer *writer, struct mapping *mapping)
 {
-    char hint[SUGGEST_SIZE];
     int channel = segment_find(&mapping->segment, writer->channel), lane;
     struct ring ring;
 
-    if (channel < 0) {
-        suggest_channel(&mapping->segment, writer->channel, hint, sizeof(hint));
-        return handle_fail(-ENOENT, "no channel %s in segment %s: %s", writer->channel, writer->shm->name, hint);
-    }
+    if (channel < 0)
+        return handle_fail_channel(writer->shm, mapping, writer->channel);
     if (mapping->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
         return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
     lane = attachment_take_lane(writer->shm, mapping, (uint32_t)channel, writer->place);
