@@ -17,7 +17,9 @@
 
 #define DEFAULT_CONFIG "/etc/shmgate/gateway.ini"
 
-enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+/* EXIT_CONFIG: the service begins with a configuration that has a fault, which no further try mends, so the units ask
+ * for none; sysexits(3) has the number. */
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 static const char usage[] =
     "Usage: shmgated [--config FILE] [--check] [--version] [--help]\n"
@@ -61,6 +63,8 @@ static int check(const char *path)
         config_free(&config);
         return EXIT_FAILED;
     }
+    for (size_t i = 0; i < config.warning_count; i++)
+        fprintf(stderr, "%s (warning)\n", config.warnings[i]);
     for (size_t i = 0; i < config.channel_count; i++)
         publish += config.channels[i].direction == LAYOUT_PUBLISH;
     printf("%s: ok: segment %s of %llu KiB, %zu publish and %zu subscribe channels, %zu broker%s", path, config.segment,
@@ -96,6 +100,43 @@ static void keep_memory_private(void)
         log_write(LOG_LEVEL_WARNING, "could not forbid core dumps: %s", strerror(errno));
 }
 
+/* The faults of the configuration with which the service begins. */
+struct faults {
+    char first[512];
+    unsigned count;
+};
+
+static void take_fault(void *context, const char *file, unsigned line, const char *message)
+{
+    struct faults *faults = context;
+
+    loop_report_fault(NULL, file, line, message);
+    if (faults->count++ > 0)
+        return;
+    if (line > 0)
+        snprintf(faults->first, sizeof(faults->first), "%s:%u: %s", file, line, message);
+    else
+        snprintf(faults->first, sizeof(faults->first), "%s: %s", file, message);
+}
+
+/* Read the configuration; what is wrong with it is logged, and shown by systemctl status. Returns an exit code. */
+static int load(struct config *config, const char *path)
+{
+    struct faults faults = {.count = 0};
+    char status[sizeof(faults.first) + 64];
+
+    if (config_load(config, path, take_fault, &faults) == 0) {
+        loop_log_warnings(config);
+        return EXIT_DONE;
+    }
+    if (faults.count > 1)
+        snprintf(status, sizeof(status), "faulty: %s (and %u more)", faults.first, faults.count - 1);
+    else
+        snprintf(status, sizeof(status), "faulty: %s", faults.first);
+    notify_status(status);
+    return EXIT_CONFIG;
+}
+
 static int serve(const char *path)
 {
     struct config config, next, former = {.path = NULL};
@@ -111,8 +152,8 @@ static int serve(const char *path)
         log_write(LOG_LEVEL_ERROR, "could not install signal handlers: %s", strerror(-rc));
         return EXIT_FAILED;
     }
-    if (config_load(&config, path, loop_report_fault, NULL) < 0)
-        return EXIT_FAILED;
+    if ((rc = load(&config, path)) != EXIT_DONE)
+        return rc;
     if (metrics_create(&metrics) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not start: out of memory");
         config_free(&config);

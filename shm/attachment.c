@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "platform.h"
+#include "suggest.h"
 
 #define ATTACH_POLL_MS 20 /* how often to look for a segment that is not there yet: there is nothing to be woken by */
 
@@ -41,6 +42,14 @@ int handle_fail_plain(int rc, const char *text)
     return rc;
 }
 
+int handle_fail_channel(const struct shared_memory *shm, const struct mapping *mapping, const char *channel)
+{
+    char hint[SUGGEST_SIZE];
+
+    suggest_channel(&mapping->segment, channel, hint, sizeof(hint));
+    return handle_fail(-ENOENT, "no channel %s in segment %s: %s", channel, shm->name, hint);
+}
+
 int handle_check_fork(const struct shared_memory *shm)
 {
     if (shm->fork_count == platform_fork_count())
@@ -59,6 +68,17 @@ static void mapping_free(struct mapping *mapping)
     segment_close(&mapping->segment);
     free(mapping->lane_held);
     free(mapping);
+}
+
+/* There is no segment of that name, or none came in time. */
+static int no_segment(const char *name, int timeout_ms)
+{
+    char hint[SUGGEST_SIZE];
+
+    suggest_segment(name, hint, sizeof(hint));
+    if (timeout_ms == 0)
+        return handle_fail(-ETIMEDOUT, "no segment %s: %s", name, hint);
+    return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: %s", name, timeout_ms, hint);
 }
 
 /* Attach once. */
@@ -94,11 +114,10 @@ static int mapping_await(const char *name, int look_only, int timeout_ms, struct
 
     while ((rc = mapping_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
         if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
-            return handle_fail(-ETIMEDOUT, "no segment %s within %d ms: start shmgated, or check the segment's name",
-                               name, timeout_ms);
+            break;
         platform_sleep_ms(ATTACH_POLL_MS);
     }
-    return rc == -ENOENT ? -ETIMEDOUT : rc;
+    return rc == -ENOENT ? no_segment(name, timeout_ms) : rc;
 }
 
 static int attach(struct shared_memory **out, const char *segment, int look_only, int timeout_ms)

@@ -33,6 +33,9 @@ struct shared_memory {
 int handle_fail(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int handle_fail_plain(int rc, const char *text);
 
+/* The segment has no channel of that name: -ENOENT, and the reason has those that there are. */
+int handle_fail_channel(const struct shared_memory *shm, const struct mapping *mapping, const char *channel);
+
 /* -EPERM with the reason when the handle was inherited by a fork. */
 int handle_check_fork(const struct shared_memory *shm);
 

@@ -31,8 +31,9 @@ int platform_object_exchange(const char *a, const char *b);
 /* Give the object behind a name another one. -EEXIST when something has that. */
 int platform_object_rename(const char *from, const char *to);
 
-/* Call `each` with every name that begins with `prefix` (with its slash), until it returns other than 0, which is
- * returned. It may take names away and add some. */
+/* Call `each` with every name that begins with `prefix` (with its slash; "/" for all), names of semaphores included, in
+ * no order, until it returns other than 0, which is returned. It may take names away and add some. -errno when the
+ * system does not tell. */
 int platform_object_each(const char *prefix, int (*each)(void *context, const char *name), void *context);
 
 /* Take the name away; the memory lives on where it is mapped. -ENOENT. */
@@ -73,6 +74,19 @@ int platform_unlock(int fd, uint64_t byte);
 
 /* Whether somebody else holds the byte: 1 or 0, or -errno. */
 int platform_locked(int fd, uint64_t byte);
+
+/* Whether the object begins with these bytes and we may read it: 1 or 0. Whatever has the name, this does not wait. */
+int platform_object_begins(const char *name, const void *bytes, size_t size);
+
+/* What an error of the functions above comes of, in words: as strerror(3), or what of the system is missing or in the
+ * way. `rc` is -errno. The text lives for ever. */
+const char *platform_object_explain(int rc);
+
+/* Whose group and permission bits the object of that name has. Returns 0 or -errno. */
+int platform_object_group(const char *name, long *gid, unsigned *mode);
+
+/* The name of a group, as /etc/group has it; `out` gets "group GID" when that has none. */
+void platform_group_name(long gid, char *out, size_t out_size);
 
 /* Bytes that all shared memory of this machine together may have; UINT64_MAX when the system does not say. */
 uint64_t platform_object_space(void);

@@ -236,6 +236,87 @@ int platform_object_is(int fd, const char *name)
            here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
+const char *platform_object_explain(int rc)
+{
+    switch (rc) {
+    case -EROFS:
+        return SHM_DIRECTORY " is mounted read-only here: mount it read-write";
+    case -ENOENT:
+        if (access(SHM_DIRECTORY, F_OK) < 0)
+            return "there is no " SHM_DIRECTORY ": mount a tmpfs there";
+        if (access("/proc/self/fd", F_OK) < 0)
+            return "there is no /proc: mount a procfs there";
+        break;
+    case -EOPNOTSUPP:
+    case -EISDIR:
+        /* open(2), O_TMPFILE: not every file system has it, and an old kernel takes it for the opening of a folder. */
+        return "the file system at " SHM_DIRECTORY " has no O_TMPFILE: mount a tmpfs there";
+    case -EAGAIN:
+        /* mmap(2): only for memory that is locked, as all is after mlockall(MCL_FUTURE). */
+        return "this process locks its memory (mlockall), and may lock no more: raise RLIMIT_MEMLOCK (ulimit -l, "
+               "LimitMEMLOCK= of its service) by the size of the segment";
+    default:
+        break;
+    }
+    return strerror(-rc);
+}
+
+int platform_object_begins(const char *name, const void *bytes, size_t size)
+{
+    char path[PATH_MAX], found[64];
+    int fd, begins;
+
+    if (size > sizeof(found) || object_path(path, sizeof(path), name) < 0)
+        return 0;
+    /* What lies there may be a pipe: its open must not wait for somebody. Reading such a thing fails. */
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    begins = pread(fd, found, size, 0) == (ssize_t)size && memcmp(found, bytes, size) == 0;
+    close(fd);
+    return begins;
+}
+
+int platform_object_group(const char *name, long *gid, unsigned *mode)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int rc = object_path(path, sizeof(path), name);
+
+    if (rc < 0)
+        return rc;
+    if (stat(path, &status) < 0)
+        return -errno;
+    *gid = (long)status.st_gid;
+    *mode = status.st_mode & 07777;
+    return 0;
+}
+
+void platform_group_name(long gid, char *out, size_t out_size)
+{
+    /* Read here and not by getgrgid(3): that asks over the network where a machine is set up so, and makes trouble in
+     * static programs. */
+    FILE *file = fopen("/etc/group", "re");
+    char *line = NULL;
+    size_t room = 0;
+    int found = 0;
+
+    /* group(5): NAME:PASSWORD:GID:MEMBERS */
+    while (file && !found && getline(&line, &room, file) > 0) {
+        char *password = strchr(line, ':'), *number = password ? strchr(password + 1, ':') : NULL, *end;
+
+        if (!number || strtol(number + 1, &end, 10) != gid || end == number + 1 || *end != ':')
+            continue;
+        *password = '\0';
+        found = snprintf(out, out_size, "%s", line) < (int)out_size;
+    }
+    if (!found)
+        snprintf(out, out_size, "group %ld", gid);
+    free(line);
+    if (file)
+        fclose(file);
+}
+
 static int map(int fd, uint64_t size, int protection, void **base)
 {
     *base = NULL;

@@ -23,8 +23,7 @@ static int reader_enter(struct shared_memory_reader *reader, struct mapping *map
     char *topic;
 
     if (channel < 0)
-        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", reader->name,
-                           reader->shm->name, reader->name);
+        return handle_fail_channel(reader->shm, mapping, reader->name);
     info = &mapping->segment.layout.channels[channel];
     cursors = calloc(info->lane_count, sizeof(*cursors));
     topic = malloc((info->topic_max > info->topic_size ? info->topic_max : info->topic_size) + (size_t)1);

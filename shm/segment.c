@@ -7,6 +7,7 @@
 
 #include "platform.h"
 #include "segment_internal.h"
+#include "suggest.h"
 
 int segment_name_check(const char *name, struct reason *reason)
 {
@@ -47,14 +48,16 @@ void segment_set_pointers(struct segment *segment)
 
 int segment_explain_open(int rc, const char *name, struct reason *reason)
 {
+    char hint[SUGGEST_SIZE];
+
     switch (rc) {
     case -ENOENT:
         return reason_set(reason, rc, "no segment %s: start shmgated, or check the segment's name", name);
     case -EACCES:
-        return reason_set(reason, rc, "no permission on segment %s: run as its user, or as a member of its group",
-                          name);
+        suggest_group(name, hint, sizeof(hint));
+        return reason_set(reason, rc, "no permission on segment %s: %s", name, hint);
     default:
-        return reason_set(reason, rc, "open segment %s: %s", name, strerror(-rc));
+        return reason_set(reason, rc, "open segment %s: %s", name, platform_object_explain(rc));
     }
 }
 
@@ -73,7 +76,7 @@ int segment_load(struct segment *segment, struct reason *reason)
     rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base)
                             : platform_map(segment->fd, segment->size, &base);
     if (rc < 0)
-        return reason_set(reason, rc, "map segment %s: %s", segment->name, strerror(-rc));
+        return reason_set(reason, rc, "map segment %s: %s", segment->name, platform_object_explain(rc));
     segment->base = base;
     rc = layout_load(&segment->layout, base, segment->size, reason);
     if (rc < 0)

@@ -97,6 +97,10 @@ void segment_close(struct segment *segment);
  */
 int segment_remove(const char *name, struct reason *reason);
 
+/* Call `visit` with the name of each segment on this machine that this process may read, in no order, until it returns
+ * other than 0. `name` is valid during the call. Returns what the last call returned; 0 without any; -errno. */
+int segment_each(int (*visit)(void *context, const char *name), void *context);
+
 /* Index of the channel of that name, or -ENOENT. */
 int segment_find(const struct segment *segment, const char *channel);
 

@@ -10,6 +10,14 @@
 
 #define SERVE_TRIES 100 /* names that change hands while we look; each try is a whole open */
 
+/* What an error of giving the segment a group comes of; "" when it is another. */
+static const char *explain_group(int rc)
+{
+    return rc == -EPERM    ? ": the gateway must be a member of the group it gives the segment"
+           : rc == -EINVAL ? ": this user namespace does not map the group it gives the segment ([shm] group)"
+                           : "";
+}
+
 int segment_make(struct segment *segment, const struct segment_options *options, uint64_t generation, uint64_t serial,
                  struct reason *reason)
 {
@@ -29,8 +37,8 @@ int segment_make(struct segment *segment, const struct segment_options *options,
             "create segment %s: %llu KiB do not fit into /dev/shm: lower slots, max_payload or writers, or enlarge it",
             options->name, (unsigned long long)(plan.segment_size / 1024));
     if (rc < 0)
-        return reason_set(reason, rc, "create segment %s: %s%s", options->name, strerror(-rc),
-                          rc == -EPERM ? ": the gateway must be a member of the group it gives the segment" : "");
+        return reason_set(reason, rc, "create segment %s: %s%s", options->name, platform_object_explain(rc),
+                          explain_group(rc));
     segment->size = plan.segment_size;
     rc = platform_map(segment->fd, segment->size, &base);
     if (rc == 0) {
@@ -39,7 +47,7 @@ int segment_make(struct segment *segment, const struct segment_options *options,
     }
     if (rc < 0) {
         segment_close(segment);
-        return reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
+        return reason_set(reason, rc, "create segment %s: %s", options->name, platform_object_explain(rc));
     }
     plan.generation = generation;
     plan.serial = serial;
@@ -227,7 +235,8 @@ static int serve_present(struct segment *out, struct segment *found, struct segm
         return rc;
     if (as_planned(found, options)) {
         if ((rc = platform_object_permit(found->fd, options->mode, options->gid)) < 0)
-            return reason_set(reason, rc, "segment %s: set mode and group: %s", options->name, strerror(-rc));
+            return reason_set(reason, rc, "segment %s: set mode and group: %s%s", options->name, strerror(-rc),
+                              explain_group(rc));
         /* What has the name was not replaced, whatever it says. */
         ring_revive(found->header);
         *out = *found;
@@ -290,7 +299,7 @@ int segment_serve(struct segment *out, struct segment_list *olds, const struct s
         segment_close(out);
         segment_list_close(olds);
         return reason_set(reason, rc, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
-                          options->name, strerror(-rc), options->name + 1);
+                          options->name, platform_object_explain(rc), options->name + 1);
     }
     out->serving = 1;
     ring_set_gateway(out->header, platform_pid(), platform_time_ns());

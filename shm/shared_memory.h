@@ -276,6 +276,11 @@ SHARED_MEMORY_API int shared_memory_lane_counters(struct shared_memory *shm, int
 SHARED_MEMORY_API int shared_memory_channel_newest(struct shared_memory *shm, int index, void *buffer, size_t size,
                                                    struct shared_memory_message *message);
 
+/* Call `visit` with the name of each segment on this machine that this process may read, in no order, until it returns
+ * other than 0. `name` is valid during the call. Returns what the last call returned, 0 without any; -errno when the
+ * system does not tell. */
+SHARED_MEMORY_API int shared_memory_each_segment(int (*visit)(void *context, const char *name), void *context);
+
 #ifdef __cplusplus
 }
 #endif

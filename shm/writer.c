@@ -24,8 +24,7 @@ static int writer_enter(struct shared_memory_writer *writer, struct mapping *map
     struct ring ring;
 
     if (channel < 0)
-        return handle_fail(-ENOENT, "no channel %s in segment %s: add [channel %s] to gateway.ini", writer->channel,
-                           writer->shm->name, writer->channel);
+        return handle_fail_channel(writer->shm, mapping, writer->channel);
     if (mapping->segment.layout.channels[channel].direction != LAYOUT_PUBLISH)
         return handle_fail(-EBADF, "channel %s is a subscribe channel: only the gateway writes it", writer->channel);
     lane = attachment_take_lane(writer->shm, mapping, (uint32_t)channel, writer->place);

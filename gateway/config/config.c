@@ -10,6 +10,7 @@
 
 #include "config/config_files.h"
 #include "config/config_reader.h"
+#include "config/config_value.h"
 
 static void report_failure(const char *path, int status, config_report report, void *context)
 {
@@ -42,6 +43,19 @@ static int read_files(struct config_reader *reader, const struct config_files *f
     return status;
 }
 
+/* Keep a warning; one for which there is no memory is not missed. */
+static void keep_warning(void *context, const char *file, unsigned line, const char *message)
+{
+    struct config *config = context;
+    char **larger = realloc(config->warnings, (config->warning_count + 1) * sizeof(*larger));
+
+    if (!larger)
+        return;
+    config->warnings = larger;
+    if (asprintf(&larger[config->warning_count], "%s:%u: %s", file, line, message) >= 0)
+        config->warning_count++;
+}
+
 int config_load(struct config *config, const char *path, config_report report, void *context)
 {
     struct config_reader reader;
@@ -59,6 +73,8 @@ int config_load(struct config *config, const char *path, config_report report, v
         status = read_files(&reader, &files, report, context);
     if (status == 0)
         status = config_faults_report(&reader.faults, report, context);
+    if (status == 0)
+        config_faults_report_warnings(&reader.faults, keep_warning, config);
     config_files_free(&files);
     config_reader_end(&reader);
     if (status < 0)
@@ -91,6 +107,9 @@ void config_free(struct config *config)
     free(config->spool_path);
     free(config->metrics_listen);
     free(config->path);
+    for (size_t i = 0; i < config->warning_count; i++)
+        free(config->warnings[i]);
+    free(config->warnings);
     *config = (struct config){0};
 }
 
@@ -119,13 +138,20 @@ static ssize_t read_start(const char *path, char *buffer, size_t size)
 int config_read_secret(const char *path, char *secret, size_t size, struct reason *reason)
 {
     ssize_t count = read_start(path, secret, size);
+    char why[CONFIG_VALUE_OPEN_SIZE];
     size_t length = 0;
     char *end;
     int status = 0;
 
     if (count < 0) {
-        status = reason_set(reason, (int)count, "could not read %s: %s", path, strerror((int)-count));
+        status = reason_set(reason, (int)count, "could not read %s: %s", path,
+                            config_value_explain_open((int)-count, why));
         goto cleanup;
+    }
+    /* An editor's mark that the file is UTF-8 is none of the secret. */
+    if (count >= 3 && memcmp(secret, "\xef\xbb\xbf", 3) == 0) {
+        count -= 3;
+        memmove(secret, secret + 3, (size_t)count);
     }
     end = memchr(secret, '\n', (size_t)count);
     length = end ? (size_t)(end - secret) : (size_t)count;
@@ -136,7 +162,7 @@ int config_read_secret(const char *path, char *secret, size_t size, struct reaso
     } else if (length == 0) {
         status = reason_set(reason, -EINVAL, "the first line of %s is empty", path);
     } else if (memchr(secret, '\0', length)) {
-        status = reason_set(reason, -EINVAL, "the first line of %s contains a NUL byte", path);
+        status = reason_set(reason, -EINVAL, "the first line of %s contains a NUL byte: save it as UTF-8", path);
     }
 cleanup:
     explicit_bzero(status < 0 ? secret : secret + length, status < 0 ? size : size - length);

@@ -69,6 +69,8 @@ struct config {
     size_t channel_count; /* at least 1 */
     char *path;           /* the file this was read from */
     size_t file_count;    /* it, and those that drop in beside it */
+    char **warnings;      /* "FILE:LINE: ..." of what is allowed and probably not meant, such as quotes */
+    size_t warning_count;
 };
 
 /* Takes one fault: the file as given to config_load, the line counted from 1 (0: the file as a whole), and one line

@@ -51,33 +51,59 @@ const char *config_faults_name_line(const struct config_faults *faults, unsigned
     return out;
 }
 
-void config_faults_add(struct config_faults *faults, unsigned line, const char *format, ...)
+/* Make room for one more. */
+static int grow_faults(struct config_faults *faults)
+{
+    size_t capacity = faults->capacity ? 2 * faults->capacity : 16;
+    struct config_fault *items;
+
+    if (faults->count < faults->capacity)
+        return 0;
+    items = realloc(faults->items, capacity * sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    faults->items = items;
+    faults->capacity = capacity;
+    return 0;
+}
+
+static void add(struct config_faults *faults, unsigned line, int warning, const char *format, va_list arguments)
 {
     char message[MESSAGE_SIZE];
-    va_list arguments;
 
     if (faults->count == CONFIG_FAULTS_MAX) {
-        faults->left_out++;
+        faults->left_out += !warning;
         return;
     }
-    if (faults->count == faults->capacity) {
-        size_t capacity = faults->capacity ? 2 * faults->capacity : 16;
-        struct config_fault *items = realloc(faults->items, capacity * sizeof(*items));
-        if (!items) {
-            faults->out_of_memory = 1;
-            return;
-        }
-        faults->items = items;
-        faults->capacity = capacity;
-    }
-    va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
-    va_end(arguments);
-    faults->items[faults->count] = (struct config_fault){line, faults->count, strdup(message)};
+    if (grow_faults(faults) < 0) {
+        faults->out_of_memory = 1;
+        return;
+    }
+    faults->items[faults->count] = (struct config_fault){
+        .line = line, .warning = warning, .order = faults->count, .message = strdup(message)};
     if (faults->items[faults->count].message)
         faults->count++;
     else
         faults->out_of_memory = 1;
+}
+
+void config_faults_add(struct config_faults *faults, unsigned line, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    add(faults, line, 0, format, arguments);
+    va_end(arguments);
+}
+
+void config_faults_warn(struct config_faults *faults, unsigned line, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    add(faults, line, 1, format, arguments);
+    va_end(arguments);
 }
 
 static int compare_faults(const void *a, const void *b)
@@ -97,12 +123,31 @@ static void tell(const struct config_faults *faults, unsigned line, const char *
     report(context, file->path, line > file->before ? line - file->before : 0, message);
 }
 
-int config_faults_report(struct config_faults *faults, config_report report, void *context)
+/* Tell all faults, or all warnings, by line. Returns how many there are. */
+static size_t tell_all(struct config_faults *faults, int warnings, config_report report, void *context)
 {
+    size_t told = 0;
+
     if (faults->count > 0)
         qsort(faults->items, faults->count, sizeof(*faults->items), compare_faults);
-    for (size_t i = 0; i < faults->count; i++)
+    for (size_t i = 0; i < faults->count; i++) {
+        if (faults->items[i].warning != warnings)
+            continue;
         tell(faults, faults->items[i].line, faults->items[i].message, report, context);
+        told++;
+    }
+    return told;
+}
+
+void config_faults_report_warnings(struct config_faults *faults, config_report report, void *context)
+{
+    tell_all(faults, 1, report, context);
+}
+
+int config_faults_report(struct config_faults *faults, config_report report, void *context)
+{
+    size_t told = tell_all(faults, 0, report, context);
+
     if (faults->left_out > 0) {
         char message[64];
         snprintf(message, sizeof(message), "%zu more faults are not shown", faults->left_out);
@@ -112,7 +157,7 @@ int config_faults_report(struct config_faults *faults, config_report report, voi
         tell(faults, 0, "out of memory", report, context);
         return -ENOMEM;
     }
-    return faults->count > 0 ? -EINVAL : 0;
+    return told + faults->left_out > 0 ? -EINVAL : 0;
 }
 
 void config_faults_free(struct config_faults *faults)

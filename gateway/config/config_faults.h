@@ -12,6 +12,7 @@
 
 struct config_fault {
     unsigned line;
+    int warning; /* 1: it may have been meant so */
     size_t order;
     char *message;
 };
@@ -48,6 +49,13 @@ const char *config_faults_name_line(const struct config_faults *faults, unsigned
 /* Add a fault at `line`. Text beyond 1 KiB is cut. */
 void config_faults_add(struct config_faults *faults, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Add something at `line` that is allowed, and probably not what was meant. */
+void config_faults_warn(struct config_faults *faults, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Give what was warned of to `report`, by line. */
+void config_faults_report_warnings(struct config_faults *faults, config_report report, void *context);
 
 /* Report all faults by line, those of one line in the order they were found; line 0 is that of the first file as a
  * whole. Returns 0 when there were none, -EINVAL, or -ENOMEM when one could not be kept. */

@@ -204,6 +204,22 @@ static int is_repeated(struct config_reader *reader, unsigned line, const char *
     return 1;
 }
 
+/* Whether a value stands in quotes, which people are used to from other files; here they are a part of it. */
+static int is_quoted(const char *value)
+{
+    static const char *const quotes[][2] = {{"\"", "\""}, {"'", "'"}, {"\xe2\x80\x9c", "\xe2\x80\x9d"}, {"`", "`"}};
+    size_t size = strlen(value);
+
+    for (size_t i = 0; i < sizeof(quotes) / sizeof(quotes[0]); i++) {
+        size_t open = strlen(quotes[i][0]), close = strlen(quotes[i][1]);
+
+        if (size >= open + close && strncmp(value, quotes[i][0], open) == 0 &&
+            strcmp(value + size - close, quotes[i][1]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 /* Fill the value in, understand it, and put it into the field. */
 static void take_value(struct config_reader *reader, unsigned line, int index, const char *value)
 {
@@ -218,7 +234,12 @@ static void take_value(struct config_reader *reader, unsigned line, int index, c
         reader->error = -ENOMEM;
     } else if (status < 0) {
         utf8_escape(shown, sizeof(shown), filled ? filled : value, strlen(filled ? filled : value));
-        config_faults_add(&reader->faults, line, "%s %s: %s", key->name, shown, reason.text);
+        config_faults_add(&reader->faults, line, "%s %s: %s%s", key->name, shown, reason.text,
+                          is_quoted(value) ? " (without the quotes)" : "");
+    } else if (is_quoted(value)) {
+        utf8_escape(shown, sizeof(shown), value, strlen(value));
+        config_faults_warn(&reader->faults, line, "%s %s: the quotes are taken as part of the value: leave them out",
+                           key->name, shown);
     }
     if (status == 0 && reader->section == CONFIG_SECTION_DEFAULTS) {
         free(reader->default_texts[index]);

@@ -1,15 +1,14 @@
 /* config_schema.c: the one table of gateway.ini's sections and keys. */
 #include "config/config_schema.h"
 
-#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/rate_limiter.h"
 #include "base/utf8.h"
 #include "config/config.h"
+#include "shm/nearest.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
@@ -186,61 +185,13 @@ const char *config_schema_section_title(enum config_section section)
     return titles[section];
 }
 
-/* How many letters must be added, removed, replaced or swapped with a neighbour to get from one word to the other,
- * whatever their case. Only words of fewer than NEAR_SIZE letters are compared; others are far. */
-#define NEAR_SIZE 32
-typedef size_t costs[NEAR_SIZE + 1][NEAR_SIZE + 1];
-
-/* From the first i letters of `a` to the first j of `b`, when all shorter beginnings are known. */
-static size_t cost_of(costs cost, const char *a, const char *b, size_t i, size_t j)
-{
-    size_t best;
-
-    if (i == 0 || j == 0)
-        return i + j;
-    best = cost[i - 1][j - 1] + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-    if (cost[i - 1][j] + 1 < best)
-        best = cost[i - 1][j] + 1;
-    if (cost[i][j - 1] + 1 < best)
-        best = cost[i][j - 1] + 1;
-    if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && cost[i - 2][j - 2] + 1 < best)
-        best = cost[i - 2][j - 2] + 1;
-    return best;
-}
-
-static size_t distance(const char *a, const char *b)
-{
-    size_t rows = strlen(a), columns = strlen(b);
-    costs cost;
-
-    if (rows > NEAR_SIZE || columns > NEAR_SIZE)
-        return SIZE_MAX;
-    for (size_t i = 0; i <= rows; i++)
-        for (size_t j = 0; j <= columns; j++)
-            cost[i][j] = cost_of(cost, a, b, i, j);
-    return cost[rows][columns];
-}
-
-/* The distance when `word` is so near to `valid` that it was probably meant: a letter in three is wrong, or one of
- * them is the beginning of the other. SIZE_MAX when it was not. */
-static size_t nearness(const char *word, const char *valid)
-{
-    size_t word_size = strlen(word), valid_size = strlen(valid);
-    size_t shorter = word_size < valid_size ? word_size : valid_size;
-    size_t edits = distance(word, valid);
-
-    if (edits <= 1 + shorter / 3 || (shorter >= 3 && strncasecmp(word, valid, shorter) == 0))
-        return edits;
-    return SIZE_MAX;
-}
-
 void config_schema_suggest_key(enum config_section section, const char *name, char *out, size_t out_size)
 {
     const struct config_key *nearest = NULL;
     size_t best = SIZE_MAX, used;
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
-        size_t edits = nearness(name, keys[i].name);
+        size_t edits = nearest_distance(name, keys[i].name);
         if (has_key(section, &keys[i]) && edits < best) {
             best = edits;
             nearest = &keys[i];
@@ -268,12 +219,12 @@ void config_schema_suggest_key(enum config_section section, const char *name, ch
 void config_schema_suggest_section(const char *name, char *out, size_t out_size)
 {
     size_t best = SIZE_MAX, size = strcspn(name, " \t");
-    char word[NEAR_SIZE + 2], channel[80];
+    char word[80], channel[80];
     int nearest = -1;
 
-    snprintf(word, sizeof(word), "%.*s", (int)(size < NEAR_SIZE + 1 ? size : NEAR_SIZE + 1), name);
+    snprintf(word, sizeof(word), "%.*s", (int)(size < sizeof(word) ? size : sizeof(word) - 1), name);
     for (int i = 0; i < CONFIG_SECTIONS; i++) {
-        size_t edits = nearness(word, names[i]);
+        size_t edits = nearest_distance(word, names[i]);
         if (edits < best) {
             best = edits;
             nearest = i;

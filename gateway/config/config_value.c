@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/listen_address.h"
+#include "shm/platform.h"
 #include "shm/segment.h"
 
 #define CHOICES_SIZE 256 /* bytes of all choices of a key, as a sentence: the longest have 60 */
@@ -153,8 +154,25 @@ CONFIG_VALUE_PARSER(config_value_string)
     return keep_string(text, field);
 }
 
+const char *config_value_explain_open(int error, char out[CONFIG_VALUE_OPEN_SIZE])
+{
+    char group[64];
+
+    if (error != EACCES) {
+        snprintf(out, CONFIG_VALUE_OPEN_SIZE, "%s", strerror(error));
+        return out;
+    }
+    platform_group_name((long)getegid(), group, sizeof(group));
+    snprintf(
+        out, CONFIG_VALUE_OPEN_SIZE,
+        "%s: let the group %s read it (chgrp %s and chmod 0640), or hand it over with LoadCredential= of the service",
+        strerror(error), group, group);
+    return out;
+}
+
 CONFIG_VALUE_PARSER(config_value_file)
 {
+    char why[CONFIG_VALUE_OPEN_SIZE];
     struct stat status;
     int fd, rc = 0;
 
@@ -162,8 +180,8 @@ CONFIG_VALUE_PARSER(config_value_file)
     /* Without O_NONBLOCK a FIFO would hold us up until somebody writes to it. */
     fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        reason_set(reason, 0, "could not open the file: %s", strerror(errno));
-        return errno == ENOMEM ? -ENOMEM : -EINVAL;
+        rc = errno == ENOMEM ? -ENOMEM : -EINVAL;
+        return reason_set(reason, rc, "could not open the file: %s", config_value_explain_open(errno, why));
     }
     if (fstat(fd, &status) < 0)
         rc = reason_set(reason, -EINVAL, "could not look at the file: %s", strerror(errno));

@@ -51,4 +51,8 @@ CONFIG_VALUE_PARSER(config_value_uris);   /* the member uris of a struct config,
 /* Whether `name` has 1 to `max` characters of A-Z a-z 0-9 _ . -: 1 or 0. */
 int config_value_is_name(const char *name, size_t max);
 
+/* Why a file that a value names cannot be opened, in words that lead to what to do. Returns `out`. */
+#define CONFIG_VALUE_OPEN_SIZE 320
+const char *config_value_explain_open(int error, char out[CONFIG_VALUE_OPEN_SIZE]);
+
 #endif

@@ -39,6 +39,12 @@ void loop_report_fault(void *context, const char *file, unsigned line, const cha
         log_write(LOG_LEVEL_ERROR, "%s: %s", file, message);
 }
 
+void loop_log_warnings(const struct config *config)
+{
+    for (size_t i = 0; i < config->warning_count; i++)
+        log_write(LOG_LEVEL_WARNING, "%s", config->warnings[i]);
+}
+
 static int is_wanted(void)
 {
     return atomic_load(&stop_wanted) || atomic_load(&reload_wanted);
@@ -100,6 +106,7 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     notify_reloading();
     if (config_load(next, loop->config->path, loop_report_fault, NULL) < 0)
         return refuse_reload(loop);
+    loop_log_warnings(next);
     /* First, as it can fail and be taken back: whoever goes back to the former configuration serves that again. */
     if (loop_serve_metrics(loop, next) < 0) {
         config_free(next);

@@ -25,4 +25,7 @@ void loop_signal(int signal_number);
 /* Log a fault of a configuration file; a config_report. */
 void loop_report_fault(void *context, const char *file, unsigned line, const char *message);
 
+/* Log what a configuration's reading has warned of. */
+void loop_log_warnings(const struct config *config);
+
 #endif

@@ -124,7 +124,17 @@ void spool_close_file(struct spool *spool)
     sqlite3_close(spool->db);
     spool->db = NULL;
     spool->in_transaction = 0;
-    spool->used = 0;
+    spool->used = spool->journal = 0;
+}
+
+int spool_measure(struct spool *spool)
+{
+    uint64_t journal = spool_rows_journal(&spool->rows);
+    int rc = spool_rows_used(&spool->rows, &spool->used);
+
+    spool->journal = journal > SPOOL_JOURNAL_BYTES ? journal - SPOOL_JOURNAL_BYTES : 0;
+    spool->used += spool->journal;
+    return rc;
 }
 
 /* Only one gateway may work with the file. The lock has a file of its own: closing the database's would drop SQLite's
@@ -201,7 +211,7 @@ static int open_file(struct spool *spool, struct reason *reason)
     if (rc == SQLITE_OK)
         rc = spool_rows_streams(&spool->rows, load_stream, spool);
     if (rc == SQLITE_OK)
-        rc = spool_rows_used(&spool->rows, &spool->used);
+        rc = spool_measure(spool);
     if (rc != SQLITE_OK) {
         rc = reason_set(reason, spool_file_errno(spool->db, rc), "%s",
                         rc == SQLITE_CORRUPT ? "a row of it makes no sense" : sqlite3_errmsg(spool->db));
@@ -224,6 +234,8 @@ static const char *advice(int rc)
     case -ENOSPC:
     case -EDQUOT:
         return ": make room on its disk";
+    case -EFBIG:
+        return ": end the program that has it open";
     case -EPROTO:
         return ": run the shmgated that made it, or give another path in [spool]";
     default:
@@ -233,9 +245,8 @@ static const char *advice(int rc)
 
 void spool_set_state(struct spool *spool, int rc, const char *reason)
 {
-    enum spool_state state = rc == 0                          ? SPOOL_STATE_OK
-                             : rc == -ENOSPC || rc == -EDQUOT ? SPOOL_STATE_FULL
-                                                              : SPOOL_STATE_FAILED;
+    int full = rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG;
+    enum spool_state state = rc == 0 ? SPOOL_STATE_OK : full ? SPOOL_STATE_FULL : SPOOL_STATE_FAILED;
 
     if (state == spool->state)
         return;
@@ -421,7 +432,7 @@ static void shrink(struct spool *spool)
         return;
     spool_rows_done(&spool->rows);
     if (spool_rows_shrink(&spool->rows) == SQLITE_OK)
-        spool_rows_used(&spool->rows, &spool->used);
+        spool_measure(spool);
 }
 
 int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)

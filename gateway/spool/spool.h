@@ -30,10 +30,13 @@
  * bytes of file each). */
 #define SPOOL_MESSAGE_BYTES 58
 
+/* Bytes that the file's journal takes in ordinary use, beside what the limits count. */
+#define SPOOL_JOURNAL_BYTES (2 << 20)
+
 enum spool_state {
     SPOOL_STATE_OFF, /* no channel asks for it */
     SPOOL_STATE_OK,
-    SPOOL_STATE_FULL,  /* the disk is full */
+    SPOOL_STATE_FULL,  /* the disk is full, or the journal cannot be shortened */
     SPOOL_STATE_FAILED /* it cannot be used: the log says why */
 };
 

@@ -72,6 +72,30 @@ void spool_abandon(struct spool *spool)
         roll_back(spool);
 }
 
+/* Whether file and journal take more than the limit because the journal cannot be shortened. Dropping messages would
+ * only make it longer. */
+static int is_held_open(struct spool *spool)
+{
+    if (spool->journal == 0 || spool->used <= spool->options.max_bytes)
+        return 0;
+    spool_rows_shorten_journal(&spool->rows);
+    return spool_measure(spool) == SQLITE_OK && spool->journal > 0 && spool->used > spool->options.max_bytes;
+}
+
+/* Take nothing more for the time being. */
+static int refuse_to_grow(struct spool *spool)
+{
+    char reason[160];
+
+    snprintf(reason, sizeof(reason), "its journal has grown to %llu MiB, as another program keeps reading it",
+             (unsigned long long)((spool->journal + SPOOL_JOURNAL_BYTES) >> 20));
+    spool->retry_ms = platform_monotonic_ns() / 1000000 + SPOOL_RETRY_MS;
+    spool->may_try = 0;
+    spool->batch_wanted = 1;
+    spool_set_state(spool, -EFBIG, reason);
+    return -ENOSPC;
+}
+
 static int batch_begin(struct spool *spool, int durable)
 {
     int result;
@@ -80,6 +104,8 @@ static int batch_begin(struct spool *spool, int durable)
         return -EAGAIN;
     if (spool->in_transaction)
         return 0;
+    if (durable && is_held_open(spool))
+        return refuse_to_grow(spool);
     result = spool_rows_begin(&spool->rows, durable);
     if (result != SQLITE_OK)
         return batch_failed(spool, result);
@@ -214,7 +240,7 @@ int spool_commit(struct spool *spool)
         stream->touched = 0;
         stream->in_file = stream->ledger.taken > 0;
     }
-    spool_rows_used(&spool->rows, &spool->used);
+    spool_measure(spool);
     /* A batch that wrote nothing, or less than the one that failed, does not show that it works again. */
     if (sqlite3_total_changes64(spool->db) != spool->changes && (spool->taking || !spool->batch_wanted)) {
         spool->batch_wanted = 0;

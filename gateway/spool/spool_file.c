@@ -27,6 +27,9 @@
 #define BUSY_MS 20
 #define READER_BUSY_MS 5000
 
+#define URI_IMMUTABLE "?immutable=1"
+#define URI_SIZE (3 * PATH_MAX + 32) /* a path of which each byte is escaped */
+
 #define TEXT(number) TEXT_(number)
 #define TEXT_(number) #number
 
@@ -201,23 +204,61 @@ int spool_file_open(sqlite3 **db, const char *path, struct reason *reason)
         rc = file_run(*db, settings, reason);
     if (rc == 0 && fresh)
         rc = file_run(*db, schema, reason);
-    if (rc == 0)
+    if (rc == 0) {
+        /* The journal stays, empty, when the file is closed in order: a file without one is then a copy to which it is
+         * missing. See spool_file_lacks_journal. */
+        sqlite3_file_control(*db, "main", SQLITE_FCNTL_PERSIST_WAL, &(int){1});
         return 0;
+    }
     sqlite3_close(*db);
     *db = NULL;
     return rc;
 }
 
+int spool_file_lacks_journal(const char *path)
+{
+    unsigned char mode = 0;
+    char journal[PATH_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0)
+        return 0;
+    /* SQLite's file format, 1.3: the version to read it, 2 when there is a journal of the kind "wal". */
+    if (pread(fd, &mode, 1, 19) != 1)
+        mode = 0;
+    close(fd);
+    return mode == 2 && snprintf(journal, sizeof(journal), "%s-wal", path) < (int)sizeof(journal) &&
+           access(journal, F_OK) < 0 && errno == ENOENT;
+}
+
+/* Write the file's name as a URI of one that does not change while it is open (sqlite.org/uri.html). */
+static void immutable_uri(char uri[URI_SIZE], const char *path)
+{
+    size_t used = (size_t)snprintf(uri, URI_SIZE, "file:");
+
+    for (; *path && used + 4 + sizeof(URI_IMMUTABLE) <= URI_SIZE; path++)
+        used += (size_t)snprintf(uri + used, URI_SIZE - used, strchr("%?#", *path) ? "%%%02x" : "%c",
+                                 (unsigned char)*path);
+    snprintf(uri + used, URI_SIZE - used, URI_IMMUTABLE);
+}
+
 int spool_file_open_to_read(sqlite3 **db, const char *path, struct reason *reason)
 {
-    int fresh = 0, rc;
+    char uri[URI_SIZE];
+    int fresh = 0, flags = SQLITE_OPEN_READONLY, rc;
 
     *db = NULL;
     if (access(path, R_OK) < 0) {
         rc = -errno;
         return reason_set(reason, rc, "%s", strerror(-rc));
     }
-    if ((rc = open_flags(db, path, SQLITE_OPEN_READONLY, reason)) < 0)
+    /* Without its journal nobody works with it. SQLite would make one, also where we only read. */
+    if (spool_file_lacks_journal(path)) {
+        immutable_uri(uri, path);
+        path = uri;
+        flags |= SQLITE_OPEN_URI;
+    }
+    if ((rc = open_flags(db, path, flags, reason)) < 0)
         return rc;
     sqlite3_busy_timeout(*db, READER_BUSY_MS);
     if ((rc = file_look(*db, &fresh, reason)) == 0 && fresh) {
@@ -246,7 +287,7 @@ static int rename_suffix(const char *path, const char *name, const char *suffix)
 static size_t count_aside(const char *path)
 {
     char pattern[PATH_MAX];
-    size_t used = 0, count;
+    size_t used = 0, count = 0;
     glob_t found = {0};
 
     for (; *path && used + 2 < sizeof(pattern) - 64; path++) {
@@ -255,7 +296,13 @@ static size_t count_aside(const char *path)
         pattern[used++] = *path;
     }
     snprintf(pattern + used, sizeof(pattern) - used, ".*-[0-9]*T[0-9]*Z*");
-    count = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? found.gl_pathc : 0;
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            const char *suffix = strrchr(found.gl_pathv[i], '-');
+
+            /* A file's journal is none of its own. */
+            count += strcmp(suffix, "-wal") != 0 && strcmp(suffix, "-shm") != 0;
+        }
     globfree(&found);
     return count;
 }

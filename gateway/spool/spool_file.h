@@ -32,6 +32,11 @@ int spool_file_open(sqlite3 **db, const char *path, struct reason *reason);
 /* The same for looking only; the file is neither made nor changed. */
 int spool_file_open_to_read(sqlite3 **db, const char *path, struct reason *reason);
 
+/* Whether the file is one to which a journal, PATH-wal, belongs, and there is none: 1 or 0. A gateway leaves one
+ * behind, however it ends, so the file was copied without it, or was last closed in order by a program that does not
+ * keep it. */
+int spool_file_lacks_journal(const char *path);
+
 /* Give the file another name, PATH.damaged-TIME, so that a new one can be begun; `name` gets it. -EEXIST: there are
  * SPOOL_FILE_ASIDE_MAX already; or -errno of rename(2). The database must be closed. */
 int spool_file_set_aside(const char *path, char *name, size_t name_size);

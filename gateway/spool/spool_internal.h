@@ -36,7 +36,8 @@ struct spool {
     int batch_wanted; /* 1: a batch that took messages has failed, and none has succeeded since */
     int may_try;      /* 1: though the state is not OK, the next batch is a try */
     uint64_t retry_ms, trim_ms, done_ms;
-    uint64_t used; /* bytes of pages */
+    uint64_t used;    /* bytes of pages, and `journal` */
+    uint64_t journal; /* bytes of the journal beyond its usual size */
     struct spool_stream **streams;
     size_t stream_count, stream_capacity;
     int64_t last_id;
@@ -62,6 +63,9 @@ int spool_replace_file(struct spool *spool, struct reason *reason);
 
 /* It works (0), or it does not (-errno, for that reason): said once a change. */
 void spool_set_state(struct spool *spool, int rc, const char *reason);
+
+/* Look how much the file and its journal take now. Returns an SQLite result. */
+int spool_measure(struct spool *spool);
 
 /* The stream's counts have changed: the next commit writes its row. */
 void spool_touch(struct spool_stream *stream);

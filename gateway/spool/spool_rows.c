@@ -305,6 +305,24 @@ int spool_rows_used(struct spool_rows *rows, uint64_t *bytes)
     return rc;
 }
 
+uint64_t spool_rows_journal(struct spool_rows *rows)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+
+    sqlite3_file_control(rows->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+    if (!file || !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size < 0)
+        return 0;
+    return (uint64_t)size;
+}
+
+void spool_rows_shorten_journal(struct spool_rows *rows)
+{
+    spool_rows_done(rows);
+    /* That others are in the way is no error: then its size tells. */
+    sqlite3_wal_checkpoint_v2(rows->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 int spool_rows_shrink(struct spool_rows *rows)
 {
     uint64_t pages, free_pages;

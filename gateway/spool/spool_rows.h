@@ -76,6 +76,13 @@ int spool_rows_delete_stream(struct spool_rows *rows, int64_t stream);
 /* Give the space of free pages back to the disk, when they are most of a file of more than 1 MiB. */
 int spool_rows_shrink(struct spool_rows *rows);
 
+/* Bytes of the journal's file. It grows beyond its usual size while another program reads the database in one go: as
+ * long as that lasts, nothing can be taken out of it. */
+uint64_t spool_rows_journal(struct spool_rows *rows);
+
+/* Take all out of the journal that can be taken, and shorten its file. Waits for others as long as every call does. */
+void spool_rows_shorten_journal(struct spool_rows *rows);
+
 /* Bytes of pages in use, the open transaction included. */
 int spool_rows_used(struct spool_rows *rows, uint64_t *bytes);
 

@@ -23,62 +23,62 @@ char format_check(const char *format)
     return '\0';
 }
 
-static void print_hex(const unsigned char *bytes, size_t size)
+static void print_hex(FILE *out, const unsigned char *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        printf("%02x", bytes[i]);
+        fprintf(out, "%02x", bytes[i]);
 }
 
-static void print_letter(char letter, const struct shared_memory_message *message)
+static void print_letter(FILE *out, char letter, const struct shared_memory_message *message)
 {
     switch (letter) {
     case 'p':
-        fwrite(message->payload, 1, message->size, stdout);
+        fwrite(message->payload, 1, message->size, out);
         break;
     case 'x':
-        print_hex(message->payload, message->size);
+        print_hex(out, message->payload, message->size);
         break;
     case 't':
-        fwrite(message->topic, 1, message->topic_size, stdout);
+        fwrite(message->topic, 1, message->topic_size, out);
         break;
     case 'n':
-        printf("%llu", (unsigned long long)message->sequence);
+        fprintf(out, "%llu", (unsigned long long)message->sequence);
         break;
     case 'l':
-        printf("%u", message->lane);
+        fprintf(out, "%u", message->lane);
         break;
     case 'm':
-        printf("%llu", (unsigned long long)message->missed);
+        fprintf(out, "%llu", (unsigned long long)message->missed);
         break;
     case 'e':
-        printf("%llu", (unsigned long long)message->expired);
+        fprintf(out, "%llu", (unsigned long long)message->expired);
         break;
     case 'r':
-        printf("%u", message->retained);
+        fprintf(out, "%u", message->retained);
         break;
     case 'U':
-        printf("%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000),
-               (unsigned long long)(message->time_ns % 1000000000));
+        fprintf(out, "%llu.%09llu", (unsigned long long)(message->time_ns / 1000000000),
+                (unsigned long long)(message->time_ns % 1000000000));
         break;
     default:
-        putchar('%');
+        putc('%', out);
     }
 }
 
-static void print_escape(char letter)
+static void print_escape(FILE *out, char letter)
 {
-    putchar(letter == 'n' ? '\n' : letter == 't' ? '\t' : letter == 'r' ? '\r' : letter == '0' ? '\0' : '\\');
+    putc(letter == 'n' ? '\n' : letter == 't' ? '\t' : letter == 'r' ? '\r' : letter == '0' ? '\0' : '\\', out);
 }
 
-void format_print(const char *format, const struct shared_memory_message *message)
+void format_print(FILE *out, const char *format, const struct shared_memory_message *message)
 {
     for (; *format; format++) {
         if (*format == '%')
-            print_letter(*++format, message);
+            print_letter(out, *++format, message);
         else if (*format == '\\')
-            print_escape(*++format);
+            print_escape(out, *++format);
         else
-            putchar(*format);
+            putc(*format, out);
     }
-    putchar('\n');
+    putc('\n', out);
 }

@@ -1,4 +1,4 @@
-/* main.c: shmgate, the tool: write, read, stats, top, release, spool. */
+/* main.c: shmgate, the tool. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -41,11 +41,6 @@ static int fill_streams(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(const struct tool_options *options);
-    } commands[] = {{"write", write_run}, {"read", read_run},       {"stats", stats_run},
-                    {"top", top_run},     {"release", release_run}, {"spool", spool_run}};
     struct tool_options options;
     int rc;
 
@@ -56,8 +51,5 @@ int main(int argc, char **argv)
         return rc - 1;
     /* A reader of our output that goes away is an error of a write, not the end by a signal. */
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        if (strcmp(options.command, commands[i].name) == 0)
-            return commands[i].run(&options);
-    return TOOL_USAGE;
+    return options.run(&options);
 }

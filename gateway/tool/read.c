@@ -130,7 +130,7 @@ static int open_reader(struct reading *reading)
 
         if (!told)
             fprintf(stderr, "shmgate: read %s: waiting for segment %s: is shmgated running?\n", options->channel,
-                    options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
+                    options->segment);
         told = 1;
         rc = shared_memory_attach(&reading->shm, options->segment, ms < ATTACH_SLICE_MS ? ms : ATTACH_SLICE_MS);
     }
@@ -160,7 +160,7 @@ static int print_all(struct reading *reading)
             break;
         reading->missed += message.missed;
         report_missed_at_times(reading);
-        format_print(options->format ? options->format : "%p", &message);
+        format_print(stdout, options->format ? options->format : "%p", &message);
     }
     output_error = ferror(stdout) || fflush(stdout) != 0 ? errno : 0;
     report_missed(reading);

@@ -49,11 +49,13 @@ _shmgate_value_of() {
 }
 
 # Look at the words before the one at the cursor: sets `skip`, the kind of value that is expected here, `taken`, the words that are neither options
-# nor values, and `segment` and `file`, which may also be named behind the cursor. $1: the help text.
+# nor values, and `segment` and `file`, which may also be named behind the cursor. bash takes --segment=NAME for three words. $1: the help text.
 _shmgate_look_back() {
     local word number
     for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
-        if [[ -n $skip ]]; then
+        if [[ $word == = ]]; then
+            continue
+        elif [[ -n $skip ]]; then
             [[ $skip != SEGMENT ]] || segment=$word
             [[ $skip != FILE ]] || file=$word
             skip=
@@ -66,8 +68,10 @@ _shmgate_look_back() {
         fi
     done
     for ((number = COMP_CWORD + 1; number < ${#COMP_WORDS[@]} - 1; number++)); do
-        [[ ${COMP_WORDS[number]} != -S ]] || segment=${COMP_WORDS[number + 1]}
-        [[ ${COMP_WORDS[number]} != -f ]] || file=${COMP_WORDS[number + 1]}
+        word=${COMP_WORDS[number + 1]}
+        [[ $word != = ]] || word=${COMP_WORDS[number + 2]-}
+        [[ ! ${COMP_WORDS[number]} =~ ^(-S|--segment)$ ]] || segment=$word
+        [[ ! ${COMP_WORDS[number]} =~ ^(-f|--file)$ ]] || file=$word
     done
 }
 
@@ -102,14 +106,20 @@ _shmgate() {
         _shmgate_offer "$current" "${words[@]}" --help --version
         return 0
     fi
+    if [[ $command == help ]]; then
+        readarray -t words < <("$tool" --help 2>/dev/null | sed -nE 's/^  ([a-z]+) .*/\1/p')
+        ((COMP_CWORD > 2)) || _shmgate_offer "$current" "${words[@]}"
+        return 0
+    fi
     help=$("$tool" "$command" --help 2>/dev/null) || return 0
+    [[ $current != = ]] || current=
     _shmgate_look_back "$help"
     # Words that the help explains as it explains options are actions, which come first; then a channel, if there is one.
     readarray -t actions < <(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$help")
     if [[ -n $skip ]]; then
         _shmgate_offer_values "$skip" "$current"
     elif [[ $current == -* ]]; then
-        readarray -t words < <(sed -nE 's/^ +(-[A-Za-z]|--[a-z-]+).*/\1/p; s/^ +-[A-Za-z], (--[a-z-]+).*/\1/p' <<<"$help")
+        readarray -t words < <(sed -nE '/^ +-/{s/^ +//; s/  .*//; s/, /\n/; s/[ =][^\n]*//g; p}' <<<"$help")
         _shmgate_offer "$current" "${words[@]}" --help
     elif ((${#actions[@]} > 0 && ${#taken[@]} == 0)); then
         _shmgate_offer "$current" "${actions[@]}"

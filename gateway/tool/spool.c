@@ -1,6 +1,11 @@
-/* spool.c: look at the gateway's spool file: list, show, export, check. The gateway may be at work with it. */
+/* spool.c: look at the gateway's spool file: list, show, export, check. The gateway may be at work with it.
+ *
+ * As long as a statement is being read, SQLite can take nothing out of the journal, which the gateway writes on. So
+ * what is to be printed is first gathered, a page at a time, and printed when no statement is open: whoever reads our
+ * output, such as less(1), may take their time. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,25 +15,53 @@
 #include "spool/spool_file.h"
 #include "tool/tool.h"
 
-#define LOOK_EVERY 64 /* messages between two looks at the clock */
+/* What is gathered before it is printed: at most so many messages; or so many bytes, and the message with which they
+ * are reached. */
+#define PAGE_MESSAGES 256
+#define PAGE_BYTES (256 << 10)
 
-/* All messages, with their streams' columns; from the oldest, or the newest, that is behind ?2. ?1: the channel or
- * NULL. */
+/* All messages above ?2 and below ?3, with their streams' columns. ?1: the channel or NULL. A cross join is SQLite's
+ * way to be told the order of the loops: by the messages' numbers, without sorting. */
 #define COLUMNS "m.id, m.sequence, m.time_ns, m.payload, s.topic, s.lane, s.retain"
 #define JSON                                                                                                          \
     "json_object('channel', s.channel, 'topic', s.topic, 'qos', s.qos, 'retain', s.retain, 'boot', s.boot, 'stream'," \
     " printf('%016x', s.generation), 'lane', s.lane, 'sequence', m.sequence, 'time_ns', m.time_ns, 'payload_hex', "   \
     "hex(m.payload))"
-#define FROM                                                                                                        \
-    " FROM message m JOIN stream s ON s.id = m.stream WHERE (?1 IS NULL OR s.channel = ?1) AND m.id > ?2 ORDER BY " \
-    "m.id"
+#define FROM                                                                                                         \
+    " FROM message m CROSS JOIN stream s ON s.id = m.stream WHERE (?1 IS NULL OR s.channel = ?1) AND m.id > ?2 AND " \
+    "m.id < ?3 ORDER BY m.id"
 
 static int failed(const struct tool_options *options, sqlite3 *db)
 {
     return tool_fail(options, "%s: %s", options->file, sqlite3_errmsg(db));
 }
 
-static void print_time(sqlite3_int64 time_ns)
+/* What is gathered: a stream into memory. */
+struct page {
+    FILE *out;
+    char *text;
+    size_t size;
+};
+
+static int page_begin(struct page *page)
+{
+    *page = (struct page){0};
+    page->out = open_memstream(&page->text, &page->size);
+    return page->out ? 0 : -ENOMEM;
+}
+
+/* Print the page and free it. No statement must be open. -ENOMEM: it was too large. */
+static int page_end(struct page *page)
+{
+    int rc = fclose(page->out) == 0 ? 0 : -ENOMEM;
+
+    if (rc == 0)
+        fwrite(page->text, 1, page->size, stdout);
+    free(page->text);
+    return rc;
+}
+
+static void print_time(FILE *out, sqlite3_int64 time_ns)
 {
     time_t seconds = (time_t)(time_ns / 1000000000);
     struct tm tm;
@@ -36,7 +69,7 @@ static void print_time(sqlite3_int64 time_ns)
 
     if (time_ns > 0 && gmtime_r(&seconds, &tm))
         strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    printf(" %-20s", text);
+    fprintf(out, " %-20s", text);
 }
 
 static int list(const struct tool_options *options, sqlite3 *db)
@@ -47,24 +80,31 @@ static int list(const struct tool_options *options, sqlite3 *db)
         " (SELECT m.time_ns FROM message m WHERE m.stream = s.id ORDER BY m.sequence DESC LIMIT 1), s.topic"
         " FROM stream s WHERE s.held > 0 AND (?1 IS NULL OR s.channel = ?1) ORDER BY s.id";
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    struct page page;
+    int rc;
 
+    if (page_begin(&page) < 0)
+        return tool_fail(options, "out of memory");
+    rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC);
-    printf("%-16s %5s %12s %12s %-20s %-20s %s\n", "channel", "lane", "messages", "bytes", "oldest", "newest", "topic");
+    fprintf(page.out, "%-16s %5s %12s %12s %-20s %-20s %s\n", "channel", "lane", "messages", "bytes", "oldest",
+            "newest", "topic");
     while (rc == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
-        printf("%-16s %5d %12lld %12lld", (const char *)sqlite3_column_text(statement, 0),
-               sqlite3_column_int(statement, 1), (long long)sqlite3_column_int64(statement, 2),
-               (long long)sqlite3_column_int64(statement, 3));
-        print_time(sqlite3_column_int64(statement, 4));
-        print_time(sqlite3_column_int64(statement, 5));
-        printf(" %s\n", (const char *)sqlite3_column_text(statement, 6));
+        fprintf(page.out, "%-16s %5d %12lld %12lld", (const char *)sqlite3_column_text(statement, 0),
+                sqlite3_column_int(statement, 1), (long long)sqlite3_column_int64(statement, 2),
+                (long long)sqlite3_column_int64(statement, 3));
+        print_time(page.out, sqlite3_column_int64(statement, 4));
+        print_time(page.out, sqlite3_column_int64(statement, 5));
+        fprintf(page.out, " %s\n", (const char *)sqlite3_column_text(statement, 6));
     }
     rc = sqlite3_finalize(statement);
+    if (page_end(&page) < 0)
+        return tool_fail(options, "out of memory");
     return rc == SQLITE_OK ? TOOL_DONE : failed(options, db);
 }
 
-static void print_row(const struct tool_options *options, sqlite3_stmt *statement, int as_json)
+static void print_row(FILE *out, const struct tool_options *options, sqlite3_stmt *statement, int as_json)
 {
     struct shared_memory_message message = {
         .sequence = (uint64_t)sqlite3_column_int64(statement, 1),
@@ -74,23 +114,23 @@ static void print_row(const struct tool_options *options, sqlite3_stmt *statemen
     };
 
     if (as_json) {
-        puts((const char *)sqlite3_column_text(statement, 7));
+        fprintf(out, "%s\n", (const char *)sqlite3_column_text(statement, 7));
         return;
     }
     message.payload = sqlite3_column_blob(statement, 3);
     message.size = (size_t)sqlite3_column_bytes(statement, 3);
     message.topic = (const char *)sqlite3_column_text(statement, 4);
     message.topic_size = (size_t)sqlite3_column_bytes(statement, 4);
-    format_print(options->format ? options->format : "%p", &message);
+    format_print(out, options->format ? options->format : "%p", &message);
 }
 
-/* How far an export is. */
+/* How far show or export is. */
 struct spool_export {
     const struct tool_options *options;
     sqlite3 *db;
     int as_json;
-    sqlite3_int64 id; /* of the last message that was printed on the way forwards */
-    long done;        /* messages printed */
+    sqlite3_int64 above, below; /* the numbers of the messages that are left lie between these */
+    long done;                  /* messages printed */
     struct progress progress;
     uint64_t total; /* 0: not known */
     int watched;    /* 1: by a person who does not get the messages themselves */
@@ -132,7 +172,7 @@ static void export_begin(struct spool_export *export)
 
 static void export_show(struct spool_export *export)
 {
-    if (export->watched && export->done % LOOK_EVERY == 0)
+    if (export->watched)
         progress_show(&export->progress, now_ms(), (uint64_t)export->done, export->total);
 }
 
@@ -143,45 +183,71 @@ static void export_end(struct spool_export *export)
         fprintf(stderr, "%ld messages\n", export->done);
 }
 
-/* Print rows in one direction, those behind export->id. Returns an SQLite result. */
+static int is_done(const struct spool_export *export)
+{
+    return export->options->count > 0 && export->done >= export->options->count;
+}
+
+/* Read on until a page is full. Returns SQLITE_ROW when it is; SQLITE_DONE when that was the last message that is
+ * wanted; or an error. */
+static int gather(struct spool_export *export, sqlite3_stmt *statement, int backwards, FILE *out)
+{
+    for (long rows = 0; !is_done(export); rows++) {
+        int step;
+
+        if (rows == PAGE_MESSAGES || ftell(out) >= PAGE_BYTES)
+            return SQLITE_ROW;
+        if ((step = sqlite3_step(statement)) != SQLITE_ROW)
+            return step;
+        *(backwards ? &export->below : &export->above) = sqlite3_column_int64(statement, 0);
+        print_row(out, export->options, statement, export->as_json);
+        export->done++;
+    }
+    return SQLITE_DONE;
+}
+
+/* Print rows in one direction, those that are left. Returns SQLITE_DONE or an error. */
 static int print_rows(struct spool_export *export, int backwards)
 {
     static const char *const queries[2] = {"SELECT " COLUMNS ", " JSON FROM, "SELECT " COLUMNS ", " JSON FROM " DESC"};
-    const struct tool_options *options = export->options;
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(export->db, queries[backwards], -1, &statement, NULL), step = SQLITE_ROW;
+    int rc = sqlite3_prepare_v2(export->db, queries[backwards], -1, &statement, NULL);
 
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_text(statement, 1, options->channel, -1, SQLITE_STATIC);
+        rc = sqlite3_bind_text(statement, 1, export->options->channel, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 2, export->id);
-    while (rc == SQLITE_OK && (options->count == 0 || export->done < options->count) &&
-           (step = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (!backwards)
-            export->id = sqlite3_column_int64(statement, 0);
-        print_row(options, statement, export->as_json);
-        export->done++;
-        export_show(export);
-        if (ferror(stdout))
+        rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW && !ferror(stdout)) {
+        struct page page;
+
+        if (page_begin(&page) < 0) {
+            rc = SQLITE_NOMEM;
             break;
+        }
+        sqlite3_bind_int64(statement, 2, export->above);
+        sqlite3_bind_int64(statement, 3, export->below);
+        rc = gather(export, statement, backwards, page.out);
+        sqlite3_reset(statement);
+        if (page_end(&page) < 0)
+            rc = SQLITE_NOMEM;
+        export_show(export);
     }
-    if (rc == SQLITE_OK && step != SQLITE_ROW && step != SQLITE_DONE)
-        rc = step;
     sqlite3_finalize(statement);
-    return rc;
+    return rc == SQLITE_ROW ? SQLITE_DONE : rc;
 }
 
 /* Print messages, the oldest first. Where the file is damaged, what can be read from its end follows, the newest first.
  */
 static int print_messages(const struct tool_options *options, sqlite3 *db, int as_json)
 {
-    struct spool_export export = {.options = options, .db = db, .as_json = as_json, .id = -1};
-    int result = TOOL_DONE;
+    struct spool_export export = {.options = options, .db = db, .as_json = as_json, .above = -1, .below = INT64_MAX};
+    int result = TOOL_DONE, rc;
 
     export_begin(&export);
-    if (print_rows(&export, 0) != SQLITE_OK) {
+    rc = print_rows(&export, 0);
+    if (rc != SQLITE_DONE) {
         progress_hide();
-        result = failed(options, db);
+        result = tool_fail(options, "%s: %s", options->file, sqlite3_errstr(rc));
         print_rows(&export, 1);
     }
     export_end(&export);
@@ -190,19 +256,24 @@ static int print_messages(const struct tool_options *options, sqlite3 *db, int a
     return result;
 }
 
+/* The faults of a check, gathered. */
+struct check {
+    const struct tool_options *options;
+    FILE *out;
+};
+
 static void print_fault(void *context, const char *line)
 {
-    const struct tool_options *options = context;
+    const struct check *check = context;
 
-    printf("%s: %s\n", options->file, line);
+    fprintf(check->out, "%s: %s\n", check->options->file, line);
 }
 
-static int check(struct tool_options *options, sqlite3 *db)
+/* The line of a file without faults. */
+static int print_sums(const struct tool_options *options, sqlite3 *db)
 {
     sqlite3_stmt *statement = NULL;
 
-    if (spool_file_check(db, print_fault, options) > 0)
-        return TOOL_FAILED;
     if (sqlite3_prepare_v2(db, "SELECT count(*), coalesce(sum(held), 0) FROM stream", -1, &statement, NULL) !=
             SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW) {
@@ -215,6 +286,32 @@ static int check(struct tool_options *options, sqlite3 *db)
     return TOOL_DONE;
 }
 
+static int check(const struct tool_options *options, sqlite3 *db)
+{
+    struct check check = {.options = options};
+    struct page page;
+    int faults;
+
+    if (page_begin(&page) < 0)
+        return tool_fail(options, "out of memory");
+    check.out = page.out;
+    faults = spool_file_check(db, print_fault, &check);
+    if (page_end(&page) < 0)
+        return tool_fail(options, "out of memory");
+    return faults > 0 ? TOOL_FAILED : print_sums(options, db);
+}
+
+/* A copy that was made while a gateway ran is not all of it. */
+static void warn_of_missing_journal(const struct tool_options *options)
+{
+    if (spool_file_lacks_journal(options->file))
+        fprintf(
+            stderr,
+            "shmgate: spool %s: there is no %s-wal, the journal of %s: if this is a copy that was made while a gateway "
+            "ran, messages are missing that stood only there: copy both files\n",
+            options->action, options->file, options->file);
+}
+
 int spool_run(const struct tool_options *given)
 {
     struct tool_options options = *given;
@@ -224,6 +321,7 @@ int spool_run(const struct tool_options *given)
 
     if (!options.file)
         options.file = TOOL_SPOOL_PATH;
+    warn_of_missing_journal(&options);
     if (spool_file_open_to_read(&db, options.file, &reason) < 0)
         return tool_fail(&options, "could not open %s: %s", options.file, reason.text);
     if (strcmp(options.action, "list") == 0)

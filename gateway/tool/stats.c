@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "shm/shared_memory.h"
 #include "tool/tool.h"
@@ -51,12 +52,10 @@ static int print_json(const struct tool_options *options, struct shared_memory *
     return tool_finish_output(options);
 }
 
-/* A topic may be anything; what a terminal would obey is not for it. */
-static void print_topic(const char *topic)
+void tool_print_topic(const char *topic)
 {
     for (; *topic; topic++)
         putchar((unsigned char)*topic < 0x20 || *topic == 0x7f ? '?' : *topic);
-    putchar('\n');
 }
 
 static void print_dropped(const struct shared_memory_counters *counters)
@@ -72,14 +71,34 @@ static void print_dropped(const struct shared_memory_counters *counters)
     puts(*separator ? "" : "-");
 }
 
+/* Who serves the segment, and the broker's state. */
+static void print_head(const struct tool_options *options, const struct shared_memory_status *status)
+{
+    time_t since = (time_t)(status->link_change_ns / 1000000000);
+    char text[64] = "";
+    struct tm tm;
+
+    if (!status->gateway_alive) {
+        printf("segment %s: no gateway runs; messages wait for the next one\n", options->segment);
+        return;
+    }
+    if (since > 0 && gmtime_r(&since, &tm))
+        strftime(text, sizeof(text), " since %Y-%m-%dT%H:%M:%SZ", &tm);
+    printf("segment %s: served by a gateway, %s the broker%s", options->segment,
+           status->link_up ? "connected to" : "not connected to", text);
+    if (strcmp(status->spool_state, "off") != 0)
+        printf(", spool %s", status->spool_state);
+    putchar('\n');
+}
+
 static int print_table(const struct tool_options *options, struct shared_memory *shm)
 {
-    int count = shared_memory_channel_count(shm), alive = shared_memory_gateway_alive(shm);
+    struct shared_memory_status status;
+    int count;
 
-    if (count < 0 || alive < 0)
+    if (shared_memory_read_status(shm, &status) < 0 || (count = shared_memory_channel_count(shm)) < 0)
         return tool_fail(options, "%s", shared_memory_error());
-    printf("segment %s: %s\n", options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT,
-           alive ? "served by a gateway" : "no gateway runs; messages wait for the next one");
+    print_head(options, &status);
     printf("%-16s %-9s %12s %12s %8s %8s %8s  %-20s %s\n", "channel", "direction", "written", "delivered", "queued",
            "spooled", "rejected", "dropped", "topic");
     for (int i = 0; i < count; i++) {
@@ -94,7 +113,8 @@ static int print_table(const struct tool_options *options, struct shared_memory 
                counters.is_subscribe ? "subscribe" : "publish", (unsigned long long)counters.written,
                (unsigned long long)counters.delivered, (unsigned long long)counters.queued,
                (unsigned long long)counters.spooled, (unsigned long long)counters.rejected, dropped);
-        print_topic(counters.topic);
+        tool_print_topic(counters.topic);
+        putchar('\n');
         if (dropped > 0) {
             printf("%16s dropped: ", "");
             print_dropped(&counters);
@@ -110,7 +130,8 @@ int stats_run(const struct tool_options *options)
 
     if (options->watch)
         return watch_run(options);
-    rc = shared_memory_attach(&shm, options->segment, 0);
+    /* Only to look: so it works where /dev/shm is mounted read-only. */
+    rc = shared_memory_attach_view(&shm, options->segment, 0);
     if (rc < 0)
         return tool_fail(options, "%s", shared_memory_error());
     rc = options->json ? print_json(options, shm) : print_table(options, shm);

@@ -119,9 +119,7 @@ static int run(struct top_source *source, struct top_view *view)
 
 int top_run(const struct tool_options *options)
 {
-    struct top_view view = {.segment = options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT,
-                            .interval_s = options->interval_s,
-                            .messages = 1};
+    struct top_view view = {.segment = options->segment, .interval_s = options->interval_s, .messages = 1};
     struct top_source source;
     struct reason reason;
     int rc;

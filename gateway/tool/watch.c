@@ -134,7 +134,7 @@ static int show_table(const struct tool_options *options, const struct top_sourc
 
     if (!out)
         return tool_fail(options, "out of memory");
-    print_table(out, &source->now, options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
+    print_table(out, &source->now, options->segment);
     if (fclose(out) != 0) {
         free(text);
         return tool_fail(options, "out of memory");
@@ -157,7 +157,7 @@ static int show_json(const struct tool_options *options, const struct top_source
     if (!source->now.there || !source->shm) {
         printf(
             "{\"time\": %llu.%03llu, \"segment\": \"%s\", \"gateway\": false, \"link\": \"down\", \"channels\": []}\n",
-            ms / 1000, ms % 1000, options->segment ? options->segment : SHARED_MEMORY_DEFAULT_SEGMENT);
+            ms / 1000, ms % 1000, options->segment);
         return TOOL_DONE;
     }
     if ((rc = stats_json(options, source->shm, &text)) != TOOL_DONE)

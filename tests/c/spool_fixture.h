@@ -43,7 +43,7 @@ static inline void empty_folder(const char *path)
         closedir(dir);
 }
 
-/* How many files of the folder have `part` in their names. */
+/* How many files of the folder have `part` in their names; journals apart. */
 static inline int count_files(const char *part)
 {
     DIR *dir = opendir(folder);
@@ -51,7 +51,7 @@ static inline int count_files(const char *part)
     int count = 0;
 
     while (dir && (entry = readdir(dir)))
-        count += strstr(entry->d_name, part) != NULL;
+        count += strstr(entry->d_name, part) != NULL && !strstr(entry->d_name, "-wal");
     if (dir)
         closedir(dir);
     return count;

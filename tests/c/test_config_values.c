@@ -384,6 +384,30 @@ static void test_topic_max(void)
                 -EINVAL);
 }
 
+/* Quotes around a value are taken as they stand, with a warning that has file and line; a value that they make wrong is
+   a fault that names them. */
+static void test_quotes_are_warned_of(void)
+{
+    static const char *const quoted[] = {"\"t\"", "'t'", "\xe2\x80\x9ct\xe2\x80\x9d", "`t`"};
+    static const char *const others[] = {"t", "\"t", "t\"", "\"t'", "a\"b\"c", "\""};
+    char expected[64];
+
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_EQUAL(load_setting(MQTT "[channel c]\ndirection = publish\n", "topic", quoted[i], ""), 0);
+        CHECK(strcmp(config.channels[0].topic, quoted[i]) == 0);
+        CHECK_EQUAL(config.warning_count, 1);
+        snprintf(expected, sizeof(expected), "%s:5: topic ", path);
+        CHECK(config.warning_count == 1 && strncmp(config.warnings[0], expected, strlen(expected)) == 0);
+        CHECK(config.warning_count == 1 && strstr(config.warnings[0], "quotes"));
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        CHECK_EQUAL(load_setting(MQTT "[channel c]\ndirection = publish\n", "topic", others[i], ""), 0);
+        CHECK_EQUAL(config.warning_count, 0);
+    }
+    CHECK_EQUAL(load_setting(MQTT CHANNEL, "qos", "\"1\"", ""), -EINVAL);
+    CHECK(strstr(faults, "without the quotes"));
+}
+
 /* A secret is the first line of its file, without the end of line; anything else about it is an error that does not
    show it. */
 static void test_secret(void)
@@ -404,6 +428,15 @@ static void test_secret(void)
     CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EMSGSIZE);
     CHECK(!strstr(reason.text, "12345678901"));
     CHECK(secret[0] == 0 && secret[15] == 0);
+    /* The byte-order mark of an editor is none of it. */
+    CHECK_EQUAL(write_file("\xef\xbb\xbf"
+                           "hunter2\r\n",
+                           12),
+                0);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), 0);
+    CHECK(strcmp(secret, "hunter2") == 0);
+    CHECK_EQUAL(write_file("\xef\xbb\xbf", 3), 0);
+    CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EINVAL);
     CHECK_EQUAL(write_file("\nx", 2), 0);
     CHECK_EQUAL(config_read_secret(path, secret, sizeof(secret), &reason), -EINVAL);
     CHECK_EQUAL(write_file("", 0), 0);
@@ -428,6 +461,7 @@ static const struct check_test tests[] = {
     TEST(test_topics),
     TEST(test_keys_of_the_other_direction),
     TEST(test_topic_max),
+    TEST(test_quotes_are_warned_of),
     TEST(test_secret),
 };
 

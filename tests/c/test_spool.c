@@ -330,6 +330,50 @@ static void test_begin_anew_keeps_what_is_held(void)
     CHECK_EQUAL(spool_stream_count(spool), 1);
 }
 
+/* Another program reads the file in one go, and does not end: the journal, which cannot be shortened meanwhile, counts,
+ * and what would grow beyond the limit is refused with the reason, until that program is gone. Nothing is dropped. */
+static void test_journal_that_is_held_open_counts(void)
+{
+    char journal[300];
+    uint64_t taken = 0;
+    sqlite3_stmt *statement;
+    struct stat status;
+    sqlite3 *other;
+    int rc = 0;
+
+    CHECK_EQUAL(begin(), 0);
+    options.max_bytes = 8 << 20;
+    CHECK_EQUAL(open_spool(), 0);
+    CHECK_EQUAL(take(lane(0), 0, 10, 300), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(sqlite3_open_v2(spool_path, &other, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    CHECK_EQUAL(sqlite3_prepare_v2(other, "SELECT * FROM message", -1, &statement, NULL), SQLITE_OK);
+    CHECK_EQUAL(sqlite3_step(statement), SQLITE_ROW);
+    /* Many small commits: each writes the same pages of the trees' ends once more. */
+    for (taken = 10; taken < 10000 && rc == 0; taken += 10)
+        if ((rc = take(lane(0), taken, taken + 10, 300)) == 0)
+            CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(rc, -ENOSPC);
+    taken -= 10;
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_FULL);
+    CHECK(strstr(told, "journal") && strstr(told, "end the program"));
+    CHECK(spool_bytes(spool) > options.max_bytes);
+    snprintf(journal, sizeof(journal), "%s-wal", spool_path);
+    CHECK_EQUAL(stat(journal, &status), 0);
+    CHECK(status.st_size < (8 << 20) + SPOOL_JOURNAL_BYTES + (1 << 20));
+    CHECK_EQUAL(lane(0)->ledger.held, taken);
+    sqlite3_finalize(statement);
+    sqlite3_close(other);
+    spool_step(spool, UINT64_MAX / 2, platform_time_ns());
+    CHECK_EQUAL(take(lane(0), taken, taken + 10, 300), 0);
+    CHECK_EQUAL(spool_commit(spool), 0);
+    CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
+    CHECK(spool_bytes(spool) < 6 << 20);
+    CHECK_EQUAL(lane(0)->ledger.held, taken + 10);
+    CHECK(adds_up(lane(0)));
+    CHECK_EQUAL(check_file(), 0);
+}
+
 /* When all is delivered, the file gives its space back. */
 static void test_empty_file_shrinks(void)
 {
@@ -361,6 +405,7 @@ static const struct check_test tests[] = {
     TEST(test_full_disk_undoes_the_batch),
     TEST(test_done_is_remembered_while_the_disk_is_full),
     TEST(test_begin_anew_keeps_what_is_held),
+    TEST(test_journal_that_is_held_open_counts),
     TEST(test_empty_file_shrinks),
 };
 

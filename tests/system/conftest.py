@@ -130,6 +130,17 @@ def subscribe(processes: Processes) -> Callable[..., Subscriber]:
 
 
 @pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can enter, with the tool and its library in it."""
+    folder = Path(tempfile.mkdtemp(prefix="shmgate-test-"))
+    folder.chmod(0o755)
+    for source in (BUILD / "bin" / "shmgate", *(BUILD / "lib").glob("libshmgate.so*")):
+        shutil.copy2(source, folder, follow_symlinks=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def new_gateway(processes: Processes, build: Build, tmp_path: Path, segment: str) -> Iterator[Callable[..., Gateway]]:
     """A function that makes a gateway for some channels, not yet started; its segment is `segment` unless it says
     otherwise."""

@@ -50,7 +50,18 @@ def complete(build, tmp_path):
 def test_commands_are_offered(complete):
     """The first word is a command or one of the two options."""
     everything = complete("shmgate", "")
-    assert everything >= {"write", "read", "stats", "release", "spool", "--help", "--version"}
+    assert everything >= {
+        "write",
+        "read",
+        "list",
+        "stats",
+        "release",
+        "spool",
+        "help",
+        "version",
+        "--help",
+        "--version",
+    }
     assert not {word for word in everything if not word.strip("-").isalpha()}
     assert complete("shmgate", "re") == {"read", "release"}
     assert complete("shmgate", "x") == set()
@@ -58,8 +69,37 @@ def test_commands_are_offered(complete):
 
 def test_options_of_the_command_are_offered(complete):
     """Each command has its own options, long ones too; a command that does not exist has none."""
-    assert complete("shmgate", "write", "-") == {"-m", "-n", "-f", "-l", "-s", "-W", "-S", "--help"}
-    assert complete("shmgate", "read", "-") == {"-C", "-W", "-F", "-R", "-S", "--help"}
+    assert complete("shmgate", "write", "-") == {
+        "-m",
+        "-n",
+        "-f",
+        "-l",
+        "-s",
+        "-W",
+        "-S",
+        "--message",
+        "--null-message",
+        "--file",
+        "--stdin-line",
+        "--stdin-file",
+        "--timeout",
+        "--segment",
+        "--help",
+    }
+    assert complete("shmgate", "read", "-") == {
+        "-C",
+        "-W",
+        "-F",
+        "-R",
+        "-S",
+        "--count",
+        "--timeout",
+        "--format",
+        "--new-only",
+        "--segment",
+        "--help",
+    }
+    assert complete("shmgate", "help", "re") == {"read", "release"}
     assert complete("shmgate", "stats", "--j") == {"--json"}
     assert complete("shmgate", "nonsense", "-") == set()
 
@@ -75,6 +115,9 @@ def test_files_are_offered(complete, tmp_path):
     (tmp_path / "one file").touch()
     assert complete("shmgate", "write", "out", "-f", "") == {"one file"}
     assert complete("shmgate", "spool", "list", "-f", "one") == {"one file"}
+    assert complete("shmgate", "spool", "list", "--file", "one") == {"one file"}
+    assert complete("shmgate", "spool", "list", "--file", "=", "one") == {"one file"}
+    assert complete("shmgate", "spool", "list", "--file", "=") == {"one file"}
     assert complete("shmgate", "write", "out", "-m", "") == set()
     assert complete("shmgated", "--config", "one") == {"one file"}
     assert complete("shmgated", "-c", "") == {"one file"}
@@ -99,6 +142,9 @@ def test_channels_of_the_segment_are_offered(complete, broker, new_gateway, segm
     assert complete("shmgate", "write", "-S", segment, "") == {"out", "other"}
     assert complete("shmgate", "read", f"-S{segment}", "") == {"out", "other", "in"}
     assert complete("shmgate", "read", "i", "-S", segment, at=2) == {"in"}
+    assert complete("shmgate", "read", "--segment", segment, "i") == {"in"}
+    assert complete("shmgate", "read", "--segment", "=", segment, "i") == {"in"}
+    assert complete("shmgate", "read", "i", "--segment", "=", segment, at=2) == {"in"}
     assert complete("shmgate", "write", "-S", segment, "-m", "text", "ou") == {"out"}
     assert complete("shmgate", "write", "out", "-S", segment, "") == set()
     assert complete("shmgate", "stats", "-S", segment, "") == set()

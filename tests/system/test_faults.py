@@ -2,27 +2,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import BUILD, LIMIT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
+from harness import LIMIT, ROOT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
 
 from certificates import Certificates
 
 
-def fails(gateway, *words: str) -> str:
-    """Start a gateway that must end with exit code 1, one error line that has all the words, and no segment. Returns
+FAULTY_CONFIGURATION = 78
+"""The exit code after which the units do not try again."""
+
+
+def fails(gateway, *words: str, expected: int = 1) -> str:
+    """Start a gateway that must end with that exit code, one error line that has all the words, and no segment. Returns
     its log."""
     gateway.launch()
     code = gateway.wait_for_end()
     log = gateway.log()
     errors = [line for line in log.splitlines() if "error: " in line]
-    assert code == 1 and len(errors) == 1, log
+    assert code == expected and len(errors) == 1, log
     for word in words:
         assert word in errors[0], f"{word!r} in {errors[0]!r}"
     assert not any(gateway.segment[1:] in name for name in shared_memory_names())
@@ -41,7 +42,7 @@ def test_missing_configuration(new_gateway):
     """No gateway.ini: the line names the file."""
     gateway = new_gateway(publish_channel(), mqtt={"uri": "mqtt://127.0.0.1"})
     gateway.config.unlink()
-    fails(gateway, str(gateway.config), "No such file")
+    fails(gateway, str(gateway.config), "No such file", expected=FAULTY_CONFIGURATION)
 
 
 @pytest.mark.parametrize("keys, line, words", [
@@ -55,13 +56,32 @@ def test_broken_configuration(new_gateway, keys, line, words):
     """A wrong value or key: the line has the file, the line number, and what would be right; --check says the same."""
     gateway = new_gateway(publish_channel(**keys), mqtt={"uri": "mqtt://127.0.0.1"})
     number = gateway.config.read_text().splitlines().index(line) + 1
-    fails(gateway, f"{gateway.config}:{number}: ", *words)
+    fails(gateway, f"{gateway.config}:{number}: ", *words, expected=FAULTY_CONFIGURATION)
     done = subprocess.run(
         [str(gateway.build.shmgated), "--config", str(gateway.config), "--check"], capture_output=True, text=True
     )
     assert done.returncode == 1 and any(
         text.startswith(f"{gateway.config}:{number}: ") for text in done.stdout.splitlines()
     ), done
+
+
+def test_fault_at_the_start_is_told_to_the_service_manager(new_gateway):
+    """Before it ends the daemon says file, line and fault, for systemctl status, and how many more there are; the units
+    do not try that code again."""
+    gateway = new_gateway(publish_channel(qos="3"), mqtt={"uri": "mqtt://127.0.0.1"}).launch()
+    number = gateway.config.read_text().splitlines().index("qos = 3") + 1
+    assert gateway.process.wait(LIMIT) == FAULTY_CONFIGURATION
+    (status,) = gateway.notifications()
+    gateway.end()
+    assert status.startswith(f"STATUS=faulty: {gateway.config}:{number}: qos 3: ") and "more" not in status, status
+    gateway.channels = [publish_channel(qos="3", slots="none", topic="a/#")]
+    gateway.write_config()
+    gateway.launch()
+    assert gateway.process.wait(LIMIT) == FAULTY_CONFIGURATION
+    (status,) = gateway.notifications()
+    assert status.endswith(" (and 2 more)\n"), status
+    for unit in ("shmgated.service", "shmgated@.service"):
+        assert f"\nRestartPreventExitStatus={FAULTY_CONFIGURATION}\n" in (ROOT / "systemd" / unit).read_text()
 
 
 def test_check_names_every_fault(new_gateway):
@@ -109,7 +129,7 @@ def test_missing_file(new_gateway, tmp_path, key):
     mqtt = {"uri": "mqtts://127.0.0.1", "ca_file": certificates.ca, "cert_file": certificates.client,
             "key_file": certificates.client_key, "username": "u", "password_file": certificates.client_key}
     mqtt[key] = tmp_path / "nosuch"
-    fails(new_gateway(publish_channel(), mqtt=mqtt), key, str(tmp_path / "nosuch"))
+    fails(new_gateway(publish_channel(), mqtt=mqtt), key, str(tmp_path / "nosuch"), expected=FAULTY_CONFIGURATION)
 
 
 @pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
@@ -122,7 +142,7 @@ def test_unreadable_certificate(new_gateway, new_broker, tmp_path, key):
     mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": certificates.ca, "cert_file": certificates.client,
             "key_file": certificates.client_key}
     mqtt[key] = garbage
-    fails(new_gateway(publish_channel(), mqtt=mqtt), key)
+    fails(new_gateway(publish_channel(), mqtt=mqtt), key, expected=FAULTY_CONFIGURATION)
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
@@ -153,17 +173,6 @@ def test_segment_of_another_gateway(new_gateway, broker):
     first.write("out", b"x")
     first.wait_for_delivery("out", 1)
     tool_fails(first.tool("release"), first.segment)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can enter, with the tool and its library in it."""
-    folder = Path(tempfile.mkdtemp(prefix="shmgate-test-"))
-    folder.chmod(0o755)
-    for source in (BUILD / "bin" / "shmgate", *(BUILD / "lib").glob("libshmgate.so*")):
-        shutil.copy2(source, folder, follow_symlinks=True)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_no_permission_on_the_segment(new_gateway, broker, open_folder):

@@ -513,6 +513,57 @@ def test_tool_looks_at_the_spool(new_gateway, lasting_broker):
         assert subprocess.run([gateway.build.shmgate, *wrong], capture_output=True, timeout=LIMIT).returncode == 2
 
 
+def test_paused_reader_does_not_hold_the_journal(new_gateway, processes, build):
+    """Somebody pages through the spool and pauses, as less does: the gateway's journal stays as small as without them,
+    and what was paused goes on to the end, each message once."""
+    gateway = new_gateway(
+        publish_channel(spool="always", slots=4096, max_payload=1024, overflow="reject", writers=1),
+        mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"},
+    ).start(link=False)
+    lines = [b"%d %s" % (number, b"x" * 100) for number in range(3000)]
+    assert gateway.tool("write", "out", "-l", input=b"\n".join(lines)).returncode == 0
+    wait_until(lambda: spooled(gateway) == 3000, gateway.log)
+    reader = processes.start([build.shmgate, "spool", "show", "-f", gateway.spool_path], stdout=subprocess.PIPE)
+    assert reader.stdout.readline().startswith(b"0 ")
+    # Its pipe is full by now.
+    assert gateway.tool("write", "out", "-l", input=b"\n".join([b"y" * 1000] * 12000)).returncode == 0
+    wait_until(lambda: spooled(gateway) == 15000, gateway.log, 4 * LIMIT)
+    journal = gateway.spool_path.with_name(gateway.spool_path.name + "-wal").stat().st_size
+    assert journal < 6_000_000, f"{journal} bytes of journal"
+    shown = [b"0 ", *reader.stdout.read().splitlines()]
+    assert reader.wait(LIMIT) == 0
+    assert [line[:5] for line in shown[1:3000]] == [line[:5] for line in lines[1:]]
+    assert len(shown) == 15000
+
+
+def test_copy_without_its_journal_is_told(new_gateway, build, tmp_path):
+    """The tool says that messages may be missing when spool.db was copied without its -wal; not for both files, and not
+    after an orderly stop."""
+    gateway = new_gateway(
+        publish_channel(spool="always", writers=1), mqtt={"uri": "mqtt://127.0.0.1:1", "connect_timeout": "1s"}
+    ).start(link=False)
+    gateway.write("out", b"one")
+    wait_until(lambda: spooled(gateway) == 1, gateway.log)
+
+    def look(path: Path, action: str = "list") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [build.shmgate, "spool", action, "-f", path], capture_output=True, text=True, timeout=LIMIT
+        )
+
+    journal = gateway.spool_path.with_name(gateway.spool_path.name + "-wal")
+    alone, both = tmp_path / "alone.db", tmp_path / "both.db"
+    alone.write_bytes(gateway.spool_path.read_bytes())
+    for action in ("list", "show", "check"):
+        assert "alone.db-wal" in look(alone, action).stderr, action
+    both.write_bytes(gateway.spool_path.read_bytes())
+    both.with_name("both.db-wal").write_bytes(journal.read_bytes())
+    shown = look(both, "show")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "one\n", "")
+    gateway.stop()
+    stopped = look(gateway.spool_path, "show")
+    assert (stopped.stdout, stopped.stderr) == ("one\n", ""), stopped
+
+
 @pytest.mark.sanitized
 def test_spool_survives_a_change_of_geometry(new_gateway, lasting_broker, processes, build):
     """The ring's size and the topic change in an outage: what was spooled before is published first, on the topic of

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -97,7 +98,7 @@ def test_stats_are_readable_by_people(new_gateway, broker):
     assert "temperature" in text and "setpoint" in text, text
 
 
-@pytest.mark.parametrize("command", ["write", "read", "stats", "release"])
+@pytest.mark.parametrize("command", ["write", "read", "list", "stats", "release"])
 def test_every_command_explains_itself(build, command):
     """--help and --version are answers: exit code 0, on standard output."""
     for argument, word in (("--help", command), ("--version", "shmgate")):
@@ -272,3 +273,146 @@ def test_stats_as_json(lonely):
     }
     gateway.stop()
     assert json.loads(gateway.tool("stats", "--json").stdout)["gateway"] is False
+
+
+def run(build, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """The tool, without a segment's name unless one is given."""
+    return subprocess.run(
+        [str(build.shmgate), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        env={**build.environment(), "PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+def test_long_options_are_the_short_ones(new_gateway, build):
+    """Each short option has a word, with = or without."""
+    gateway = new_gateway(publish_channel(), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}).start(link=False)
+    assert run(build, "write", "out", "--message", "one", f"--segment={gateway.segment}").returncode == 0
+    assert run(build, "write", "out", "--null-message", "--timeout", "1", "--segment", gateway.segment).returncode == 0
+    done = run(build, "read", "out", "--count", "2", "--timeout=5", "--format", "%n[%p]", "--segment", gateway.segment)
+    assert (done.returncode, done.stdout) == (0, "0[one]\n1[]\n"), done
+    done = run(build, "read", "out", "--new-only", "--timeout", "0", "--segment", gateway.segment)
+    assert (done.returncode, done.stdout) == (27, ""), done
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stats", "--message", "x"],
+        ["read", "out", "--json"],
+        ["release", "--count", "1"],
+        ["help", "nosuch"],
+        ["version", "extra"],
+        ["list", "extra"],
+        ["spool", "list", "--segment", "/x"],
+    ],
+)
+def test_options_of_other_commands_are_wrong(build, arguments):
+    """A word that belongs to another command is wrong usage, as its letter is."""
+    done = run(build, *arguments)
+    assert done.returncode == 2 and done.stderr and not done.stdout, done
+
+
+def test_help_and_version_are_commands(build):
+    """They print what the options print; a mistyped command is told what was probably meant."""
+    assert run(build, "help").stdout == run(build, "--help").stdout
+    assert run(build, "help", "read").stdout == run(build, "read", "--help").stdout
+    assert run(build, "version").stdout == run(build, "--version").stdout
+    done = run(build, "raed", "out")
+    assert done.returncode == 2 and "did you mean read?" in done.stderr, done
+    assert run(build, "help", "stat").stderr.count("did you mean stats?") == 1
+
+
+def test_segment_is_named_without_slash_and_by_the_environment(lonely, build):
+    """-S takes the name without its slash; $SHMGATE_SEGMENT is the default; -S goes before it; an empty one is none."""
+    gateway = lonely()
+    for arguments, environment in (
+        (["-S", gateway.segment[1:]], {}),
+        ([], {"SHMGATE_SEGMENT": gateway.segment}),
+        ([], {"SHMGATE_SEGMENT": gateway.segment[1:]}),
+        (["-S", gateway.segment], {"SHMGATE_SEGMENT": "/nosuch"}),
+    ):
+        done = run(build, "stats", "--json", *arguments, **environment)
+        assert done.returncode == 0 and json.loads(done.stdout)["segment"] == gateway.segment, done
+    assert "segment /shmgate" in run(build, "release", SHMGATE_SEGMENT="").stderr
+
+
+def test_list_tells_the_channels(new_gateway, build):
+    """Direction and topic of each channel, as text and as JSON, with topics that need escapes."""
+    topic = 'a "quoted" \\ topic'
+    gateway = new_gateway(
+        publish_channel(topic=topic), subscribe_channel(topic="a/#"), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}
+    ).start(link=False)
+    lines = [line.split(None, 2) for line in run(build, "list", "-S", gateway.segment).stdout.splitlines()]
+    assert lines == [["channel", "direction", "topic"], ["out", "publish", topic], ["in", "subscribe", "a/#"]]
+    listed = json.loads(run(build, "list", "--json", SHMGATE_SEGMENT=gateway.segment).stdout)
+    assert listed == {
+        "segment": gateway.segment,
+        "channels": [
+            {"name": "out", "direction": "publish", "topic": topic},
+            {"name": "in", "direction": "subscribe", "topic": "a/#"},
+        ],
+    }
+    assert run(build, "list", "-S", gateway.segment + "-nosuch").returncode == 1
+
+
+def test_list_tells_the_segments_when_there_are_several(new_gateway, build):
+    """Without a name: each segment of the machine, and whether a gateway serves it. Other things in /dev/shm are passed
+    over."""
+    served = new_gateway(publish_channel("one"), mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"}).start(link=False)
+    left = new_gateway(
+        publish_channel("two"),
+        publish_channel("three"),
+        mqtt={"uri": f"mqtt://127.0.0.1:{free_port()}"},
+        name=served.segment + "-left",
+    ).start(link=False)
+    left.stop()
+    other = Path("/dev/shm") / (served.segment[1:] + "-other")
+    try:
+        os.mkfifo(other)
+        found = {entry["segment"]: entry for entry in json.loads(run(build, "list", "--json").stdout)["segments"]}
+        assert found[served.segment] == {"segment": served.segment, "gateway": True, "link": "down", "channels": 1}
+        assert found[left.segment] == {"segment": left.segment, "gateway": False, "link": "down", "channels": 2}
+        assert f"/{other.name}" not in found
+        text = run(build, "list").stdout
+        assert re.search(rf"^{served.segment} +running +down +1$", text, re.MULTILINE), text
+        assert re.search(rf"^{left.segment} +gone +down +2$", text, re.MULTILINE), text
+    finally:
+        other.unlink(missing_ok=True)
+        left.tool("release")
+
+
+def test_stats_tell_the_state_of_the_broker(new_gateway, broker):
+    """In words and since when, connected or not, and that no gateway runs."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    assert re.search(r", connected to the broker since 2\d{3}-\d\d-\d\dT", gateway.tool("stats").stdout.decode())
+    broker.stop()
+    wait_until(
+        lambda: ", not connected to the broker since" in gateway.tool("stats").stdout.decode(),
+        "the loss of the broker to show",
+    )
+    gateway.stop()
+    assert "no gateway runs" in gateway.tool("stats").stdout.decode()
+
+
+def test_stats_work_where_memory_is_read_only(lonely, build):
+    """In a container that has /dev/shm mounted read-only, who only looks is served; who writes is told why not."""
+    gateway = lonely()
+    script = (
+        'mount -o remount,ro,bind /dev/shm 2>/dev/null || mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; '
+        '"$0" stats --json -S "$1" >/dev/null && "$0" list -S "$1" >/dev/null && "$0" write out -m x -S "$1"'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, str(build.shmgate), gateway.segment],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (
+        done.returncode == 1
+        and "write out" in done.stderr
+        and "read-only" in done.stderr.lower()
+        and "/dev/shm" in done.stderr
+    ), done
