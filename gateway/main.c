@@ -120,7 +120,7 @@ static void take_fault(void *context, const char *file, unsigned line, const cha
 }
 
 /* Read the configuration; what is wrong with it is logged, and shown by systemctl status. Returns an exit code. */
-static int load(struct config *config, const char *path)
+static int load_config(struct config *config, const char *path)
 {
     struct faults faults = {.count = 0};
     char status[sizeof(faults.first) + 64];
@@ -152,7 +152,7 @@ static int serve(const char *path)
         log_write(LOG_LEVEL_ERROR, "could not install signal handlers: %s", strerror(-rc));
         return EXIT_FAILED;
     }
-    if ((rc = load(&config, path)) != EXIT_DONE)
+    if ((rc = load_config(&config, path)) != EXIT_DONE)
         return rc;
     if (metrics_create(&metrics) < 0) {
         log_write(LOG_LEVEL_ERROR, "could not start: out of memory");

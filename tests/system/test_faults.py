@@ -222,12 +222,14 @@ def test_shared_memory_full(new_gateway, tmp_path):
 
 
 def test_segment_of_another_kind(new_gateway, broker):
-    """Something else under the segment's name is set aside, whole, with one warning, and the gateway serves; the next start has nothing to say."""
+    """Something else under the segment's name is set aside, whole, with one warning, and the gateway serves; the next
+    start has nothing to say."""
     gateway = new_gateway(publish_channel(), broker=broker)
     path = Path(f"/dev/shm{gateway.segment}")
     path.write_bytes(b"something else" * 1000)
     gateway.start()
-    aside = [Path("/dev/shm", name) for name in shared_memory_names() if name.startswith(f"{gateway.segment[1:]}.damaged-")]
+    prefix = f"{gateway.segment[1:]}.damaged-"
+    aside = [Path("/dev/shm", name) for name in shared_memory_names() if name.startswith(prefix)]
     assert [file.read_bytes() for file in aside] == [b"something else" * 1000]
     warnings = [line for line in gateway.log().splitlines() if "warning: " in line]
     assert len(warnings) == 1 and str(aside[0]) in warnings[0], gateway.log()

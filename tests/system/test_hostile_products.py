@@ -1,6 +1,6 @@
-"""A hostile member of the group beside everything else at once: spool, batches, origins, reloads that change the geometry,
-idle writers, outages and kills. Whatever comes together, the gateway goes on, its start gets over what it finds, the spool
-is never damaged by it, and it does not grow."""
+"""A hostile member of the group beside everything else at once: spool, batches, origins, reloads that change the
+geometry, idle writers, outages and kills. Whatever comes together, the gateway goes on, its start gets over what it
+finds, the spool is never damaged by it, and it does not grow."""
 from __future__ import annotations
 
 import contextlib

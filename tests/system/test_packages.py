@@ -12,7 +12,10 @@ import pytest
 
 from harness import LIMIT, ROOT, Build
 
-PROGRAM = '#include <shmgate/shared_memory.h>\n#include <stdio.h>\nint main(void) { shared_memory_init("/shmgate-test-nosuch", 0); puts(shared_memory_error()); return 0; }\n'
+PROGRAM = """#include <shmgate/shared_memory.h>
+#include <stdio.h>
+int main(void) { shared_memory_init("/shmgate-test-nosuch", 0); puts(shared_memory_error()); return 0; }
+"""
 
 
 @pytest.fixture

@@ -401,7 +401,8 @@ def test_stats_work_where_memory_is_read_only(lonely, build):
     """In a container that has /dev/shm mounted read-only, who only looks is served; who writes is told why not."""
     gateway = lonely()
     script = (
-        'mount -o remount,ro,bind /dev/shm 2>/dev/null || mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; '
+        'mount -o remount,ro,bind /dev/shm 2>/dev/null || '
+        'mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; '
         '"$0" stats --json -S "$1" >/dev/null && "$0" list -S "$1" >/dev/null && "$0" write out -m x -S "$1"'
     )
     done = subprocess.run(

@@ -67,7 +67,10 @@ def test_segments_are_told_when_the_name_is_wrong(lonely, build):
     gateway = lonely().start(link=False)
     error = error_of(build, "stats", "-S", gateway.segment + "x")
     assert "there" in error and gateway.segment + "?" in error, error
-    script = f"import shmgate\ntry: shmgate.attach({gateway.segment + 'x'!r}, timeout=0)\nexcept Exception as error: print(error)"
+    script = (
+        f"import shmgate\ntry: shmgate.attach({gateway.segment + 'x'!r}, timeout=0)\n"
+        "except Exception as error: print(error)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
