@@ -63,8 +63,27 @@ int handle_check_writable(const struct shared_memory *shm)
                           : 0;
 }
 
+/* Take and give back the attachment's lock. In a child of fork there is no other thread, and one that the child does
+ * not have may hold it for ever. */
+static void lock(struct shared_memory *shm)
+{
+    if (shm->fork_count == platform_fork_count())
+        pthread_mutex_lock(&shm->lock);
+}
+
+static void unlock(struct shared_memory *shm)
+{
+    if (shm->fork_count == platform_fork_count())
+        pthread_mutex_unlock(&shm->lock);
+}
+
 static void mapping_free(struct mapping *mapping)
 {
+    /* In a child the descriptor is closed already, and may be another one by now. */
+    if (mapping->fork_count == platform_fork_count())
+        fork_forget(&mapping->segment);
+    else
+        mapping->segment.fd = -1;
     segment_close(&mapping->segment);
     free(mapping->lane_held);
     free(mapping);
@@ -90,6 +109,7 @@ static int mapping_open(const char *name, int look_only, struct mapping **out)
 
     if (!mapping)
         return handle_fail_plain(-ENOMEM, "out of memory");
+    mapping->fork_count = platform_fork_count();
     rc = look_only ? segment_attach_view(&mapping->segment, name, &reason)
                    : segment_attach(&mapping->segment, name, &reason);
     if (rc < 0) {
@@ -102,6 +122,7 @@ static int mapping_open(const char *name, int look_only, struct mapping **out)
         return handle_fail_plain(-ENOMEM, "out of memory");
     }
     mapping->references = 1;
+    fork_note(&mapping->segment);
     *out = mapping;
     return 0;
 }
@@ -115,7 +136,8 @@ static int mapping_await(const char *name, int look_only, int timeout_ms, struct
     while ((rc = mapping_open(name, look_only, out)) == -ENOENT && timeout_ms != 0) {
         if (timeout_ms > 0 && platform_monotonic_ns() >= deadline)
             break;
-        platform_sleep_ms(ATTACH_POLL_MS);
+        if (platform_sleep_ms(ATTACH_POLL_MS) == -EINTR)
+            return handle_fail_plain(-EINTR, "a signal arrived while there was no segment yet");
     }
     return rc == -ENOENT ? no_segment(name, timeout_ms) : rc;
 }
@@ -184,10 +206,10 @@ static struct mapping *current(struct shared_memory *shm)
 {
     struct mapping *mapping;
 
-    pthread_mutex_lock(&shm->lock);
+    lock(shm);
     mapping = shm->current;
     mapping->references++;
-    pthread_mutex_unlock(&shm->lock);
+    unlock(shm);
     return mapping;
 }
 
@@ -200,9 +222,9 @@ static void release_locked(struct mapping *mapping)
 
 void attachment_release(struct shared_memory *shm, struct mapping *mapping)
 {
-    pthread_mutex_lock(&shm->lock);
+    lock(shm);
     release_locked(mapping);
-    pthread_mutex_unlock(&shm->lock);
+    unlock(shm);
 }
 
 int mapping_retired(const struct mapping *mapping)
@@ -221,7 +243,7 @@ int attachment_renew(struct shared_memory *shm, const struct mapping *stale, str
     struct mapping *next = NULL;
     int rc = 0;
 
-    pthread_mutex_lock(&shm->lock);
+    lock(shm);
     if (shm->current != stale && !ring_retired(shm->current->segment.header)) {
         /* Another handle was here before. */
     } else if (attachment_has_name(shm, shm->current)) {
@@ -230,15 +252,18 @@ int attachment_renew(struct shared_memory *shm, const struct mapping *stale, str
     } else {
         rc = mapping_open(shm->name, shm->look_only, &next);
         if (next) {
-            release_locked(shm->current);
+            struct mapping *left = shm->current;
+
+            /* In this order, as a fork may copy it at any instant. */
             shm->current = next;
+            release_locked(left);
         }
     }
     if (rc == 0) {
         *fresh = shm->current;
         (*fresh)->references++;
     }
-    pthread_mutex_unlock(&shm->lock);
+    unlock(shm);
     return rc;
 }
 
@@ -267,7 +292,7 @@ int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uin
     const struct layout_channel_info *info = &mapping->segment.layout.channels[channel];
     int rc = -EBUSY;
 
-    pthread_mutex_lock(&shm->lock);
+    lock(shm);
     for (uint32_t i = 0; i < info->lane_count && rc == -EBUSY; i++) {
         uint32_t lane = info->lane_first + (first + i) % info->lane_count;
 
@@ -279,7 +304,7 @@ int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uin
             rc = (int)lane;
         }
     }
-    pthread_mutex_unlock(&shm->lock);
+    unlock(shm);
     if (rc == -EBUSY)
         return handle_fail(rc, "channel %s: all %u lanes have a living writer: raise `writers` in gateway.ini",
                            info->name, info->lane_count);
@@ -288,8 +313,8 @@ int attachment_take_lane(struct shared_memory *shm, struct mapping *mapping, uin
 
 void attachment_give_lane(struct shared_memory *shm, struct mapping *mapping, uint32_t lane)
 {
-    pthread_mutex_lock(&shm->lock);
+    lock(shm);
     segment_unlock_lane(&mapping->segment, lane);
     mapping->lane_held[lane] = 0;
-    pthread_mutex_unlock(&shm->lock);
+    unlock(shm);
 }

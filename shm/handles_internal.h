@@ -12,6 +12,7 @@
 /* A mapped segment, shared by the handles of one attachment. */
 struct mapping {
     struct segment segment;
+    unsigned fork_count;          /* platform_fork_count() of the process that opened it */
     unsigned references;          /* guarded by the attachment's lock, like all below */
     _Atomic uint64_t believed_ns; /* the monotonic clock until when it is not looked whether the segment has been
                                      replaced: its flag says so, and its name says otherwise */
@@ -27,6 +28,11 @@ struct shared_memory {
     pthread_mutex_t lock;
     struct mapping *current; /* the segment that has the name, as far as this attachment knows */
 };
+
+/* A child of fork is to let go of this segment's file and memory before fork returns in it; or not any more. Any
+ * thread, without a lock. */
+void fork_note(const struct segment *segment);
+void fork_forget(const struct segment *segment);
 
 /* Keep the reason of a failure for shared_memory_error. Returns rc. handle_fail_plain takes a text that lives for ever
  * and is cheap enough for a control loop. */

@@ -64,6 +64,9 @@ int platform_map(int fd, uint64_t size, void **base);
 /* The same, and the processor refuses every write. */
 int platform_map_to_look(int fd, uint64_t size, void **base);
 void platform_unmap(void *base, uint64_t size);
+
+/* Let the object go, and leave memory of zeros in its place, to be unmapped like it. Safe in a child of fork. */
+void platform_unmap_to_nothing(void *base, uint64_t size);
 void platform_close(int fd);
 
 /* ---- Locks that die with their holder (fcntl(2), open file description locks) ---- */
@@ -130,8 +133,8 @@ void platform_event_clear(int fd);
 
 uint64_t platform_time_ns(void); /* Unix time */
 uint64_t platform_monotonic_ns(void);
-void platform_yield(void);           /* lets whoever else wants this CPU have it first */
-void platform_sleep_ms(unsigned ms); /* returns early on a signal */
+void platform_yield(void);          /* lets whoever else wants this CPU have it first */
+int platform_sleep_ms(unsigned ms); /* -EINTR: a signal has ended it early */
 uint64_t platform_random(void);
 uint32_t platform_pid(void);
 

@@ -345,6 +345,14 @@ void platform_unmap(void *base, uint64_t size)
     munmap(base, size);
 }
 
+void platform_unmap_to_nothing(void *base, uint64_t size)
+{
+    /* Memory that nobody touches costs nothing. Where even that cannot be had, the object stays. */
+    if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) ==
+        MAP_FAILED)
+        return;
+}
+
 void platform_close(int fd)
 {
     close(fd);
@@ -416,11 +424,11 @@ void platform_yield(void)
     sched_yield(); /* never fails on Linux, sched_yield(2) */
 }
 
-void platform_sleep_ms(unsigned ms)
+int platform_sleep_ms(unsigned ms)
 {
     struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 
-    nanosleep(&time, NULL);
+    return nanosleep(&time, NULL) < 0 ? -errno : 0;
 }
 
 uint64_t platform_random(void)

@@ -339,6 +339,8 @@ int shared_memory_reader_advance(struct shared_memory_reader *reader)
     struct cursor *cursor;
     int whole;
 
+    if ((whole = handle_check_fork(reader->shm)) < 0)
+        return whole;
     if (reader->peeked < 0)
         return handle_fail_plain(-EINVAL, "advance without a peek before it");
     cursor = &reader->cursors[reader->peeked];

@@ -75,6 +75,12 @@ int segment_load(struct segment *segment, struct reason *reason)
                           segment->name, segment->name);
     rc = segment->look_only ? platform_map_to_look(segment->fd, segment->size, &base)
                             : platform_map(segment->fd, segment->size, &base);
+    if (rc == -EAGAIN)
+        return reason_set(
+            reason, rc,
+            "map segment %s: the %llu KiB are more than the limit of locked memory (RLIMIT_MEMLOCK, after "
+            "mlockall) leaves: raise it with LimitMEMLOCK= in the unit, or ulimit -l",
+            segment->name, (unsigned long long)(segment->size / 1024));
     if (rc < 0)
         return reason_set(reason, rc, "map segment %s: %s", segment->name, platform_object_explain(rc));
     segment->base = base;

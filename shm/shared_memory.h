@@ -9,21 +9,31 @@
  *   - handles, for several segments, per-thread writers, latest values, waiting, zero-copy and counters:
  *     shared_memory_attach and all that follows it below.
  *
- * RETURN VALUES  0 or a count on success, -errno on failure; shared_memory_error() has the reason in words.
- * THREADS        The four calls may be called from any thread (one lock around them; a read that waits does not hold
- * it, an init that waits does). An attachment may be shared between threads. A writer or a reader handle belongs to one
- * thread at a time. FORK           A child must not use handles it inherited: it attaches for itself. The library
- * notices (its locks belong to the parent) and answers -EPERM. A child that neither execs nor ends keeps the parent's
- * lanes taken after the parent has died: the lock goes with the last process that has the file open (fcntl(2)).
- * RESTARTS       When the gateway stops, crashes or is upgraded, writers and readers go on; what was written meanwhile
- * is published afterwards. When it changes the segment's geometry the handles move over by themselves at their next
- * call. Only a channel that the new configuration no longer has answers -ENOENT. (A local reader of a publish channel
- * can miss a message that a writer was writing into the old segment just as the reader left it.) AGE            A
- * message of a subscribe channel can have an end: its expiry interval, or the channel's max_age. No call gives it out
- * from then on; a message that ends while a peek shows it is still the caller's. The end is a Unix time and is compared
- * with this machine's clock: when that is set forward, waiting messages end early; when it is set back, they wait
- * longer. RESERVED       Nothing here blocks but the calls that take timeout_ms. A timeout of 0 never waits, a negative
- * one waits for ever.
+ * RETURN VALUES: 0 or a count on success, -errno on failure; shared_memory_error() has the reason in words.
+ *
+ * THREADS: the four calls may be called from any thread, and none waits for another: a read with a timeout of 0 beside
+ * a read of the same channel answers -EAGAIN. An attachment may be shared between threads. A writer or a reader handle
+ * belongs to one thread at a time.
+ *
+ * FORK: a child must not use handles it inherited: it attaches for itself, also with shared_memory_init. The library
+ * notices and answers -EPERM. Before fork returns in it, the child has let go of the segments: of its parent's lanes it
+ * keeps none, and what a peek showed is gone. (Only of more than 256 segments attached at one time a child keeps some
+ * until it ends.)
+ *
+ * RESTARTS: when the gateway stops, crashes or is upgraded, writers and readers go on; what was written meanwhile is
+ * published afterwards. When it changes the segment's geometry the handles move over by themselves at their next call.
+ * Only a channel that the new configuration no longer has answers -ENOENT. (A local reader of a publish channel can
+ * miss a message that a writer was writing into the old segment just as the reader left it.) When somebody removes a
+ * segment without a gateway, a writer notices within seconds, once nobody takes what it writes, and answers -ENOENT
+ * until there is another.
+ *
+ * AGE: a message of a subscribe channel can have an end: its expiry interval, or the channel's max_age. No call gives
+ * it out from then on; a message that ends while a peek shows it is still the caller's. The end is a Unix time and is
+ * compared with this machine's clock: when that is set forward, waiting messages end early; when it is set back, they
+ * wait longer.
+ *
+ * WAITING: nothing here blocks but the calls that take timeout_ms. A timeout of 0 never waits, a negative one waits for
+ * ever.
  */
 #ifndef SHMGATE_SHARED_MEMORY_H
 #define SHMGATE_SHARED_MEMORY_H
@@ -47,9 +57,10 @@ extern "C" {
 /* ---- The everyday interface: four calls, one segment a process ---- */
 
 /* Attach this process to `segment` (NULL: "/shmgate"), waiting up to timeout_ms for a gateway to make it.
- * Calling it again while attached is 0 when the segment is the same.
+ * Calling it again while attached is 0 when the segment is the same. Other threads' calls do not wait for it.
  * Errors: -ETIMEDOUT no gateway made the segment in time: start shmgated; -EACCES not in the segment's group;
- * -EPROTO made by an incompatible version; -EBUSY attached to another segment: release it first; -ENOMEM. */
+ * -EPROTO made by an incompatible version; -EBUSY attached to another segment: release it first; -EINTR a signal
+ * arrived; -ENOMEM. */
 SHARED_MEMORY_API int shared_memory_init(const char *segment, int timeout_ms);
 
 /* Write one message of `size` bytes (0 is allowed) into a publish channel. Never waits: bounded steps, no lock of

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/time.h>
 
 #include "fixture.h"
 
@@ -183,7 +184,7 @@ static int use_inherited_handles(void)
     char byte;
 
     if (shared_memory_write("out", "x", 1) != -EPERM || !strstr(shared_memory_error(), "fork") ||
-        shared_memory_read("out", &byte, 1, 0) != -EPERM || shared_memory_init(fixture_name, 0) != -EPERM ||
+        shared_memory_read("out", &byte, 1, 0) != -EPERM ||
         shared_memory_writer_write(parents_writer, "x", 1) != -EPERM ||
         shared_memory_reader_read(parents_reader, &byte, 1, &message, 0) != -EPERM ||
         shared_memory_reader_latest(parents_reader, &byte, 1, &message) != -EPERM ||
@@ -302,6 +303,187 @@ static void test_release_beside_a_waiting_read(void)
     CHECK_EQUAL(shared_memory_release(), -ENOTCONN);
 }
 
+static uint64_t now_ms(void)
+{
+    return platform_monotonic_ns() / 1000000;
+}
+
+/* "A timeout of 0 never waits": neither for another thread's read of the same channel, nor for its init. */
+static void test_timeout_0_waits_for_no_thread(void)
+{
+    struct layout_channel *channel;
+    uint64_t begin;
+    pthread_t thread;
+    char byte;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(shared_memory_init(fixture_name, 0), 0);
+    channel = segment_channel(&fixture_segment, CHANNEL_IN);
+    CHECK_EQUAL(pthread_create(&thread, NULL, read_until_there, NULL), 0);
+    while (atomic_load(&channel->reader_sleeps) == 0)
+        sched_yield();
+    begin = now_ms();
+    CHECK_EQUAL(shared_memory_read("in", &byte, 1, 0), -EAGAIN);
+    CHECK_EQUAL(shared_memory_read("in", &byte, 1, 20), -ETIMEDOUT);
+    CHECK_EQUAL(shared_memory_read("out", &byte, 1, 0), -EAGAIN);
+    CHECK_EQUAL(shared_memory_write("out", "x", 1), 0);
+    CHECK(now_ms() - begin < LIMIT_MS / 4);
+    CHECK_EQUAL(shared_memory_release(), 0);
+    pthread_join(thread, NULL);
+}
+
+static void *init_elsewhere(void *result)
+{
+    *(int *)result = shared_memory_init("/shmgate-test-no-such", 1000);
+    return NULL;
+}
+
+static void test_calls_wait_for_no_init(void)
+{
+    uint64_t begin = now_ms();
+    pthread_t thread;
+    int rc = 0;
+    char byte;
+
+    fixture_begin();
+    CHECK_EQUAL(pthread_create(&thread, NULL, init_elsewhere, &rc), 0);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQUAL(shared_memory_read("in", &byte, 1, 0), -ENOTCONN);
+        sched_yield();
+    }
+    CHECK(now_ms() - begin < 900);
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(rc, -ETIMEDOUT);
+}
+
+static struct shared_memory *shared;
+
+static void *look_at_counters(void *unused)
+{
+    struct shared_memory_counters counters;
+
+    for (int i = 0; i < 20000; i++)
+        if (shared_memory_channel_counters(shared, i % FIXTURE_USUAL, &counters) != 0 ||
+            strcmp(counters.topic, fixture_usual[i % FIXTURE_USUAL].topic) != 0)
+            atomic_fetch_add(&wrong, 1);
+    return unused;
+}
+
+/* An attachment may be shared: each thread has the topics that it was given. */
+static void test_counters_from_two_threads(void)
+{
+    pthread_t threads[2];
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(shared_memory_attach(&shared, fixture_name, 0), 0);
+    atomic_store(&wrong, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, look_at_counters, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    shared_memory_detach(shared);
+    CHECK_EQUAL(wrong, 0);
+}
+
+static atomic_int stopped;
+
+static void *write_all_the_time(void *unused)
+{
+    while (!atomic_load(&stopped))
+        shared_memory_write("out", "x", 1);
+    return unused;
+}
+
+static int use_everything(void)
+{
+    char byte;
+
+    alarm(20);
+    if (shared_memory_write("out", "x", 1) != -EPERM || shared_memory_read("in", &byte, 1, 0) != -EPERM)
+        return 1;
+    if (shared_memory_init(fixture_name, 0) != 0)
+        return 2;
+    return shared_memory_write("out", "x", 1) == 0 && shared_memory_release() == 0 ? 0 : 3;
+}
+
+/* A fork while other threads are inside the library, at whatever place: the child's calls return. */
+static void test_fork_while_threads_are_inside(void)
+{
+    pthread_t threads[2];
+    int code = 0;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(shared_memory_init(fixture_name, 0), 0);
+    atomic_store(&stopped, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, write_all_the_time, NULL), 0);
+    for (int i = 0; i < 100 && code == 0; i++)
+        code = fixture_run(use_everything);
+    atomic_store(&stopped, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQUAL(code, 0);
+}
+
+static struct fixture_child daemon_child;
+
+static int outlive(void)
+{
+    prctl(PR_SET_PDEATHSIG, 0);
+    alarm(20);
+    return fixture_tell('d') == 0 && pause() < 0 ? 0 : 1;
+}
+
+/* Attaches, takes the only lane of "strict", forks a child that does nothing at all about it, and dies. */
+static int leave_a_child(void)
+{
+    int parents_pipe = fixture_to;
+
+    if (shared_memory_init(fixture_name, 0) < 0 || shared_memory_write("strict", "x", 1) < 0 ||
+        fixture_fork(&daemon_child, outlive) < 0 || fixture_hear(&daemon_child) != 'd')
+        return 1;
+    fixture_to = parents_pipe;
+    return fixture_tell('d');
+}
+
+/* A program's child that lives on keeps none of its lanes, though it has closed nothing. */
+static void test_child_keeps_no_lane(void)
+{
+    struct fixture_child parent;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(fixture_fork(&parent, leave_a_child), 0);
+    CHECK_EQUAL(fixture_hear(&parent), 'd');
+    CHECK_EQUAL(fixture_join(&parent), 0);
+    CHECK_EQUAL(segment_lane_locked(&fixture_segment, LANE_STRICT), 0);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+/* A signal ends the wait for a gateway, as it does a read's. */
+static void test_init_ends_at_a_signal(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    struct itimerval time = {.it_value.tv_usec = 50000, .it_interval.tv_usec = 50000}, off = {0};
+    uint64_t begin = now_ms();
+    int rc;
+
+    fixture_begin();
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &time, NULL);
+    rc = shared_memory_init("/shmgate-test-no-such", LIMIT_MS);
+    setitimer(ITIMER_REAL, &off, NULL);
+    CHECK_EQUAL(rc, -EINTR);
+    CHECK(now_ms() - begin < LIMIT_MS / 4);
+}
+
 static const struct check_test tests[] = {
     {"test_not_attached", test_not_attached},
     {"test_four_calls", test_four_calls},
@@ -312,6 +494,12 @@ static const struct check_test tests[] = {
     {"test_child_attaches_for_itself", test_child_attaches_for_itself},
     {"test_threads_share_the_four_calls", test_threads_share_the_four_calls},
     {"test_release_beside_a_waiting_read", test_release_beside_a_waiting_read},
+    {"test_timeout_0_waits_for_no_thread", test_timeout_0_waits_for_no_thread},
+    {"test_calls_wait_for_no_init", test_calls_wait_for_no_init},
+    {"test_counters_from_two_threads", test_counters_from_two_threads},
+    {"test_fork_while_threads_are_inside", test_fork_while_threads_are_inside},
+    {"test_child_keeps_no_lane", test_child_keeps_no_lane},
+    {"test_init_ends_at_a_signal", test_init_ends_at_a_signal},
 };
 
 FIXTURE_MAIN(tests)
