@@ -297,24 +297,36 @@ def test_threads_that_close_and_read_at_random(gateway):
     handles = {"reader": segment.reader("telemetry"), "writer": segment.writer("telemetry")}
     unexpected = []
 
+    def use(reader: shmgate.Reader, writer: shmgate.Writer) -> None:
+        writer.write(b"x")
+        with reader.peek(0.001) as peek:
+            bytes(memoryview(peek))
+        reader.latest()
+        reader.read(0.001)
+
+    def reopen(reader: shmgate.Reader, writer: shmgate.Writer) -> None:
+        reader.close()
+        writer.close()
+        handles["reader"] = segment.reader("telemetry")
+        # The lane is free when the last write that was under way has ended.
+        handles["writer"] = wait_until(writer_of_free_lane)
+
+    def writer_of_free_lane() -> shmgate.Writer | None:
+        try:
+            return segment.writer("telemetry")
+        except shmgate.BusyError:
+            return None
+
     def hammer(number: int) -> None:
         while time.monotonic() < stop:
-            reader, writer = handles["reader"], handles["writer"]
             try:
-                writer.write(b"x")
-                with reader.peek(0.001) as peek:
-                    bytes(memoryview(peek))
-                reader.latest()
-                reader.read(0.001)
-                if number == 0:
-                    reader.close()
-                    writer.close()
-                    handles["reader"], handles["writer"] = segment.reader("telemetry"), segment.writer("telemetry")
+                use(handles["reader"], handles["writer"])
             except (ValueError, RuntimeError, BufferError, shmgate.Error):
                 pass
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is not expected
                 unexpected.append(error)
-
+            if number == 0:
+                reopen(handles["reader"], handles["writer"])
     threads = [threading.Thread(target=hammer, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()

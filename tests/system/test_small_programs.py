@@ -87,6 +87,15 @@ def test_interrupt_ends_write_and_read_quietly(command, start, broker):
         output(process)
 
 
+def test_interrupt_ends_what_a_script_has_started_in_the_background(command, start):
+    """There the shell has it ignore SIGINT."""
+    script = start("sh", "-c", '"$@" write --interval 0.01 & echo $!; wait', "sh", *command)
+    number = int(script.stdout.readline())
+    assert script.stdout.readline().startswith(b"wrote")
+    os.kill(number, signal.SIGINT)
+    output(script)
+
+
 def test_closed_output_ends_it_quietly(command, start):
     """`python test_shm.py write | head -1`."""
     writer = start(*command, "write", "--interval", "0.01")
