@@ -184,6 +184,20 @@ def test_stock_programs_follow_a_change_of_geometry(start, gateway, broker, subs
     assert numbers == list(range(len(numbers)))
 
 
+def test_asyncio_example_obeys_and_reports(start, broker, subscribe):
+    """A command that arrives is in the next report; Ctrl-C ends it; a missing channel is told in a line."""
+    program = [sys.executable, ROOT / "python" / "examples" / "asyncio_commands.py"]
+    subscriber = subscribe(broker, "test/telemetry")
+    example = start(*program)
+    wait_until(lambda: b'{"setpoint": 0.0}' in subscriber.payloads())
+    broker.publish("commands/setpoint", "21.5")
+    wait_until(lambda: b'{"setpoint": 21.5}' in subscriber.payloads())
+    example.send_signal(signal.SIGINT)
+    output(example)
+    mistyped = start(*program, "nosuch")
+    assert b"no channel nosuch" in mistyped.communicate(timeout=LIMIT)[1] and mistyped.returncode == 1
+
+
 def test_four_calls_is_built_by_its_line(start, gateway, broker, subscribe, tmp_path):
     """The gcc line in the program's first comment builds it, and it writes, reads and ends."""
     program = ROOT / "shm" / "examples" / "four_calls.c"
