@@ -224,6 +224,35 @@ except ValueError as error: print(error)
         assert run(BUFFER).splitlines()[:2] == ["the writer is closed", "the reader is closed"]
 
 
+if sys.version_info >= (3, 12):
+
+    def test_buffer_methods_of_a_peek(run):
+        """__buffer__ and __release_buffer__ can be called by anybody, again, with another's buffer, and after all is
+        closed."""
+        assert (
+            run("""
+import gc
+reader = segment.reader('telemetry')
+writer.write(b'hello')
+peek = reader.peek()
+view = peek.__buffer__(0)
+peek.__release_buffer__(view)
+for wrong in (lambda: peek.__release_buffer__(view), lambda: bytes(view), lambda: peek.__buffer__(1),
+              lambda: peek.__release_buffer__(memoryview(b''))):
+    try: print(wrong())
+    except (ValueError, BufferError): pass
+view = peek.__buffer__(0)
+other = memoryview(view)
+reader.close(); segment.close(); writer.close()
+del peek, reader, segment, writer
+gc.collect()
+view.release()
+print(bytes(other))
+""")
+            == "b'hello'\n"
+        )
+
+
 def test_finalizer_that_closes_everything(run):
     """The garbage collector can run between any two steps of counters()."""
     assert (
