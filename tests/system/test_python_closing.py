@@ -376,6 +376,32 @@ def test_threads_share_a_writer(gateway):
         assert segment.counters()["telemetry"]["written"] == before + 2000
 
 
+def test_child_forked_beside_a_thread_that_waits(run):
+    """The child has the handles without the thread that is in one of them: it can close them all, attach anew, and end;
+    the parent's read goes on."""
+    assert (
+        run("""
+import os, warnings
+warnings.simplefilter('ignore')
+reader = segment.reader('telemetry')
+got = []
+waiter = threading.Thread(target=lambda: got.append(reader.read(30).payload))
+waiter.start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    for handle in reader, writer, segment: handle.close()
+    with shmgate.attach(sys.argv[1]) as again, again.writer('telemetry') as other:
+        other.write(b'from the child')
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+waiter.join()
+print(got)
+""")
+        == "7\n[b'from the child']\n"
+    )
+
+
 # ---- Interpreters ----
 
 
