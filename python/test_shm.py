@@ -15,6 +15,7 @@ only read).
 import argparse
 import functools
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -84,8 +85,11 @@ def test_write(channel=CHANNEL, interval=1.0, count=None, stock=False):
     with init_shared_memory(stock) as segment:
         for number in turns(count, interval):
             payload = b"hello from process %d, message %d" % (os.getpid(), number)
-            write_to_shared_memory(segment, payload, channel)
-            print(f"wrote to {channel}: {payload.decode()}", flush=True)
+            try:
+                write_to_shared_memory(segment, payload, channel)
+                print(f"wrote to {channel}: {payload.decode()}", flush=True)
+            except BlockingIOError:
+                print(f"did not write to {channel}: the ring is full, and it has overflow = reject", flush=True)
 
 
 def test_read(channel=CHANNEL, interval=0.0, count=None, stock=False):
@@ -107,6 +111,9 @@ def main():
     parser.add_argument("--stock", action="store_true", help="with nothing but mmap, struct and posix_ipc")
     options = parser.parse_args()
     run, interval = (test_write, 1.0) if options.command == "write" else (test_read, 0.0)
+    # Also for what a shell has started in the background, where SIGINT is ignored, and for SIGTERM.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         run(options.channel, interval if options.interval is None else options.interval, options.count, options.stock)
     except KeyboardInterrupt:

@@ -42,8 +42,12 @@ static PyObject *raise_released(void)
 static PyObject *peek_release(PeekObject *self, PyObject *unused)
 {
     (void)unused;
-    if (guard_close_unused(&self->guard))
-        return PyBool_FromLong(peek_end(self) == 0);
+    if (guard_close_unused(&self->guard)) {
+        int rc = peek_end(self);
+
+        /* In a child of fork the memory is not there any more. */
+        return rc == -EPERM ? raise_error(module_state_of(self), rc) : PyBool_FromLong(rc == 0);
+    }
     if (guard_is_closed(&self->guard))
         return raise_released();
     PyErr_SetString(PyExc_BufferError, "a memoryview of this Peek is still in use");

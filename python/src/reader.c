@@ -52,7 +52,7 @@ static PyObject *raise_timeout(ReaderObject *self, const struct limit *limit)
 }
 
 /* Wait for the next message: into `target`, or, when its `buf` is NULL, where it lies. The caller is alone in the
- * reader. Returns 0; -1 with an exception set; READER_CLOSED: it was closed meanwhile, no exception. */
+ * reader. Returns 0; -1 with an exception set; READER_CLOSED and READER_OUTGROWN, without an exception. */
 static int reader_wait(ReaderObject *self, const struct target *target, struct shared_memory_message *message,
                        const struct limit *limit)
 {
@@ -82,6 +82,8 @@ static int reader_wait(ReaderObject *self, const struct target *target, struct s
     }
     if (rc == 0)
         return 0;
+    if (target->bytes && target->bytes == self->buffer && reader_outgrown(self, rc))
+        return READER_OUTGROWN;
     raise_error(module_state_of(self), rc);
     return -1;
 }
@@ -115,9 +117,22 @@ int reader_fit(ReaderObject *self)
     return 1;
 }
 
-PyObject *reader_message(ReaderObject *self, const struct shared_memory_message *message)
+int reader_outgrown(const ReaderObject *self, int rc)
+{
+    return rc == -EMSGSIZE && shared_memory_reader_max_payload(self->reader) > self->buffer_size;
+}
+
+/* The Message that was read into the reader's own buffer. */
+static PyObject *reader_message(ReaderObject *self, const struct shared_memory_message *message)
 {
     return message_new(self, message, PyBytes_FromStringAndSize(self->buffer, (Py_ssize_t)message->size));
+}
+
+PyObject *reader_message_or_none(ReaderObject *self, int rc, const struct shared_memory_message *message)
+{
+    if (rc == 0)
+        return reader_message(self, message);
+    return rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(module_state_of(self), rc);
 }
 
 /* The next message. The caller is alone in the reader. *closed: NULL was answered because it was closed meanwhile. */
@@ -128,10 +143,12 @@ static PyObject *reader_take(ReaderObject *self, const struct limit *limit, int 
     int rc;
 
     *closed = 0;
-    if (!reader_fit(self))
-        return NULL;
-    target = (struct target){self->buffer, self->buffer_size};
-    rc = reader_wait(self, &target, &message, limit);
+    do {
+        if (!reader_fit(self))
+            return NULL;
+        target = (struct target){self->buffer, self->buffer_size};
+        rc = reader_wait(self, &target, &message, limit);
+    } while (rc == READER_OUTGROWN);
     *closed = rc == READER_CLOSED;
     return rc == 0 ? reader_message(self, &message) : NULL;
 }
@@ -249,19 +266,17 @@ static PyObject *reader_read_many_into(ReaderObject *self, PyObject *arguments, 
 static PyObject *reader_latest(ReaderObject *self, PyObject *unused)
 {
     struct shared_memory_message message;
-    PyObject *result = NULL;
+    PyObject *result;
     int rc;
 
     (void)unused;
     if (!reader_object_use(self))
         return NULL;
-    if (reader_fit(self)) {
-        rc = shared_memory_reader_latest(self->reader, self->buffer, self->buffer_size, &message);
-        if (rc == 0)
-            result = reader_message(self, &message);
-        else
-            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(module_state_of(self), rc);
-    }
+    do {
+        rc = reader_fit(self) ? shared_memory_reader_latest(self->reader, self->buffer, self->buffer_size, &message)
+                              : -ENOMEM;
+    } while (reader_outgrown(self, rc));
+    result = reader_message_or_none(self, rc, &message);
     reader_object_done(self);
     return result;
 }

@@ -5,7 +5,8 @@
 #include "binding.h"
 #include "limit.h"
 
-#define READER_CLOSED 1 /* the reader was closed while the call waited in it */
+#define READER_CLOSED 1   /* the reader was closed while the call waited in it */
+#define READER_OUTGROWN 2 /* the reader's own buffer is too small since the gateway has a larger max_payload */
 
 /* Where a payload goes; `bytes` NULL: it stays where it lies. */
 struct target {
@@ -23,8 +24,12 @@ PyObject *reader_raise_closed(void);
  * alone in the reader. */
 int reader_fit(ReaderObject *self);
 
-/* The Message that was read into the reader's own buffer. */
-PyObject *reader_message(ReaderObject *self, const struct shared_memory_message *message);
+/* Whether that is why a read into the reader's own buffer has failed: then reader_fit makes room. The message stays. */
+int reader_outgrown(const ReaderObject *self, int rc);
+
+/* What a call that does not wait returns after reading into the reader's own buffer: the Message; None for -EAGAIN; or
+ * NULL with an exception set. */
+PyObject *reader_message_or_none(ReaderObject *self, int rc, const struct shared_memory_message *message);
 
 /* ---- For event loops ---- */
 

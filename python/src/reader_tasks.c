@@ -51,19 +51,17 @@ PyObject *reader_hold(ReaderObject *self, PyObject *wake)
 PyObject *reader_take_now(ReaderObject *self, PyObject *unused)
 {
     struct shared_memory_message message;
-    PyObject *result = NULL;
+    PyObject *result;
     int rc;
 
     (void)unused;
     if (!reader_object_use(self))
         return NULL;
-    if (reader_fit(self)) {
-        rc = shared_memory_reader_read(self->reader, self->buffer, self->buffer_size, &message, 0);
-        if (rc == 0)
-            result = reader_message(self, &message);
-        else
-            result = rc == -EAGAIN ? Py_NewRef(Py_None) : raise_error(module_state_of(self), rc);
-    }
+    do {
+        rc = reader_fit(self) ? shared_memory_reader_read(self->reader, self->buffer, self->buffer_size, &message, 0)
+                              : -ENOMEM;
+    } while (reader_outgrown(self, rc));
+    result = reader_message_or_none(self, rc, &message);
     reader_object_done(self);
     return result;
 }

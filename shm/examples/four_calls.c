@@ -29,7 +29,7 @@ static void stop(int number)
     stopped = 1;
 }
 
-static int failed(const char *what)
+static int tell_failure(const char *what)
 {
     fprintf(stderr, "four_calls: %s: %s\n", what, shared_memory_error());
     return 1;
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     if (shared_memory_init(getenv("SHMGATE_SEGMENT"), 5000) < 0)
-        return failed("attach");
+        return tell_failure("attach");
     for (long number = 0; !stopped && number != count; number++) {
         char message[64];
 
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
             break;
     }
     if (rc < 0)
-        failed(channel);
+        tell_failure(channel);
     shared_memory_release();
     return rc < 0;
 }

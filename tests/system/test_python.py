@@ -1,6 +1,7 @@
 """The Python package beside a real gateway."""
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -187,6 +188,30 @@ def test_peek_shows_the_slot_and_notices_an_overwrite(gateway):
             for _ in range(5000):
                 writer.write(b"later")
         assert reader.read(0).missed > 0
+
+
+def test_read_takes_a_message_that_only_fits_since_a_reload(new_gateway, broker):
+    """max_payload is raised while a read waits, and while nobody looks: the reader's own buffer grows with it."""
+    channels = [subscribe_channel("commands", topic="commands/#", max_payload=8)]
+    gateway = new_gateway(*channels, broker=broker).start()
+    with shmgate.attach(gateway.segment) as segment:
+        waiting, looking, tasks = (segment.reader("commands") for _ in range(3))
+        got: list[bytes] = []
+        waiter = threading.Thread(target=lambda: got.append(waiting.read(LIMIT).payload))
+        waiter.start()
+        gateway.channels[0]["max_payload"] = 64
+        gateway.write_config()
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.wait_for_log("segment drained")
+        broker.publish("commands/x", "larger than before")
+        waiter.join()
+
+        async def read() -> bytes:
+            return (await tasks.read(LIMIT)).payload
+
+        assert [*got, looking.latest().payload, asyncio.run(read())] == [b"larger than before"] * 3
+        for reader in (waiting, looking, tasks):
+            reader.close()
 
 
 def test_interrupt_ends_a_wait(gateway):

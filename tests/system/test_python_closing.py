@@ -224,6 +224,35 @@ except ValueError as error: print(error)
         assert run(BUFFER).splitlines()[:2] == ["the writer is closed", "the reader is closed"]
 
 
+if sys.version_info >= (3, 12):
+
+    def test_buffer_methods_of_a_peek(run):
+        """__buffer__ and __release_buffer__ can be called by anybody, again, with another's buffer, and after all is
+        closed."""
+        assert (
+            run("""
+import gc
+reader = segment.reader('telemetry')
+writer.write(b'hello')
+peek = reader.peek()
+view = peek.__buffer__(0)
+peek.__release_buffer__(view)
+for wrong in (lambda: peek.__release_buffer__(view), lambda: bytes(view), lambda: peek.__buffer__(1),
+              lambda: peek.__release_buffer__(memoryview(b''))):
+    try: print(wrong())
+    except (ValueError, BufferError): pass
+view = peek.__buffer__(0)
+other = memoryview(view)
+reader.close(); segment.close(); writer.close()
+del peek, reader, segment, writer
+gc.collect()
+view.release()
+print(bytes(other))
+""")
+            == "b'hello'\n"
+        )
+
+
 def test_finalizer_that_closes_everything(run):
     """The garbage collector can run between any two steps of counters()."""
     assert (
@@ -297,24 +326,36 @@ def test_threads_that_close_and_read_at_random(gateway):
     handles = {"reader": segment.reader("telemetry"), "writer": segment.writer("telemetry")}
     unexpected = []
 
+    def use(reader: shmgate.Reader, writer: shmgate.Writer) -> None:
+        writer.write(b"x")
+        with reader.peek(0.001) as peek:
+            bytes(memoryview(peek))
+        reader.latest()
+        reader.read(0.001)
+
+    def reopen(reader: shmgate.Reader, writer: shmgate.Writer) -> None:
+        reader.close()
+        writer.close()
+        handles["reader"] = segment.reader("telemetry")
+        # The lane is free when the last write that was under way has ended.
+        handles["writer"] = wait_until(writer_of_free_lane)
+
+    def writer_of_free_lane() -> shmgate.Writer | None:
+        try:
+            return segment.writer("telemetry")
+        except shmgate.BusyError:
+            return None
+
     def hammer(number: int) -> None:
         while time.monotonic() < stop:
-            reader, writer = handles["reader"], handles["writer"]
             try:
-                writer.write(b"x")
-                with reader.peek(0.001) as peek:
-                    bytes(memoryview(peek))
-                reader.latest()
-                reader.read(0.001)
-                if number == 0:
-                    reader.close()
-                    writer.close()
-                    handles["reader"], handles["writer"] = segment.reader("telemetry"), segment.writer("telemetry")
+                use(handles["reader"], handles["writer"])
             except (ValueError, RuntimeError, BufferError, shmgate.Error):
                 pass
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is not expected
                 unexpected.append(error)
-
+            if number == 0:
+                reopen(handles["reader"], handles["writer"])
     threads = [threading.Thread(target=hammer, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
@@ -333,6 +374,32 @@ def test_threads_share_a_writer(gateway):
         for thread in threads:
             thread.join()
         assert segment.counters()["telemetry"]["written"] == before + 2000
+
+
+def test_child_forked_beside_a_thread_that_waits(run):
+    """The child has the handles without the thread that is in one of them: it can close them all, attach anew, and end;
+    the parent's read goes on."""
+    assert (
+        run("""
+import os, warnings
+warnings.simplefilter('ignore')
+reader = segment.reader('telemetry')
+got = []
+waiter = threading.Thread(target=lambda: got.append(reader.read(30).payload))
+waiter.start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    for handle in reader, writer, segment: handle.close()
+    with shmgate.attach(sys.argv[1]) as again, again.writer('telemetry') as other:
+        other.write(b'from the child')
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+waiter.join()
+print(got)
+""")
+        == "7\n[b'from the child']\n"
+    )
 
 
 # ---- Interpreters ----

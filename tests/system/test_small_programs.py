@@ -87,6 +87,15 @@ def test_interrupt_ends_write_and_read_quietly(command, start, broker):
         output(process)
 
 
+def test_interrupt_ends_what_a_script_has_started_in_the_background(command, start):
+    """There the shell has it ignore SIGINT."""
+    script = start("sh", "-c", '"$@" write --interval 0.01 & echo $!; wait', "sh", *command)
+    number = int(script.stdout.readline())
+    assert script.stdout.readline().startswith(b"wrote")
+    os.kill(number, signal.SIGINT)
+    output(script)
+
+
 def test_closed_output_ends_it_quietly(command, start):
     """`python test_shm.py write | head -1`."""
     writer = start(*command, "write", "--interval", "0.01")
@@ -173,6 +182,20 @@ def test_stock_programs_follow_a_change_of_geometry(start, gateway, broker, subs
         output(process)
     numbers = [int(payload.rsplit(b" ", 1)[1]) for payload in subscriber.payloads()]
     assert numbers == list(range(len(numbers)))
+
+
+def test_asyncio_example_obeys_and_reports(start, broker, subscribe):
+    """A command that arrives is in the next report; Ctrl-C ends it; a missing channel is told in a line."""
+    program = [sys.executable, ROOT / "python" / "examples" / "asyncio_commands.py"]
+    subscriber = subscribe(broker, "test/telemetry")
+    example = start(*program)
+    wait_until(lambda: b'{"setpoint": 0.0}' in subscriber.payloads())
+    broker.publish("commands/setpoint", "21.5")
+    wait_until(lambda: b'{"setpoint": 21.5}' in subscriber.payloads())
+    example.send_signal(signal.SIGINT)
+    output(example)
+    mistyped = start(*program, "nosuch")
+    assert b"no channel nosuch" in mistyped.communicate(timeout=LIMIT)[1] and mistyped.returncode == 1
 
 
 def test_four_calls_is_built_by_its_line(start, gateway, broker, subscribe, tmp_path):
