@@ -192,7 +192,9 @@ static int serve_new(struct segment *out, struct segment_list *olds, const struc
         return rc;
     if ((rc = platform_object_publish(out->fd, options->name)) < 0) {
         segment_close(out);
-        return rc == -EEXIST ? -EAGAIN : reason_set(reason, rc, "create segment %s: %s", options->name, strerror(-rc));
+        return rc == -EEXIST
+                   ? -EAGAIN
+                   : reason_set(reason, rc, "create segment %s: %s", options->name, platform_object_explain(rc));
     }
     return olds->count > 0 ? SEGMENT_REPLACED : SEGMENT_CREATED;
 }

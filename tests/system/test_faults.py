@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import LIMIT, ROOT, free_port, publish_channel, shared_memory_names, subscribe_channel, write_secret
+from harness import (
+    LIMIT,
+    ROOT,
+    free_port,
+    publish_channel,
+    shared_memory_names,
+    subscribe_channel,
+    wait_until,
+    write_secret,
+)
 
 from certificates import Certificates
 
