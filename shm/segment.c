@@ -9,18 +9,28 @@
 #include "segment_internal.h"
 #include "suggest.h"
 
-int segment_name_check(const char *name, struct reason *reason)
+static int is_name(const char *name)
 {
     size_t length = strlen(name);
 
-    if (length < 2 || length > SEGMENT_NAME_MAX || name[0] != '/' || name[1] == '.' || strncmp(name, "/sem.", 5) == 0 ||
-        segment_is_beside(name, NULL, NULL) ||
-        strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != length - 1)
-        return reason_set(reason, -EINVAL,
-                          "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
-                          "NAME" SEGMENT_NEXT_SUFFIX ", NAME" SEGMENT_ASIDE_SUFFIX " and what follows them)",
-                          SEGMENT_NAME_MAX - 1);
-    return 0;
+    return length >= 2 && length <= SEGMENT_NAME_MAX && name[0] == '/' && name[1] != '.' &&
+           strncmp(name, "/sem.", 5) != 0 && !segment_is_beside(name, NULL, NULL) &&
+           strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length - 1;
+}
+
+int segment_name_check(const char *name, struct reason *reason)
+{
+    char with_slash[SEGMENT_NAME_MAX + 2], hint[sizeof(with_slash) + 32] = "";
+
+    if (is_name(name))
+        return 0;
+    snprintf(with_slash, sizeof(with_slash), "/%s", name);
+    if (name[0] != '/' && is_name(with_slash))
+        snprintf(hint, sizeof(hint), ": did you mean %s?", with_slash);
+    return reason_set(reason, -EINVAL,
+                      "expected a slash and 1 to %d characters of A-Z a-z 0-9 _ - . (not /.NAME, /sem.NAME, "
+                      "NAME" SEGMENT_NEXT_SUFFIX ", NAME" SEGMENT_ASIDE_SUFFIX " and what follows them)%s",
+                      SEGMENT_NAME_MAX - 1, hint);
 }
 
 void segment_clear(struct segment *segment)

@@ -18,7 +18,7 @@ _shmgate_offer() {
 _shmgate_segments() {
     local file magic
     for file in /dev/shm/*; do
-        [[ ${file##*/} =~ ^[A-Za-z0-9_.-]+$ && $file != *.next* && -f $file && -r $file ]] || continue
+        [[ ${file##*/} =~ ^[A-Za-z0-9_.-]+$ && $file != *.next* && $file != *.damaged* && -f $file && -r $file ]] || continue
         IFS= LC_ALL=C read -r -N 8 magic <"$file" || continue
         [[ $magic != SHMGATE1 ]] || printf '/%s\n' "${file##*/}"
     done 2>/dev/null

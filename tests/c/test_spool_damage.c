@@ -189,6 +189,9 @@ static void test_random_damage(void)
                                          : rand_r(&seed) % 200 + 4096 * (rand_r(&seed) % (size / 4096));
 
             byte = (unsigned char)rand_r(&seed);
+            /* The version of the tables: a file of a later one is left alone, which is no fault. */
+            if (at >= 60 && at < 64)
+                continue;
             CHECK_EQUAL(pwrite(fd, &byte, 1, at), 1);
         }
         close(fd);

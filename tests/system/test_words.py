@@ -67,10 +67,8 @@ def test_segments_are_told_when_the_name_is_wrong(lonely, build):
     gateway = lonely().start(link=False)
     error = error_of(build, "stats", "-S", gateway.segment + "x")
     assert "there" in error and gateway.segment + "?" in error, error
-    script = (
-        f"import shmgate\ntry: shmgate.attach({gateway.segment + 'x'!r}, timeout=0)\n"
-        "except Exception as error: print(error)"
-    )
+    name = gateway.segment + "x"
+    script = f"import shmgate\ntry: shmgate.attach({name!r}, timeout=0)\nexcept Exception as error: print(error)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
@@ -79,6 +77,14 @@ def test_segments_are_told_when_the_name_is_wrong(lonely, build):
         env=build.environment(PYTHONPATH=str(build.path / "python"), LD_LIBRARY_PATH=str(build.path / "lib")),
     )
     assert gateway.segment + "?" in done.stdout or gateway.segment + ")" in done.stdout, done
+
+
+def test_missing_slash_is_told(new_gateway, build):
+    """A segment's name without its slash, in gateway.ini: the one that was meant."""
+    gateway = new_gateway(publish_channel(), mqtt={"uri": "mqtt://h"}, shm={"segment": "plant"})
+    check = [str(build.shmgated), "--config", str(gateway.config), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 1 and "did you mean /plant?" in done.stdout, done
 
 
 STRANGER = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -149,31 +155,29 @@ def test_limit_of_locked_memory_is_named(lonely, build, open_folder):
 
 
 @pytest.mark.parametrize(
-    "what, mount, words",
+    "place, options, words",
     [
-        ("read-only memory", "mount -t tmpfs -o ro none /dev/shm", ["/dev/shm", "read-only"]),
-        ("no memory", "mount -t tmpfs none /dev", ["no /dev/shm", "tmpfs"]),
-        ("no /proc", "mount -t tmpfs none /proc", ["no /proc", "procfs"]),
+        ("/dev/shm", "-o ro", ["/dev/shm", "read-only"]),
+        ("/dev", "", ["no /dev/shm", "tmpfs"]),
+        ("/proc", "", ["no /proc", "procfs"]),
     ],
     ids=["read-only", "no-shm", "no-proc"],
 )
-def test_missing_part_of_the_system_is_named(lonely, build, what, mount, words):
+def test_missing_part_of_the_system_is_named(lonely, build, place, options, words):
     """A gateway that cannot make its segment says which of /dev/shm and /proc is missing or in the way."""
     gateway = lonely()
+    # Private first: what is mounted there would be everybody's on a machine that shares its mounts.
+    script = (
+        f"mount --make-private {place} && mount -t tmpfs {options} none {place} && "
+        'exec timeout 5 "$0" --config "$1"'
+    )
     done = subprocess.run(
-        [
-            *UNSHARE,
-            "sh",
-            "-c",
-            f'{mount} && exec timeout 5 "$0" --config "$1"',
-            str(build.shmgated),
-            str(gateway.config),
-        ],
+        [*UNSHARE, "sh", "-c", script, str(build.shmgated), str(gateway.config)],
         capture_output=True,
         text=True,
         timeout=LIMIT,
     )
-    assert done.returncode == 1 and all(word in done.stderr for word in words), (what, done)
+    assert done.returncode == 1 and all(word in done.stderr for word in words), (place, done)
 
 
 def test_group_that_a_user_namespace_does_not_map_is_named(lonely, build):

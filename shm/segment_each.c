@@ -1,4 +1,4 @@
-/* segment_list.c: which segments there are on this machine. See segment_each in segment.h. */
+/* segment_each.c: which segments there are on this machine. See segment_each in segment.h. */
 #include <string.h>
 
 #include "platform.h"
