@@ -137,7 +137,8 @@ static int load_config(struct config *config, const char *path)
     return EXIT_CONFIG;
 }
 
-static int serve(const char *path)
+/* Serve until the end. */
+static int serve_config(const char *path)
 {
     struct config config, next, former = {.path = NULL};
     struct metrics *metrics;
@@ -180,6 +181,19 @@ static int serve(const char *path)
     config_free(&former);
     config_free(&config);
     return end == LOOP_STOPPED ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* A log that nobody reads holds nobody up. */
+static int serve(const char *path)
+{
+    int rc = log_start(), code;
+
+    if (rc < 0)
+        log_write(LOG_LEVEL_WARNING, "could not start the log's thread: %s; the log may hold up messages",
+                  strerror(-rc));
+    code = serve_config(path);
+    log_stop();
+    return code;
 }
 
 int main(int argc, char **argv)

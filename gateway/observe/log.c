@@ -2,6 +2,7 @@
 #include "observe/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -15,12 +16,12 @@
 #include "base/utf8.h"
 #include "observe/journal.h"
 #include "observe/log_fields.h"
+#include "observe/log_writer.h"
 #include "observe/progress.h"
 
 #define TEXT_SIZE 2048 /* bytes of a message before escaping; the journal takes 48 KiB a line, a person far less */
 #define SHOWN_SIZE \
     2001 /* 2000 bytes of text and a NUL, so that one cut by vsnprintf is cut again when it is escaped, and visibly */
-#define LINE_SIZE 2072 /* ... and after it, with its prefix; utf8_escape cuts what does not fit */
 
 enum { TARGET_UNKNOWN, TARGET_PERSON, TARGET_JOURNAL };
 
@@ -123,26 +124,45 @@ static int send_entry(enum log_level level, const char *text, size_t size, const
     return journal_send(&entry, atomic_load_explicit(&journal_path, memory_order_relaxed));
 }
 
-static void write_line(enum log_level level, const char *text, size_t size, int target)
+/* The whole line into `line`, of LOG_WRITER_LINE_MAX bytes. Returns its size. */
+static size_t make_line(char *line, enum log_level level, const char *text, size_t size)
 {
-    char line[LINE_SIZE];
     /* A line of progress that stands there makes way. */
     size_t used = progress_erasure(line);
 
-    if (target == TARGET_JOURNAL)
-        used += (size_t)snprintf(line + used, sizeof(line) - used, "<%c>", priorities[level]);
+    if (atomic_load_explicit(&log_target, memory_order_relaxed) == TARGET_JOURNAL)
+        used += (size_t)snprintf(line + used, LOG_WRITER_LINE_MAX - used, "<%c>", priorities[level]);
     else
-        used += (size_t)write_prefix(line + used, sizeof(line) - used, level);
+        used += (size_t)write_prefix(line + used, LOG_WRITER_LINE_MAX - used, level);
     used += utf8_escape(line + used, SHOWN_SIZE, text, size);
     line[used++] = '\n';
-    while (write(STDERR_FILENO, line, used) < 0 && errno == EINTR)
-        ;
+    return used;
+}
+
+/* On the writer's thread. */
+static size_t make_notice(char *line, uint64_t lost)
+{
+    char text[128];
+    int size = snprintf(text, sizeof(text), "lines of the log are missing here, as nobody took them: count=%" PRIu64,
+                        lost);
+
+    return make_line(line, LOG_LEVEL_WARNING, text, (size_t)size);
+}
+
+int log_start(void)
+{
+    return log_writer_start(make_notice);
+}
+
+void log_stop(void)
+{
+    log_writer_stop();
 }
 
 void log_write_list(enum log_level level, const char *format, va_list arguments)
 {
     int saved_errno = errno, target = atomic_load_explicit(&log_target, memory_order_relaxed), size;
-    char text[TEXT_SIZE];
+    char text[TEXT_SIZE], line[LOG_WRITER_LINE_MAX];
     va_list copy;
 
     if ((int)level > atomic_load_explicit(&log_level, memory_order_relaxed))
@@ -160,7 +180,7 @@ void log_write_list(enum log_level level, const char *format, va_list arguments)
     if (size >= (int)sizeof(text))
         size = (int)sizeof(text) - 1;
     if (target != TARGET_JOURNAL || send_entry(level, text, (size_t)size, format, arguments) < 0)
-        write_line(level, text, (size_t)size, target);
+        log_writer_put(line, make_line(line, level, text, (size_t)size));
     errno = saved_errno;
 }
 

@@ -1,7 +1,6 @@
 /* progress.c: a line on standard error that writes over itself. See progress.h. */
 #include "observe/progress.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,6 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "observe/log_writer.h"
 
 #define LINE_SIZE 160
 static const char erasure[] = "\r\033[K"; /* to the line's begin, and erase it: ECMA-48, on all terminals but "dumb"
@@ -57,7 +58,8 @@ static void progress_put(const char *text, size_t size)
 {
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-    if (poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) && write(STDERR_FILENO, text, size) == (ssize_t)size)
+    if (log_writer_is_idle() && poll(&output, 1, 0) == 1 && (output.revents & POLLOUT) &&
+        log_writer_put(text, size) == 0)
         atomic_store(&standing, 1);
 }
 
@@ -90,8 +92,8 @@ void progress_hide(void)
     size_t size = progress_erasure(out);
 
     /* A terminal that has gone has no line any more. */
-    while (size > 0 && write(STDERR_FILENO, out, size) < 0 && errno == EINTR)
-        ;
+    if (size > 0)
+        log_writer_put(out, size);
 }
 
 void progress_end(struct progress *progress)

@@ -320,6 +320,10 @@ class Gateway:
         self.spool_path = folder / f"{segment.lstrip('/')}.spool"
         self.spool = {"path": self.spool_path, **(spool or {})}
         self.metrics: dict[str, Any] = {}
+        self.stderr: int | None = None
+        """A descriptor that is its standard error instead of the log file."""
+        self.variables: dict[str, str] = {}
+        """More of its environment."""
         self.write_config()
 
     def write_config(self) -> None:
@@ -350,8 +354,9 @@ class Gateway:
         self.notified = []
         with open(self.log_path, "ab") as log:
             self.process = self.processes.start([*prefix, self.build.shmgated, "--config", self.config], stdout=log,
-                                                stderr=subprocess.STDOUT,
-                                                env=self.build.environment(NOTIFY_SOCKET=f"@{notify}"))
+                                                stderr=subprocess.STDOUT if self.stderr is None else self.stderr,
+                                                env=self.build.environment(NOTIFY_SOCKET=f"@{notify}",
+                                                                           **self.variables))
         return self
 
     def start(self, link: bool = True) -> "Gateway":
