@@ -197,6 +197,8 @@ static void test_random_damage(void)
         close(fd);
         CHECK_EQUAL(work_with_damage(), 0);
         CHECK_EQUAL(work_with_damage(), 0);
+        if (spool_state(spool) != SPOOL_STATE_OK)
+            printf("  round %d: %s\n", round, told);
         CHECK_EQUAL(spool_state(spool), SPOOL_STATE_OK);
     }
 }
