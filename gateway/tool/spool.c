@@ -322,8 +322,9 @@ int spool_run(const struct tool_options *given)
     if (!options.file)
         options.file = TOOL_SPOOL_PATH;
     warn_of_missing_journal(&options);
-    if (spool_file_open_to_read(&db, options.file, &reason) < 0)
-        return tool_fail(&options, "could not open %s: %s", options.file, reason.text);
+    if ((rc = spool_file_open_to_read(&db, options.file, &reason)) < 0)
+        return tool_fail(&options, "could not open %s: %s%s", options.file, reason.text,
+                         rc == -EACCES ? ": run it with sudo, or as a member of the group of its folder" : "");
     if (strcmp(options.action, "list") == 0)
         rc = list(&options, db);
     else if (strcmp(options.action, "check") == 0)

@@ -120,6 +120,18 @@ def test_permission_names_the_group_and_the_command(lonely, open_folder):
     os.chmod(path, 0o660)
 
 
+def test_spool_of_another_user_names_the_ways(open_folder):
+    """A spool that one may not read: with sudo, or as a member of its group."""
+    folder = open_folder / "spool"
+    folder.mkdir(0o700 if os.geteuid() == 0 else 0)
+    command = [str(open_folder / "shmgate"), "spool", "list", "-f", str(folder / "spool.db")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT, env={"LD_LIBRARY_PATH": str(open_folder)}, **STRANGER
+    )
+    folder.chmod(0o700)
+    assert done.returncode == 1 and "sudo" in done.stderr and "group" in done.stderr, done
+
+
 def test_limit_of_locked_memory_is_named(lonely, build, open_folder):
     """A program that has locked its memory cannot map a segment above its limit: the error names that."""
     gateway = lonely(**{"group": "nogroup"} if os.geteuid() == 0 else {}).start(link=False)
