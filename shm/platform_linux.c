@@ -240,21 +240,17 @@ const char *platform_object_explain(int rc)
 {
     switch (rc) {
     case -EROFS:
-        return SHM_DIRECTORY " is mounted read-only here: mount it read-write";
+        return "/dev/shm is mounted read-only here: mount it read-write";
     case -ENOENT:
         if (access(SHM_DIRECTORY, F_OK) < 0)
-            return "there is no " SHM_DIRECTORY ": mount a tmpfs there";
+            return "there is no /dev/shm: mount a tmpfs there";
         if (access("/proc/self/fd", F_OK) < 0)
             return "there is no /proc: mount a procfs there";
         break;
     case -EOPNOTSUPP:
     case -EISDIR:
         /* open(2), O_TMPFILE: not every file system has it, and an old kernel takes it for the opening of a folder. */
-        return "the file system at " SHM_DIRECTORY " has no O_TMPFILE: mount a tmpfs there";
-    case -EAGAIN:
-        /* mmap(2): only for memory that is locked, as all is after mlockall(MCL_FUTURE). */
-        return "this process locks its memory (mlockall), and may lock no more: raise RLIMIT_MEMLOCK (ulimit -l, "
-               "LimitMEMLOCK= of its service) by the size of the segment";
+        return "the file system at /dev/shm has no O_TMPFILE: mount a tmpfs there";
     default:
         break;
     }
