@@ -216,7 +216,7 @@ class Reader:
         time_ns, expires_ns = mapping.u64[(slot + SLOT_TIME) // 8], mapping.u64[(slot + SLOT_EXPIRES) // 8]
         payload = mapping.bytes[slot + SLOT_PAYLOAD : slot + SLOT_PAYLOAD + size]
         whole = lane.state(sequence) == 2 * sequence + 2
-        fresh = expires_ns == 0 or expires_ns > time.time_ns()
+        fresh = expires_ns == 0 or expires_ns > time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return Message(payload, sequence, time_ns) if whole and fresh else None
 
     def _next(self):

@@ -210,7 +210,9 @@ struct layout_slot {
     _Atomic uint32_t size;       /*  16 changes: bytes of payload */
     _Atomic uint16_t topic_size; /*  20 changes: bytes of topic */
     _Atomic uint16_t flags;      /*  22 changes: LAYOUT_FLAG_* */
-    _Atomic uint64_t expires_ns; /*  24 changes: Unix time from which no reader takes it any more; 0: never */
+    /*  24 changes: time since the machine's start (CLOCK_BOOTTIME) from which no reader takes it any more; 0: never.
+     * Not Unix time, as that may be set while the message lies here; the segment does not outlive the boot. */
+    _Atomic uint64_t expires_ns;
 };
 #define LAYOUT_FLAG_RETAINED 1 /* inwards: the broker sent it as a retained message */
 

@@ -133,6 +133,7 @@ void platform_event_clear(int fd);
 
 uint64_t platform_time_ns(void); /* Unix time */
 uint64_t platform_monotonic_ns(void);
+uint64_t platform_boot_ns(void);    /* since the machine's start, also while it slept: nobody sets that clock */
 void platform_yield(void);          /* lets whoever else wants this CPU have it first */
 int platform_sleep_ms(unsigned ms); /* -EINTR: a signal has ended it early */
 uint64_t platform_random(void);

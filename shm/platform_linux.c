@@ -400,7 +400,7 @@ static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
 
-    /* Cannot fail for the two clocks used here (clock_gettime(2)); no system call either: vdso(7). */
+    /* Cannot fail for the clocks used here (clock_gettime(2)); no system call either: vdso(7). */
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
 }
@@ -413,6 +413,11 @@ uint64_t platform_time_ns(void)
 uint64_t platform_monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t platform_boot_ns(void)
+{
+    return clock_ns(CLOCK_BOOTTIME);
 }
 
 void platform_yield(void)

@@ -131,7 +131,7 @@ static void cursor_skip(struct shared_memory_reader *reader, struct cursor *curs
 /* Whether a message that was read or looked at is too old to be given out. */
 static int is_expired(const struct ring_message *message)
 {
-    return message->expires_ns != 0 && platform_time_ns() >= message->expires_ns;
+    return message->expires_ns != 0 && platform_boot_ns() >= message->expires_ns;
 }
 
 /* Step over a message that is too old. -ETIME; -ESTALE when it was being overwritten, so that what was seen of it may

@@ -45,7 +45,7 @@ struct ring_message {
     uint16_t topic_size; /* bytes of topic */
     uint16_t flags;      /* LAYOUT_FLAG_* */
     uint64_t time_ns;    /* Unix time of the write */
-    uint64_t expires_ns; /* Unix time from which it is too old to be used; 0: never */
+    uint64_t expires_ns; /* boot time (CLOCK_BOOTTIME) from which it is too old to be used; 0: never */
 };
 
 /* What has become of a lane's messages: tail = delivered + spooled + filtered + sum of dropped. `taken` and the two

@@ -141,7 +141,7 @@ static int read_newest(const struct segment *segment, uint32_t channel, const st
         }
         if (!ring_validate(&ring, sequence))
             continue;
-        if (found.expires_ns != 0 && platform_time_ns() >= found.expires_ns)
+        if (found.expires_ns != 0 && platform_boot_ns() >= found.expires_ns)
             break;
         *message = (struct shared_memory_message){.payload = space->payload,
                                                   .size = found.size,

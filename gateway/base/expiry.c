@@ -37,24 +37,18 @@ int expiry_parse_time(const char *text, size_t size, uint64_t *time_ns)
     return 0;
 }
 
-/* a + b, or the largest number. */
-static uint64_t expiry_add(uint64_t a, uint64_t b)
+uint64_t expiry_left_ns(const struct expiry *age, uint64_t max_age_ms)
 {
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-uint64_t expiry_ns(const struct expiry *age, uint64_t max_age_ms)
-{
-    uint64_t end = UINT64_MAX;
+    uint64_t left = EXPIRY_NEVER;
 
     if (age->expires)
-        end = expiry_add(age->arrival_ns, age->expiry_s * SECOND_NS);
-    if (max_age_ms > 0) {
-        uint64_t made_ns = age->made_ns > 0 && age->made_ns < age->arrival_ns ? age->made_ns : age->arrival_ns;
-        uint64_t limit = max_age_ms > UINT64_MAX / MILLISECOND_NS ? UINT64_MAX
-                                                                  : expiry_add(made_ns, max_age_ms * MILLISECOND_NS);
+        left = age->expiry_s * SECOND_NS;
+    if (max_age_ms > 0 && max_age_ms <= EXPIRY_NEVER / MILLISECOND_NS) {
+        uint64_t old_ns = age->made_ns > 0 && age->made_ns < age->arrival_ns ? age->arrival_ns - age->made_ns : 0;
+        uint64_t limit = max_age_ms * MILLISECOND_NS;
 
-        end = limit < end ? limit : end;
+        limit = limit > old_ns ? limit - old_ns : 0;
+        left = limit < left ? limit : left;
     }
-    return end == UINT64_MAX ? 0 : end;
+    return left;
 }

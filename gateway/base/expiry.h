@@ -24,9 +24,10 @@ struct expiry {
     uint32_t expiry_s;   /* what the broker left of that */
 };
 
-/* When the message becomes too old, by its own expiry interval or by max_age_ms (0: no limit), whichever is earlier; 0:
- * never. It is too old on arrival if that is not above arrival_ns. A publisher's clock ahead of ours makes a message no
- * younger than just made. */
-uint64_t expiry_ns(const struct expiry *age, uint64_t max_age_ms);
+/* How long from its arrival on the message is good, in nanoseconds, by its own expiry interval or by max_age_ms (0: no
+ * limit), whichever is less; 0: it is too old on arrival. A span and no time, as the clock may be set meanwhile. A
+ * publisher's clock ahead of ours makes a message no younger than just made. */
+#define EXPIRY_NEVER UINT64_MAX
+uint64_t expiry_left_ns(const struct expiry *age, uint64_t max_age_ms);
 
 #endif

@@ -38,7 +38,7 @@ static struct {
 
 /* ---- Bytes ---- */
 
-static void copy_in(const void *from, size_t size)
+static void queue_in(const void *from, size_t size)
 {
     size_t at = writer.end % QUEUE_SIZE, first = size < QUEUE_SIZE - at ? size : QUEUE_SIZE - at;
 
@@ -47,7 +47,7 @@ static void copy_in(const void *from, size_t size)
     writer.end += size;
 }
 
-static void copy_out(void *to, size_t size)
+static void queue_out(void *to, size_t size)
 {
     size_t at = writer.begin % QUEUE_SIZE, first = size < QUEUE_SIZE - at ? size : QUEUE_SIZE - at;
 
@@ -56,7 +56,7 @@ static void copy_out(void *to, size_t size)
     writer.begin += size;
 }
 
-static int has_room(size_t size)
+static int queue_has_room(size_t size)
 {
     return sizeof(struct head) + size <= QUEUE_SIZE - (writer.end - writer.begin);
 }
@@ -105,8 +105,8 @@ static uint64_t take_line(char *line, size_t *size)
     if (writer.begin == writer.end) {
         writer.lost = 0;
     } else {
-        copy_out(&head, sizeof(head));
-        copy_out(line, head.size);
+        queue_out(&head, sizeof(head));
+        queue_out(line, head.size);
     }
     *size = head.size;
     return head.lost;
@@ -216,7 +216,7 @@ static int await_room(size_t size)
 {
     uint64_t end_ms = clock_ms() + LOG_WRITER_PATIENCE_MS;
 
-    while (!has_room(size)) {
+    while (!queue_has_room(size)) {
         if (writer.given_up_at == writer.written + 1 || clock_ms() >= end_ms) {
             writer.given_up_at = writer.written + 1;
             return -EAGAIN;
@@ -239,8 +239,8 @@ int log_writer_put(const char *line, size_t size)
     if (writer.state == WRITER_RUNNING && (rc = await_room(size)) == 0) {
         head.lost = writer.lost;
         writer.lost = 0;
-        copy_in(&head, sizeof(head));
-        copy_in(line, size);
+        queue_in(&head, sizeof(head));
+        queue_in(line, size);
     } else {
         writer.lost++;
     }

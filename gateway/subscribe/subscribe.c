@@ -142,13 +142,13 @@ static int takes(const struct entry *entry, const struct transport_arrival *mess
 }
 
 /* Why the channel cannot have a message of that size: an enum layout_drop; or -1: it can. */
-static int unfit(struct entry *entry, const struct ring_message *message, size_t size, size_t topic_size)
+static int unfit(struct entry *entry, uint64_t left_ns, size_t size, size_t topic_size)
 {
     if (size > entry->writer.ring.max_payload)
         return LAYOUT_DROP_TOO_LARGE;
     if (topic_size > entry->writer.ring.topic_max)
         return LAYOUT_DROP_TOPIC_TOO_LONG;
-    if (message->expires_ns > 0 && message->expires_ns <= message->time_ns)
+    if (left_ns == 0)
         return LAYOUT_DROP_EXPIRED;
     /* Last, so that what is dropped anyway does not use up the rate of what is not. */
     if (entry->rate.per_second > 0 && !rate_limiter_take(&entry->rate, platform_monotonic_ns()))
@@ -174,12 +174,15 @@ static void subscribe_put(struct subscribe *subscribe, struct entry *entry, cons
                                    .topic = from->topic,
                                    .time_ns = age.arrival_ns,
                                    .flags = from->retained ? LAYOUT_FLAG_RETAINED : 0};
+    uint64_t left_ns;
     int reason;
 
     if (sample->time_ns > 0)
         age.made_ns = sample->time_ns;
-    message.expires_ns = expiry_ns(&age, entry->max_age_ms);
-    reason = unfit(entry, &message, sample->size, from->topic_size);
+    left_ns = expiry_left_ns(&age, entry->max_age_ms);
+    if (left_ns != EXPIRY_NEVER)
+        message.expires_ns = platform_boot_ns() + left_ns;
+    reason = unfit(entry, left_ns, sample->size, from->topic_size);
     if (reason < 0) {
         message.size = (uint32_t)sample->size;
         message.topic_size = (uint16_t)from->topic_size;

@@ -75,15 +75,15 @@ static void test_earlier_end_counts(void)
 {
     struct expiry age = {.arrival_ns = NOW};
 
-    CHECK_EQUAL(expiry_ns(&age, 0), 0);
-    CHECK_EQUAL(expiry_ns(&age, 1), NOW + SECOND / 1000);
+    CHECK(expiry_left_ns(&age, 0) == EXPIRY_NEVER);
+    CHECK_EQUAL(expiry_left_ns(&age, 1), SECOND / 1000);
     age.expires = 1;
     age.expiry_s = 5;
-    CHECK_EQUAL(expiry_ns(&age, 0), NOW + 5 * SECOND);
-    CHECK_EQUAL(expiry_ns(&age, 4999), NOW + 5 * SECOND - SECOND / 1000);
-    CHECK_EQUAL(expiry_ns(&age, 5001), NOW + 5 * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 0), 5 * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 4999), 5 * SECOND - SECOND / 1000);
+    CHECK_EQUAL(expiry_left_ns(&age, 5001), 5 * SECOND);
     age.expiry_s = 0;
-    CHECK_EQUAL(expiry_ns(&age, 5001), NOW);
+    CHECK_EQUAL(expiry_left_ns(&age, 5001), 0);
 }
 
 /* max_age counts from the publisher's time, unless that is missing or still to come. */
@@ -91,13 +91,14 @@ static void test_age_counts_from_the_publishers_time(void)
 {
     struct expiry age = {.arrival_ns = NOW, .made_ns = NOW - 3 * SECOND};
 
-    CHECK_EQUAL(expiry_ns(&age, 10000), NOW + 7 * SECOND);
-    CHECK_EQUAL(expiry_ns(&age, 2000), NOW - SECOND);
-    CHECK_EQUAL(expiry_ns(&age, 0), 0);
+    CHECK_EQUAL(expiry_left_ns(&age, 10000), 7 * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 3000), 0);
+    CHECK_EQUAL(expiry_left_ns(&age, 2000), 0);
+    CHECK(expiry_left_ns(&age, 0) == EXPIRY_NEVER);
     age.made_ns = NOW + SECOND;
-    CHECK_EQUAL(expiry_ns(&age, 2000), NOW + 2 * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 2000), 2 * SECOND);
     age.made_ns = UINT64_MAX;
-    CHECK_EQUAL(expiry_ns(&age, 2000), NOW + 2 * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 2000), 2 * SECOND);
 }
 
 /* Limits beyond the range of a time are no limits, rather than early ones. */
@@ -105,10 +106,10 @@ static void test_far_ends_do_not_wrap(void)
 {
     struct expiry age = {.arrival_ns = UINT64_MAX - SECOND, .expires = 1, .expiry_s = UINT32_MAX};
 
-    CHECK_EQUAL(expiry_ns(&age, 0), 0);
-    CHECK_EQUAL(expiry_ns(&age, UINT64_MAX), 0);
-    age.arrival_ns = NOW;
-    CHECK_EQUAL(expiry_ns(&age, UINT64_MAX), NOW + UINT32_MAX * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, 0), UINT32_MAX * SECOND);
+    CHECK_EQUAL(expiry_left_ns(&age, UINT64_MAX), UINT32_MAX * SECOND);
+    age.expires = 0;
+    CHECK(expiry_left_ns(&age, UINT64_MAX) == EXPIRY_NEVER);
 }
 
 static const struct check_test tests[] = {

@@ -111,13 +111,14 @@ class Segment:
                     continue
                 size, topic_size = self.at("IH", slot + 16)
                 expires_ns = self.at("Q", slot + 24)[0]
+                now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
                 payload = self.map[slot + 32 : slot + 32 + size]
                 topic = (
                     self.map[slot + topic_offset : slot + topic_offset + topic_size]
                     if channel["topic_max"]
                     else channel["topic"]
                 )
-                if self.at("Q", slot)[0] == state and (expires_ns == 0 or expires_ns > time.time_ns()):
+                if self.at("Q", slot)[0] == state and (expires_ns == 0 or expires_ns > now_ns):
                     yield number, sequence, topic, payload
 
 
