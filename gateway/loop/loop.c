@@ -116,7 +116,7 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     log_write(LOG_LEVEL_INFO, "reload: %s read%s", loop->config->path, change == 0 ? ": nothing has changed" : "");
     if (change == 0) {
         config_free(next);
-        notify_ready("serving");
+        notify_ready(NULL);
         return LOOP_STOPPED;
     }
     loop->now_ms = platform_monotonic_ns() / 1000000;
@@ -132,7 +132,7 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     }
     atomic_store(&ringing, &loop->segment);
     loop->stats_ms = 0;
-    notify_ready("serving");
+    notify_ready(NULL);
     return LOOP_STOPPED;
 }
 
@@ -189,7 +189,7 @@ enum loop_end loop_run(struct config *config, struct config *next, struct metric
     if (loop_open(&loop) == 0 && loop_serve_metrics(&loop, config) == 0) {
         atomic_store(&ringing, &loop.segment);
         loop.watchdog_interval_ms = notify_watchdog_interval_ms();
-        notify_ready("serving");
+        notify_ready("serving; not connected to the broker yet");
         end = serve(&loop, next);
     }
     atomic_store(&ringing, NULL);

@@ -10,6 +10,7 @@
 #include "base/route.h"
 #include "mqtt/mqtt.h"
 #include "observe/log.h"
+#include "observe/notify.h"
 #include "shm/platform.h"
 
 #define BASE_MS 200     /* first wait after a failed round; grows with jitter */
@@ -156,6 +157,15 @@ void connection_destroy(struct connection *connection)
     free(connection);
 }
 
+/* What systemctl status shows: whether there is a connection, or why not. */
+static void show_status(const char *state, const char *uri, const char *text)
+{
+    char status[512];
+
+    snprintf(status, sizeof(status), "serving; %s %s%s%s", state, uri, text ? ": " : "", text ? text : "");
+    notify_status(status);
+}
+
 /* Say once an outage why there is no connection; every attempt's reason would flood the log. */
 static void log_failure(struct connection *connection, const char *uri, const char *text)
 {
@@ -167,6 +177,7 @@ static void log_failure(struct connection *connection, const char *uri, const ch
 static void attempt_failed(struct connection *connection, uint64_t now_ms, const char *text)
 {
     log_failure(connection, connection->config->uris[connection->uri], text);
+    show_status("not connected to", connection->config->uris[connection->uri], text);
     connection->state = CONNECTION_WAITING;
     connection->attempt_ms = backoff_failed(&connection->backoff, now_ms);
 }
@@ -318,6 +329,7 @@ static void connected(struct connection *connection, const struct event *event, 
     if (most > 0 && most < granted)
         granted = most;
     connection->window = granted > CONTROL_MESSAGES ? granted - CONTROL_MESSAGES : 1;
+    show_status("connected to", connection->config->uris[connection->uri], NULL);
     log_write(LOG_LEVEL_INFO, "connected: uri=%s client_id=%s session=%s window=%u",
               connection->config->uris[connection->uri], connection->config->client_id,
               event->session_present ? "resumed" : "new", connection->window);
@@ -376,6 +388,7 @@ void connection_event(struct connection *connection, const struct event *event, 
     case EVENT_LOST:
         if (connection->state != CONNECTION_UP)
             break;
+        show_status("connection lost:", connection->config->uris[connection->uri], event->text);
         log_write(LOG_LEVEL_WARNING, "connection lost: uri=%s: %s", connection->config->uris[connection->uri],
                   event->text);
         connection->state = CONNECTION_WAITING;

@@ -110,3 +110,19 @@ def test_stats_tell_lanes_and_latencies(new_gateway, broker, subscribe):
         times = channel["latency_us"][way]
         assert 0 <= times["p50"] <= times["p99"] <= times["p99.9"] <= times["max"] < LIMIT * 1e6
     assert channel["latency_us"]["send_to_ack"]["p50"] > 0
+
+
+def test_service_manager_is_told_of_the_connection(new_gateway, broker):
+    """What systemctl status shows says whether the gateway is connected, to which broker, and if not, why."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+
+    def status() -> str:
+        lines = "\n".join(gateway.notifications()).split("\n")
+        return [line for line in lines if line.startswith("STATUS=")][-1]
+
+    wait_until(lambda: status() == f"STATUS=serving; connected to {broker.uri}", lambda: gateway.notifications())
+    broker.stop()
+    wait_until(lambda: f"serving; not connected to {broker.uri}: no broker answers there" in status(),
+               lambda: gateway.notifications())
+    broker.start()
+    wait_until(lambda: status() == f"STATUS=serving; connected to {broker.uri}", lambda: gateway.notifications())
