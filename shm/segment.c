@@ -116,10 +116,11 @@ static int open_object(struct segment *segment, const char *name, int look_only,
         return segment_explain_open(rc, name, reason);
     }
     if ((rc = platform_object_trusted(segment->fd, SEGMENT_SERVICE_USER, SEGMENT_OWNER_VARIABLE)) < 0)
-        reason_set(reason, rc,
-                   "segment %s belongs to user %s, who is not root, shmgate or this program's user: if its gateway runs as "
-                   "that user, set SHMGATE_OWNER=%s",
-                   name, platform_object_owner(segment->fd, owner), owner);
+        reason_set(
+            reason, rc,
+            "segment %s belongs to user %s, who is not root, shmgate or this program's user: if its gateway runs as "
+            "that user, set SHMGATE_OWNER=%s",
+            name, platform_object_owner(segment->fd, owner), owner);
     else
         rc = segment_load(segment, reason);
     if (rc < 0)
