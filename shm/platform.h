@@ -104,6 +104,7 @@ struct platform_doorbell;
 int platform_doorbell_open(const char *name, int create, unsigned mode, long gid, struct platform_doorbell **doorbell);
 void platform_doorbell_close(struct platform_doorbell *doorbell);
 int platform_doorbell_remove(const char *name);
+int platform_doorbell_exists(const char *name); /* 1 or 0 */
 
 /* Post. Safe in a signal handler. A full semaphore is no error: the waiter has enough to wake up for. */
 void platform_doorbell_post(struct platform_doorbell *doorbell);

@@ -205,6 +205,17 @@ int platform_doorbell_remove(const char *name)
     return rc < 0 ? rc : platform_object_remove(object);
 }
 
+int platform_doorbell_exists(const char *name)
+{
+    char object[NAME_MAX + 1];
+    int fd, rc = doorbell_object(object, sizeof(object), name);
+
+    if (rc < 0 || (rc = platform_object_open(object, &fd)) < 0)
+        return 0;
+    platform_close(fd);
+    return 1;
+}
+
 void platform_doorbell_post(struct platform_doorbell *doorbell)
 {
     uint64_t posts = atomic_load_explicit(&doorbell->posts, memory_order_relaxed);

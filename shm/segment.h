@@ -78,6 +78,14 @@ int segment_serve(struct segment *out, struct segment_list *olds, const struct s
 /* Unmap and close what is left in the list, and free it; the names stay. */
 void segment_list_close(struct segment_list *list);
 
+/* Gateway: whether the segment it serves, and its semaphore, still have their names. Two system calls. */
+int segment_has_names(const struct segment *segment);
+
+/* Gateway: the served segment has lost its name, or its semaphore has. What is in it is put beside the name, to be
+ * found and drained by the next segment_serve, and whoever is attached is sent to the segment that has the name then.
+ * `lost` is to be closed and served anew. 0, or -errno with the reason: then what was in it is lost with it. */
+int segment_rescue(struct segment *lost, const struct segment_options *options, struct reason *reason);
+
 /* Gateway: take the drained old segment's name away and close it. */
 void segment_finish_old(struct segment *old);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/config_diff.h"
 #include "loop/loop_internal.h"
@@ -19,7 +20,7 @@
 #define DISCONNECT_MS 500
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
-static atomic_int stop_wanted, reload_wanted;
+static atomic_int stop_wanted, reload_wanted, names_changed;
 
 void loop_signal(int signal_number)
 {
@@ -28,6 +29,13 @@ void loop_signal(int signal_number)
     atomic_store(signal_number == SIGHUP ? &reload_wanted : &stop_wanted, 1);
     if (segment)
         segment_wake_gateway(segment);
+}
+
+/* On the thread that watches the names. */
+static void change_names(void *context)
+{
+    atomic_store(&names_changed, 1);
+    loop_wake(context);
 }
 
 void loop_report_fault(void *context, const char *file, unsigned line, const char *message)
@@ -47,7 +55,7 @@ void loop_log_warnings(const struct config *config)
 
 static int is_wanted(void)
 {
-    return atomic_load(&stop_wanted) || atomic_load(&reload_wanted);
+    return atomic_load(&stop_wanted) || atomic_load(&reload_wanted) || atomic_load(&names_changed);
 }
 
 static void log_change(void *context, const char *line)
@@ -136,6 +144,24 @@ static enum loop_end reload(struct loop *loop, struct config *next)
     return LOOP_STOPPED;
 }
 
+/* Something has happened to the names of segment and semaphore: put them back if they are gone. Returns LOOP_STOPPED to
+ * go on serving, or LOOP_AGAIN. */
+static enum loop_end put_names_back(struct loop *loop)
+{
+    atomic_store(&names_changed, 0);
+    if (segment_has_names(&loop->segment))
+        return LOOP_STOPPED;
+    loop->now_ms = platform_monotonic_ns() / 1000000;
+    if (is_up(loop) && !wait_for_answers(loop, loop->now_ms + STOP_MS))
+        return LOOP_AGAIN;
+    atomic_store(&ringing, NULL);
+    if (loop_serve_anew(loop) < 0)
+        return LOOP_AGAIN;
+    atomic_store(&ringing, &loop->segment);
+    loop->stats_ms = 0;
+    return LOOP_STOPPED;
+}
+
 /* The machine may be about to go off, and the shared memory with it: what channels with a spool still have goes to the
  * disk. What is written meanwhile can wait for the next start: a writer that is as fast as the disk must not keep us.
  */
@@ -172,6 +198,8 @@ static enum loop_end serve(struct loop *loop, struct config *next)
             if (end != LOOP_STOPPED)
                 return end;
         }
+        if (atomic_load(&names_changed) && (end = put_names_back(loop)) != LOOP_STOPPED)
+            return end;
         if (loop->transport->type->is_refused(loop->transport))
             return LOOP_FAILED;
         if (!worked && loop_may_be_patient(loop))
@@ -185,7 +213,11 @@ enum loop_end loop_run(struct config *config, struct config *next, struct metric
 {
     struct loop loop = {.config = config, .metrics = metrics, .segment.fd = -1};
     enum loop_end end = LOOP_UNABLE;
+    int rc = loop_names_create(&loop.names, change_names, &loop);
 
+    if (rc < 0)
+        log_write(LOG_LEVEL_WARNING, "could not watch the segment's name: %s: nobody notices when it is removed",
+                  strerror(-rc));
     if (loop_open(&loop) == 0 && loop_serve_metrics(&loop, config) == 0) {
         atomic_store(&ringing, &loop.segment);
         loop.watchdog_interval_ms = notify_watchdog_interval_ms();
@@ -193,6 +225,8 @@ enum loop_end loop_run(struct config *config, struct config *next, struct metric
         end = serve(&loop, next);
     }
     atomic_store(&ringing, NULL);
+    loop_names_destroy(loop.names);
+    loop.names = NULL;
     loop_close(&loop, end == LOOP_FAILED || end == LOOP_UNABLE);
     if (end == LOOP_STOPPED)
         log_write(LOG_LEVEL_INFO, "stopped: segment=%s stays for the next start", config->segment);

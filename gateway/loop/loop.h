@@ -9,7 +9,7 @@ struct metrics;
 enum loop_end {
     LOOP_STOPPED, /* SIGTERM or SIGINT: everything is closed in order, the segment stays */
     LOOP_RELOAD,  /* SIGHUP, and *next holds a valid new configuration: run again with it */
-    LOOP_AGAIN,   /* a reload could not be had: run again with the configuration as it was */
+    LOOP_AGAIN,   /* a reload, or a segment put back, could not be had: run again with the configuration as it was */
     LOOP_UNABLE,  /* could not start with this configuration: the reason has been logged */
     LOOP_FAILED   /* the broker refused us for good: the reason has been logged */
 };

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "loop/channel_table.h"
+#include "loop/loop_names.h"
 #include "observe/loss_report.h"
 #include "publish/publish.h"
 #include "publish/replay_progress.h"
@@ -29,6 +30,7 @@ struct loop {
     struct channel_table table;
     struct segment segment;
     struct segment_list olds; /* those that were replaced and are being drained */
+    struct loop_names *names; /* the caller's; NULL: the system has no watch to give */
     int created;              /* 1: this run made the segment */
     struct loop_wake wake;
     struct transport *transport;
@@ -57,6 +59,10 @@ int loop_open(struct loop *loop);
 /* Change to *next, with the connection kept: *loop->config becomes that, and *next is empty. Nothing may be in flight.
  * Logs. Returns 0, or -errno: then *loop must be given to loop_close, and *next holds what was before. */
 int loop_change(struct loop *loop, struct config *next);
+
+/* Serve the segment anew, with the same configuration and the connection kept: it has lost its name. Nothing may be in
+ * flight. Logs. Returns 0, or -errno: then *loop must be given to loop_close. */
+int loop_serve_anew(struct loop *loop);
 
 /* Serve the metrics where `config` wants them; what was served before goes on when that fails. Logs. Returns 0 or
  * -errno. */

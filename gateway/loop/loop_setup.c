@@ -42,28 +42,54 @@ static void warn(void *context, const char *text)
     log_write(LOG_LEVEL_WARNING, "%s", text);
 }
 
+static int make_options(const struct loop *loop, struct segment_options *options)
+{
+    int rc;
+
+    *options = (struct segment_options){.name = loop->config->segment,
+                                        .mode = loop->config->mode,
+                                        .plan = &loop->table.layout,
+                                        .topics = loop->table.topics,
+                                        .report = warn};
+    if ((rc = find_group(loop->config->group, &options->gid)) < 0)
+        log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
+    return rc;
+}
+
+/* Some program has removed the segment's name or its semaphore: keep what is in it for whoever serves the name next. */
+static void rescue_segment(struct loop *loop)
+{
+    struct segment_options options;
+    struct reason reason;
+
+    if (!loop->segment.base || segment_has_names(&loop->segment) || make_options(loop, &options) < 0)
+        return;
+    log_write(
+        LOG_LEVEL_WARNING,
+        "segment %s or its semaphore was removed by another program: what is in it is kept, and attached programs "
+        "move over",
+        options.name);
+    if (segment_rescue(&loop->segment, &options, &reason) < 0)
+        log_write(LOG_LEVEL_ERROR, "could not %s", reason.text);
+}
+
 static int open_segment(struct loop *loop)
 {
     static const char *const origins[] = {
         [SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
-    struct segment_options options = {.name = loop->config->segment,
-                                      .mode = loop->config->mode,
-                                      .plan = &loop->table.layout,
-                                      .topics = loop->table.topics,
-                                      .report = warn};
+    struct segment_options options;
     struct reason reason;
-    int rc = find_group(loop->config->group, &options.gid);
+    int rc = make_options(loop, &options);
 
-    if (rc < 0) {
-        log_write(LOG_LEVEL_ERROR, "could not find group %s: %s", loop->config->group, strerror(-rc));
+    if (rc < 0)
         return rc;
-    }
     rc = segment_serve(&loop->segment, &loop->olds, &options, &reason);
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", reason.text);
         return rc;
     }
     loop->created = rc == SEGMENT_CREATED;
+    loop_names_watch(loop->names, loop->config->segment);
     log_write(LOG_LEVEL_INFO, "segment %s %s: channels=%u lanes=%u size_kib=%llu", loop->config->segment, origins[rc],
               loop->segment.layout.channel_count, loop->segment.layout.lane_count,
               (unsigned long long)(loop->segment.size / 1024));
@@ -181,6 +207,7 @@ static void close_service(struct loop *loop)
     if (loop->segment.base)
         ring_wake(loop->segment.header);
     segment_list_close(&loop->olds);
+    rescue_segment(loop);
     segment_close(&loop->segment);
     channel_table_destroy(&loop->table);
 }
@@ -230,6 +257,16 @@ int loop_change(struct loop *loop, struct config *next)
     config_free(next);
     memset(next, 0, sizeof(*next));
     return 0;
+}
+
+int loop_serve_anew(struct loop *loop)
+{
+    int rc;
+
+    close_service(loop);
+    if ((rc = open_service(loop)) == 0)
+        loop_show_link(loop);
+    return rc;
 }
 
 void loop_close(struct loop *loop, int failed)

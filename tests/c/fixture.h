@@ -167,8 +167,8 @@ static inline int fixture_serve_other(uint32_t slots)
     return fixture_serve(requests, FIXTURE_USUAL);
 }
 
-/* Write a text into channel "in" of `segment` as the gateway does, too old from the boot time expires_ns on (0: never), and wake its
- * readers. */
+/* Write a text into channel "in" of `segment` as the gateway does, too old from the boot time expires_ns on (0: never),
+ * and wake its readers. */
 static inline int fixture_arrive_until(const struct segment *segment, const char *text, uint64_t expires_ns)
 {
     struct ring_message message = {.payload = text,

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fixture.h"
 
@@ -208,6 +209,83 @@ static void test_name_that_vanished_leaves_the_former_ones(void)
     CHECK_EQUAL(platform_object_remove(fixture_name), 0);
     CHECK_EQUAL(fixture_serve_other(32), SEGMENT_REPLACED);
     CHECK(fixture_olds.count == 1 && fixture_old.layout.serial == 1 && fixture_segment.layout.serial == 2);
+}
+
+/* What somebody has removed under a serving gateway is copied beside the name: its messages and counters are drained by
+ * whoever serves next, the attached go on in that, and nothing is left. */
+static void test_removed_name_is_rescued(void)
+{
+    struct segment_options options = {.name = fixture_name, .mode = 0660, .gid = -1};
+    struct shared_memory *shm;
+    struct shared_memory_writer *writer;
+    struct ring_message message;
+    struct ring ring;
+    char text[64];
+
+    for (int what = 1; what <= 3; what++) {
+        fixture_begin();
+        CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+        CHECK_EQUAL(shared_memory_attach(&shm, fixture_name, 0), 0);
+        CHECK_EQUAL(shared_memory_writer_open(shm, "out", &writer), 0);
+        CHECK_EQUAL(shared_memory_writer_write(writer, "kept", 4), 0);
+        CHECK_EQUAL(segment_has_names(&fixture_segment), 1);
+        if (what & 1)
+            CHECK_EQUAL(platform_object_remove(fixture_name), 0);
+        if (what & 2)
+            CHECK_EQUAL(platform_doorbell_remove(fixture_name), 0);
+        CHECK_EQUAL(segment_has_names(&fixture_segment), 0);
+        CHECK_EQUAL(segment_rescue(&fixture_segment, &options, &fixture_reason), 0);
+        fixture_stop();
+        CHECK_EQUAL(fixture_serve_usual(), SEGMENT_REPLACED);
+        CHECK_EQUAL(fixture_olds.count, 1);
+        ring = segment_ring(&fixture_old, LANE_OUT);
+        CHECK_EQUAL(ring_read(&ring, 0, &message, &(struct ring_space){text, sizeof(text), NULL}), 0);
+        CHECK(message.size == 4 && memcmp(text, "kept", 4) == 0);
+        CHECK_EQUAL(shared_memory_writer_write(writer, "new", 3), 0);
+        ring = segment_ring(&fixture_segment, LANE_OUT);
+        CHECK_EQUAL(ring_head(&ring), 1);
+        segment_finish_old(&fixture_old);
+        CHECK_EQUAL(beside("."), 0);
+        shared_memory_writer_close(writer);
+        shared_memory_detach(shm);
+    }
+}
+
+/* A writer whose segment nobody serves, and which has lost its name, does not write into it for ever with success; nor
+ * does a reader wait in it for ever. */
+static void test_orphan_is_left(void)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    struct shared_memory *shm;
+    struct shared_memory_writer *writer;
+    struct shared_memory_reader *reader;
+    struct shared_memory_message message;
+    uint64_t begin_ns = platform_monotonic_ns();
+    char text[64];
+    int rc;
+
+    fixture_begin();
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(shared_memory_attach(&shm, fixture_name, 0), 0);
+    CHECK_EQUAL(shared_memory_writer_open(shm, "out", &writer), 0);
+    CHECK_EQUAL(shared_memory_reader_open(shm, "in", SHARED_MEMORY_FROM_OLDEST, &reader), 0);
+    fixture_stop();
+    fixture_remove_names();
+    while ((rc = shared_memory_writer_write(writer, "x", 1)) == 0 && platform_monotonic_ns() - begin_ns < 10000000000)
+        nanosleep(&pause, NULL);
+    CHECK_EQUAL(rc, -ENOENT);
+    CHECK_EQUAL(shared_memory_reader_read(reader, text, sizeof(text), &message, 10), -ETIMEDOUT);
+    CHECK_EQUAL(fixture_serve_usual(), SEGMENT_CREATED);
+    CHECK_EQUAL(fixture_arrive(&fixture_segment, "hello"), 0);
+    CHECK_EQUAL(shared_memory_reader_read(reader, text, sizeof(text), &message, LIMIT_MS), 0);
+    while ((rc = shared_memory_writer_write(writer, "x", 1)) == -ENOENT &&
+           platform_monotonic_ns() - begin_ns < 20000000000)
+        nanosleep(&pause, NULL);
+    CHECK_EQUAL(rc, 0);
+    CHECK_EQUAL(segment_ring(&fixture_segment, LANE_OUT).lane->head, 1);
+    shared_memory_reader_close(reader);
+    shared_memory_writer_close(writer);
+    shared_memory_detach(shm);
 }
 
 /* A gateway killed between the exchange and the retirement: the next one retires the old segment. */
@@ -500,6 +578,8 @@ static const struct check_test tests[] = {
     {"test_killed_before_the_retirement", test_killed_before_the_retirement},
     {"test_killed_before_the_exchange", test_killed_before_the_exchange},
     {"test_name_that_vanished_leaves_the_former_ones", test_name_that_vanished_leaves_the_former_ones},
+    {"test_removed_name_is_rescued", test_removed_name_is_rescued},
+    {"test_orphan_is_left", test_orphan_is_left},
     {"test_damaged_segment_is_set_aside", test_damaged_segment_is_set_aside},
     {"test_later_version_is_left_alone", test_later_version_is_left_alone},
     {"test_strangers_beside_are_passed_over", test_strangers_beside_are_passed_over},

@@ -247,3 +247,40 @@ def test_segment_of_another_kind(new_gateway, broker):
     gateway.stop()
     gateway.start()
     assert gateway.log().count("warning: ") == 1
+
+
+@pytest.mark.parametrize("removed", ["{}", "sem.{}", "both"])
+@pytest.mark.parametrize("broker_away", [False, True])
+def test_names_that_somebody_removes_are_put_back(new_gateway, broker, removed, broker_away):
+    """A clean-up script takes segment or semaphore away: said once, new programs get in, the attached go on, and nothing
+    is lost."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    with subprocess.Popen([str(gateway.build.shmgate), "write", "out", "-l", "-S", gateway.segment],
+                          stdin=subprocess.PIPE) as attached:
+        assert attached.stdin
+        for number in range(3):
+            attached.stdin.write(b"%d\n" % number)
+            attached.stdin.flush()
+        wait_until(lambda: gateway.channel("out")["delivered"] == 3)
+        if broker_away:
+            broker.stop()
+            gateway.wait_for_link("down")
+            attached.stdin.write(b"kept\n")
+            attached.stdin.flush()
+            wait_until(lambda: gateway.channel("out")["queued"] == 1)
+        name = gateway.segment[1:]
+        for file in (name, f"sem.{name}") if removed == "both" else (removed.format(name),):
+            Path("/dev/shm", file).unlink()
+        wait_until(lambda: "removed by another program" in gateway.log())
+        wait_until(lambda: gateway.tool("write", "out", "-m", "new").returncode == 0)
+        attached.stdin.write(b"on\n")
+        attached.stdin.close()
+        assert attached.wait(LIMIT) == 0
+    if broker_away:
+        broker.start()
+    count = 6 if broker_away else 5
+    wait_until(lambda: gateway.channel("out")["delivered"] == count, lambda: str(gateway.channel("out")))
+    assert gateway.channel("out")["written"] == count
+    assert gateway.log().count("removed by another program") == 1
+    # Of the one that was left nothing stays when it is drained.
+    wait_until(lambda: not [file for file in shared_memory_names() if file.startswith(f"{name}.next")])
