@@ -61,13 +61,13 @@ static void begin(void)
     pthread_atfork(NULL, NULL, forget);
 }
 
-static void lock(void)
+static void calls_lock(void)
 {
     pthread_once(&once, begin);
     pthread_mutex_lock(&list_lock);
 }
 
-static void unlock(void)
+static void calls_unlock(void)
 {
     pthread_mutex_unlock(&list_lock);
 }
@@ -88,22 +88,22 @@ int shared_memory_init(const char *segment, int timeout_ms)
     struct shared_memory *made = NULL;
     int rc;
 
-    lock();
+    calls_lock();
     rc = is_attached(name);
-    unlock();
+    calls_unlock();
     if (rc != 0)
         return rc < 0 ? rc : 0;
     /* Without the lock: the others' calls do not wait for a gateway. */
     if ((rc = shared_memory_attach(&made, name, timeout_ms)) < 0)
         return rc;
-    lock();
+    calls_lock();
     rc = is_attached(name);
     if (rc == 0) {
         attachment = made;
         made = NULL;
         inherited = 0;
     }
-    unlock();
+    calls_unlock();
     shared_memory_detach(made);
     return rc < 0 ? rc : 0;
 }
@@ -175,7 +175,7 @@ static int entry_enter(struct entry **list, const char *channel, uint64_t deadli
     struct entry *entry = NULL;
     int rc;
 
-    lock();
+    calls_lock();
     if (attachment)
         rc = entry_find(list, channel, &entry);
     else if (inherited)
@@ -192,19 +192,19 @@ static int entry_enter(struct entry **list, const char *channel, uint64_t deadli
         else
             entry_drop(entry);
     }
-    unlock();
+    calls_unlock();
     *found = entry;
     return rc;
 }
 
 static void entry_leave(struct entry *entry)
 {
-    lock();
+    calls_lock();
     entry->busy = 0;
     if (waiting > 0)
         pthread_cond_broadcast(&handle_free);
     entry_drop(entry);
-    unlock();
+    calls_unlock();
 }
 
 int shared_memory_write(const char *channel, const void *payload, size_t size)
@@ -264,7 +264,7 @@ int shared_memory_release(void)
 {
     int rc = 0;
 
-    lock();
+    calls_lock();
     if (attachment) {
         entries_drop(&writers);
         entries_drop(&readers);
@@ -276,6 +276,6 @@ int shared_memory_release(void)
         rc = handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
     }
     inherited = 0;
-    unlock();
+    calls_unlock();
     return rc;
 }

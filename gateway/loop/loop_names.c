@@ -95,7 +95,7 @@ void loop_names_destroy(struct loop_names *names)
 }
 
 /* Watch the object behind a path instead of the one before: that it loses a link is a change of its attributes. */
-static void watch(const struct loop_names *names, int *present, const char *path)
+static void watch_names(const struct loop_names *names, int *present, const char *path)
 {
     if (*present >= 0)
         inotify_rm_watch(names->events, *present);
@@ -109,7 +109,7 @@ void loop_names_watch(struct loop_names *names, const char *segment)
     if (!names)
         return;
     snprintf(path, sizeof(path), "/dev/shm%s", segment);
-    watch(names, &names->segment, path);
+    watch_names(names, &names->segment, path);
     snprintf(path, sizeof(path), "/dev/shm/sem.%s", segment + 1);
-    watch(names, &names->semaphore, path);
+    watch_names(names, &names->semaphore, path);
 }

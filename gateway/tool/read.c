@@ -42,7 +42,7 @@ static double now_s(void)
 }
 
 /* Milliseconds left, at most a slice; 0 when the time is up. */
-static int left_ms(double end)
+static int wait_left_ms(double end)
 {
     double left;
 
@@ -99,7 +99,7 @@ static int next_message(struct reading *reading, struct shared_memory_message *m
     int rc;
 
     /* The time ends it also while there is always a next message; no time at all still takes what is there. */
-    if (reading->options->seconds > 0 && left_ms(reading->end_s) == 0)
+    if (reading->options->seconds > 0 && wait_left_ms(reading->end_s) == 0)
         return -ETIMEDOUT;
     if (interrupted || (rc = read_once(reading, message, 0)) == -EINTR)
         return -EINTR;
@@ -108,7 +108,7 @@ static int next_message(struct reading *reading, struct shared_memory_message *m
     if (fflush(stdout) != 0)
         return -EPIPE;
     while (!interrupted) {
-        int ms = left_ms(reading->end_s);
+        int ms = wait_left_ms(reading->end_s);
 
         report_missed_at_times(reading);
         rc = read_once(reading, message, ms);
@@ -125,8 +125,8 @@ static int open_reader(struct reading *reading)
     enum shared_memory_start start = options->new_only ? SHARED_MEMORY_FROM_NOW : SHARED_MEMORY_FROM_OLDEST;
     int rc = shared_memory_attach(&reading->shm, options->segment, 0), told = 0;
 
-    while (rc == -ETIMEDOUT && !interrupted && left_ms(reading->end_s) > 0) {
-        int ms = left_ms(reading->end_s);
+    while (rc == -ETIMEDOUT && !interrupted && wait_left_ms(reading->end_s) > 0) {
+        int ms = wait_left_ms(reading->end_s);
 
         if (!told)
             fprintf(stderr, "shmgate: read %s: waiting for segment %s: is shmgated running?\n", options->channel,

@@ -49,7 +49,7 @@ static void say_foreign(struct page *page, const char *title, const char *bytes,
 
 /* Bring view->line to what there is, and scroll. The length of the text is that of the last drawing; it hardly changes.
  */
-static struct page begin(struct top_view *view, int top)
+static struct page page_begin(struct top_view *view, int top)
 {
     struct page page = {.top = top, .height = LINES - top - 1};
 
@@ -170,7 +170,7 @@ static void say_channel(struct page *page, const struct top_sample *sample, cons
 
 void top_page_channel(const struct top_sample *sample, struct top_view *view, int top)
 {
-    struct page page = begin(view, top);
+    struct page page = page_begin(view, top);
     size_t i = 0;
 
     while (i < sample->channel_count && strcmp(sample->channels[i].counters.name, view->selected) != 0)
@@ -210,7 +210,7 @@ void top_page_help(struct top_view *view, int top)
         "Under each channel: how old its newest message is, and how it begins.",
         "Nothing here changes the segment, which is mapped read-only.",
     };
-    struct page page = begin(view, top);
+    struct page page = page_begin(view, top);
 
     do {
         move(top, 0);

@@ -196,7 +196,7 @@ static void wait_until(unsigned long long then_ns)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-static int watch(const struct tool_options *options, struct top_source *source)
+static int watch_ledger(const struct tool_options *options, struct top_source *source)
 {
     const char *term = getenv("TERM");
     int terminal = isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0, rc = TOOL_DONE;
@@ -233,7 +233,7 @@ int watch_run(const struct tool_options *options)
         return tool_fail(options, "install signal handlers: %s", strerror(errno));
     if (top_source_open(&source, options->segment) < 0)
         return tool_fail(options, "%s", shared_memory_error());
-    rc = watch(options, &source);
+    rc = watch_ledger(options, &source);
     top_source_close(&source);
     return rc;
 }

@@ -252,8 +252,8 @@ def test_segment_of_another_kind(new_gateway, broker):
 @pytest.mark.parametrize("removed", ["{}", "sem.{}", "both"])
 @pytest.mark.parametrize("broker_away", [False, True])
 def test_names_that_somebody_removes_are_put_back(new_gateway, broker, removed, broker_away):
-    """A clean-up script takes segment or semaphore away: said once, new programs get in, the attached go on, and nothing
-    is lost."""
+    """A clean-up script takes segment or semaphore away: said once, new programs get in, the attached go on, and
+    nothing is lost."""
     gateway = new_gateway(publish_channel(), broker=broker).start()
     with subprocess.Popen([str(gateway.build.shmgate), "write", "out", "-l", "-S", gateway.segment],
                           stdin=subprocess.PIPE) as attached:
