@@ -180,7 +180,7 @@ static void lane_rewind(struct source *source, uint64_t sequence)
     source->next = sequence > lane->ledger.tail ? sequence : lane->ledger.tail;
 }
 
-static void lane_settled(struct source *source)
+static void lane_answers_taken(struct source *source)
 {
     account_skipped(lane_of(source));
 }
@@ -193,7 +193,7 @@ static const struct source_type lane_type = {
     .refuse = lane_refuse,
     .answered = lane_answered,
     .rewind = lane_rewind,
-    .settled = lane_settled,
+    .answers_taken = lane_answers_taken,
 };
 
 /* ---- Its life ---- */

@@ -190,7 +190,8 @@ static uint64_t sum_earlier(const struct replay *replay, const char *channel, co
     return taken;
 }
 
-/* The segment that carries the counters of those that are no more: the oldest, which hands them on when it is settled.
+/* The segment that carries the counters of those that are no more: the oldest, which hands them on when its ledgers are
+ * flushed.
  */
 static const struct segment *find_oldest(const struct replay *replay)
 {

@@ -465,8 +465,8 @@ static void take_answers(struct sender *sender, struct source *source)
         count_in_flight(sender, source, -1);
         source->type->answered(source, sequence, count, answer);
     }
-    if (source->type->settled)
-        source->type->settled(source);
+    if (source->type->answers_taken)
+        source->type->answers_taken(source);
 }
 
 void sender_answered(struct sender *sender, uint64_t token, enum transport_answer answer, uint64_t time_ns)

@@ -76,7 +76,7 @@ struct source_type {
     /* Nothing is in flight any more, and sending begins again at `sequence`, which failed: set source->next. */
     void (*rewind)(struct source *source, uint64_t sequence);
     /* Answers have been taken. NULL: does not care. */
-    void (*settled)(struct source *source);
+    void (*answers_taken)(struct source *source);
 };
 
 /* A source as the sender has it. Whoever makes one fills the first part. */

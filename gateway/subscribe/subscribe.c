@@ -119,7 +119,7 @@ static void subscribe_drop(struct subscribe *subscribe, struct entry *entry, enu
 }
 
 /* The channel's ledger as it is now, and its readers woken: once a message, however many samples it had. */
-static void settle(struct subscribe *subscribe, struct entry *entry)
+static void subscribe_flush_ledger(struct subscribe *subscribe, struct entry *entry)
 {
     uint64_t before = entry->ledger.tail;
 
@@ -218,7 +218,7 @@ void subscribe_arrival(void *context, const struct transport_arrival *from)
         else
             while (frame_next(&reader, &sample))
                 subscribe_put(subscribe, entry, from, &sample, age);
-        settle(subscribe, entry);
+        subscribe_flush_ledger(subscribe, entry);
     }
     pthread_mutex_unlock(&subscribe->lock);
     if (!taken)

@@ -2,8 +2,8 @@
  *
  *   raw_subscriber PORT TOPIC QOS COUNT [SESSION]
  *
- * The samples of a frame (gateway/frame.h) are messages, too. SESSION is the client whose session the broker keeps;
- * with a COUNT of 0 it is only made. What has come in one read is acknowledged in one write. */
+ * The samples of a frame (gateway/base/frame.h) are messages, too. SESSION is the client whose session the broker
+ * keeps; with a COUNT of 0 it is only made. What has come in one read is acknowledged in one write. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -15,15 +15,15 @@ static const struct layout_request good = {.name = "c",
                                            .max_payload = 20,
                                            .slots = 3,
                                            .writers = 2};
-static const struct layout_request inward = {.name = "i",
-                                             .topic = "t/#",
-                                             .direction = LAYOUT_SUBSCRIBE,
-                                             .overflow = LAYOUT_DROP_OLDEST,
-                                             .max_payload = 33,
-                                             .slots = 2,
-                                             .topic_max = 9,
-                                             .writers = 1,
-                                             .qos = 2};
+static const struct layout_request subscribed = {.name = "i",
+                                                 .topic = "t/#",
+                                                 .direction = LAYOUT_SUBSCRIBE,
+                                                 .overflow = LAYOUT_DROP_OLDEST,
+                                                 .max_payload = 33,
+                                                 .slots = 2,
+                                                 .topic_max = 9,
+                                                 .writers = 1,
+                                                 .qos = 2};
 static char long_text[LAYOUT_TOPIC_MAX + 2];
 
 /* Plan one channel; 1 when it is refused with a reason that has `part` in it. */
@@ -97,7 +97,7 @@ static void test_plan_checks_its_limits(void)
 /* A subscribe channel needs room for topics, within the limit. */
 static void test_plan_checks_topic_max(void)
 {
-    struct layout_request request = inward;
+    struct layout_request request = subscribed;
 
     CHECK(accepted(&request));
     request.topic_max = 0;
@@ -109,7 +109,7 @@ static void test_plan_checks_topic_max(void)
 /* No channels, too many, a name twice, too many lanes or bytes in all are refused. */
 static void test_plan_checks_the_whole(void)
 {
-    struct layout_request requests[] = {good, inward};
+    struct layout_request requests[] = {good, subscribed};
     struct layout layout;
 
     CHECK_EQUAL(layout_plan(&layout, requests, 0, &reason), -EINVAL);
@@ -136,7 +136,7 @@ struct image {
 
 static int image_make(struct image *image)
 {
-    const struct layout_request requests[] = {good, inward};
+    const struct layout_request requests[] = {good, subscribed};
     const char *const topics[] = {"t", "t/#"};
     int rc = layout_plan(&image->plan, requests, 2, &reason);
 

@@ -13,12 +13,12 @@
 #define EVENT_DONE explore_state[18] /* 1: left, 2: taken */
 #define MARKS(reader) (&explore_state[32 + 16 * (reader)])
 
-static uint64_t mailbox;
+static uint64_t event_queue;
 
 static void wake_begin(void)
 {
     lanes_begin();
-    explore_name(&mailbox, "mailbox");
+    explore_name(&event_queue, "event_queue");
 }
 
 /* ---- Writers, as shared_memory_writer_write does it ---- */
@@ -71,14 +71,14 @@ static void write_killed(void)
 }
 
 /* A callback of the MQTT client's thread: an event for the loop, and a look whether it sleeps. */
-static void summon(void)
+static void notify_event(void)
 {
-    atomic_store_explicit(&mailbox, 1, memory_order_relaxed);
+    atomic_store_explicit(&event_queue, 1, memory_order_relaxed);
     ring_the_bell(ring_notify_event(&lanes_header));
     EVENT_DONE |= 1;
 }
 
-/* ---- The gateway's loop, as gateway/loop.c and gateway/outward.c do it; it ends only in its wait ---- */
+/* ---- The gateway's loop, as gateway/loop and gateway/publish do it; it ends only in its wait ---- */
 
 static void read_lane(int lane)
 {
@@ -108,14 +108,14 @@ static int read_dirty(void)
     return bits != 0;
 }
 
-static void serve(int reads_mail)
+static void serve(int reads_events)
 {
     uint64_t mail = 0;
 
     for (;;) {
         int worked = read_dirty();
 
-        if (reads_mail && mail == 0 && (mail = atomic_load_explicit(&mailbox, memory_order_relaxed)) != 0) {
+        if (reads_events && mail == 0 && (mail = atomic_load_explicit(&event_queue, memory_order_relaxed)) != 0) {
             EVENT_DONE |= 2;
             worked = 1;
         }
@@ -124,7 +124,7 @@ static void serve(int reads_mail)
         ring_sleep(&lanes_header);
         SLEEPS++;
         if (!ring_any_dirty((_Atomic uint64_t *)&lanes_dirty, 1) &&
-            !(reads_mail && mail == 0 && atomic_load_explicit(&mailbox, memory_order_relaxed) != 0))
+            !(reads_events && mail == 0 && atomic_load_explicit(&event_queue, memory_order_relaxed) != 0))
             lanes_wait();
         ring_wake(&lanes_header);
     }
@@ -134,7 +134,7 @@ static void gateway(void)
 {
     serve(0);
 }
-static void gateway_mail(void)
+static void gateway_events(void)
 {
     serve(1);
 }
@@ -266,15 +266,15 @@ const struct explore_case cases_wake[] = {
      .begin = wake_begin,
      .threads = {{"writer", write_one, 0}, {"dead gateway", gateway_killed, 0}, {"gateway", gateway_next, 2}},
      .end = all_read},
-    {.name = "summon",
+    {.name = "notify-event",
      .promise = NO_SLEEP ", nor while there is an event for it",
      .begin = wake_begin,
-     .threads = {{"callback", summon, 0}, {"gateway", gateway_mail, 0}},
+     .threads = {{"callback", notify_event, 0}, {"gateway", gateway_events, 0}},
      .end = mail_read},
-    {.name = "summon-and-write",
+    {.name = "notify-event-and-write",
      .promise = NO_SLEEP ", nor while there is an event for it",
      .begin = wake_begin,
-     .threads = {{"callback", summon, 0}, {"writer", write_one, 0}, {"gateway", gateway_mail, 0}},
+     .threads = {{"callback", notify_event, 0}, {"writer", write_one, 0}, {"gateway", gateway_events, 0}},
      .end = mail_read,
      .full = 1},
     {.name = "wake",

@@ -1,4 +1,4 @@
-/* gateway.c: a gateway without a broker. See gateway.h; the accounting follows gateway/outward.c and gateway/inward.c.
+/* gateway.c: a gateway without a broker. See gateway.h; the accounting follows gateway/publish and gateway/subscribe.
  */
 #include "gateway.h"
 

@@ -1,8 +1,8 @@
 """What the manual pages of section 7 compute, show and quote is so. (test_manual looks at their form.)
 
-Where each statement about failures is tested: shmgate-guarantees(7) by test_outward, test_inward, test_inward_kills,
-test_restart, test_reload, test_spool, test_limits, test_half_open and test_topic_alias; shmgate-security(7) by
-test_security, which names the others.
+Where each statement about failures is tested: shmgate-guarantees(7) by test_publish, test_subscribe,
+test_subscribe_kills, test_restart, test_reload, test_spool, test_limits, test_half_open and test_topic_alias;
+shmgate-security(7) by test_security, which names the others.
 """
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness import LIMIT, free_port, publish_channel, subscribe_channel, wait_until
 
 CLIENTS = 4
-"""Places for connections; METRICS_CLIENTS in gateway/metrics.h."""
+"""Places for connections; METRICS_CLIENTS in gateway/observe/metrics.h."""
 REQUEST_MAX = 4096
-"""Bytes of a request; METRICS_HTTP_REQUEST in gateway/metrics_http.h."""
+"""Bytes of a request; METRICS_HTTP_REQUEST in gateway/observe/metrics_http.h."""
 
 
 def listening(gateway, listen: str):

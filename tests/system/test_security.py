@@ -1,6 +1,6 @@
 """What shmgate-security(7) says, as far as it is not proven elsewhere: test_hostile (members of the group),
-test_unit_file (the hardening), test_metrics (who asks for them), test_inward_rules (floods of commands), test_link (a
-broker of an unknown authority)."""
+test_unit_file (the hardening), test_metrics (who asks for them), test_subscribe_rules (floods of commands),
+test_connection (a broker of an unknown authority)."""
 from __future__ import annotations
 
 import os
