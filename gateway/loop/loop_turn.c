@@ -202,5 +202,7 @@ int loop_turn(struct loop *loop)
     loop->latency_stale |= worked;
     loop_flush(loop);
     do_timers(loop);
+    /* Only another program can have said that it was replaced; those who are attached look each second until then. */
+    ring_revive(loop->segment.header);
     return worked;
 }

@@ -2,6 +2,7 @@
 outside it."""
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import subprocess
@@ -129,3 +130,14 @@ def test_vandal_harms_nobody(new_gateway, broker, build, processes, tmp_path, so
     gateway.start()
     gateway.write("out", b"as ever")
     gateway.wait_for_delivery("out", 1)
+
+
+def test_forged_retirement_is_set_right(new_gateway, broker):
+    """A program marks the segment as replaced: nobody stops at it, and the gateway says otherwise at its next turn."""
+    gateway = new_gateway(publish_channel(), broker=broker).start()
+    with open(f"/dev/shm{gateway.segment}", "r+b") as file, mmap.mmap(file.fileno(), 4096) as header:
+        for number in range(3):
+            header[128:132] = (2).to_bytes(4, "little")
+            gateway.write("out", b"x")
+            wait_until(lambda: gateway.channel("out")["delivered"] == number + 1)
+            wait_until(lambda: header[128:132] == (1).to_bytes(4, "little"))
