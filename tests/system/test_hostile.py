@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,31 @@ def test_forged_retirement_is_set_right(new_gateway, broker):
             gateway.write("out", b"x")
             wait_until(lambda: gateway.channel("out")["delivered"] == number + 1)
             wait_until(lambda: header[128:132] == (1).to_bytes(4, "little"))
+
+
+def test_damaged_table_is_got_over(new_gateway, broker):
+    """One wrong byte in the tables stops neither a reload with another geometry nor a later start: what is damaged is
+    set aside, and a writer that was attached goes on."""
+    gateway = new_gateway(publish_channel(slots=64), broker=broker).start()
+    with subprocess.Popen([str(gateway.build.shmgate), "write", "out", "-l", "-S", gateway.segment],
+                          stdin=subprocess.PIPE) as attached:
+        assert attached.stdin
+        attached.stdin.write(b"before\n")
+        attached.stdin.flush()
+        wait_until(lambda: gateway.channel("out")["delivered"] == 1)
+        with open(f"/dev/shm{gateway.segment}", "r+b") as file, mmap.mmap(file.fileno(), 4096) as tables:
+            channel = int.from_bytes(tables[40:48], "little")
+            tables[channel + 80] = 3
+        gateway.channels[0]["slots"] = 128
+        gateway.write_config()
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "segment set aside" in gateway.log())
+        attached.stdin.write(b"after\n")
+        attached.stdin.close()
+        assert attached.wait(LIMIT) == 0
+    wait_until(lambda: gateway.channel("out")["delivered"] == 1)
+    gateway.stop()
+    gateway.start()
+    gateway.write("out", b"again")
+    wait_until(lambda: gateway.channel("out")["delivered"] == 2)
+    assert gateway.log().count("segment set aside") == 1
