@@ -132,7 +132,9 @@ static int read_newest(const struct segment *segment, uint32_t channel, const st
         ring = segment_ring(segment, info->lane_first + lane);
         if (ring_peek(&ring, sequence, &found) < 0)
             continue;
-        memcpy(space->payload, found.payload, found.size < space->size ? found.size : space->size);
+        /* Without a buffer only the size is asked for; memcpy(3) takes no NULL, not even for nothing. */
+        if (space->size > 0)
+            memcpy(space->payload, found.payload, found.size < space->size ? found.size : space->size);
         if (info->topic_max > 0) {
             memcpy(space->topic, found.topic, found.topic_size);
             space->topic[found.topic_size] = '\0';

@@ -5,15 +5,20 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* OpenSSL reads the disk with errors of its own; the system's say more. */
+/* OpenSSL reads the disk with errors of its own; the system's say more. And it would wait for a FIFO's writer. */
 static int readable(const char *setting, const char *path, struct reason *reason)
 {
+    struct stat status;
     int rc;
 
-    if (!path || access(path, R_OK) == 0)
+    if (!path)
         return 0;
+    if (access(path, R_OK) == 0 && stat(path, &status) == 0)
+        return S_ISREG(status.st_mode) ? 0
+                                       : reason_set(reason, -EINVAL, "%s %s: it is not a regular file", setting, path);
     rc = -errno;
     return reason_set(reason, rc, "%s %s: %s", setting, path, strerror(-rc));
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/config_files.h"
@@ -16,7 +17,8 @@ static void report_failure(const char *path, int status, config_report report, v
 {
     char message[REASON_SIZE];
 
-    snprintf(message, sizeof(message), "could not read the file: %s", strerror(-status));
+    snprintf(message, sizeof(message), "could not read the file: %s",
+             status == -ENOTSUP ? "it is not a regular file" : strerror(-status));
     report(context, path, 0, message);
 }
 
@@ -116,12 +118,19 @@ void config_free(struct config *config)
 /* Read up to `size` bytes from the start of `path`. Returns their number or -errno. */
 static ssize_t read_start(const char *path, char *buffer, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Without O_NONBLOCK a FIFO would hold us up here already. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
     size_t used = 0;
     ssize_t count = 1;
 
     if (fd < 0)
         return -errno;
+    /* What took its place since gateway.ini was read may be anything. */
+    if (fstat(fd, &status) < 0)
+        count = -errno;
+    else if (!S_ISREG(status.st_mode))
+        count = -ENOTSUP;
     while (used < size && count > 0) {
         count = read(fd, buffer + used, size - used);
         if (count < 0 && errno == EINTR)
@@ -145,7 +154,8 @@ int config_read_secret(const char *path, char *secret, size_t size, struct reaso
 
     if (count < 0) {
         status = reason_set(reason, (int)count, "could not read %s: %s", path,
-                            config_value_explain_open((int)-count, why));
+                            count == -ENOTSUP ? "it is not a regular file"
+                                              : config_value_explain_open((int)-count, why));
         goto cleanup;
     }
     /* An editor's mark that the file is UTF-8 is none of the secret. */

@@ -89,7 +89,7 @@ void config_free(struct config *config);
 /* Copy the first line of the file `path`, without its end of line, into `secret`. May block on the disk. The caller
  * wipes `secret` when done.
  * Returns 0; with the reason: -EINVAL the line is empty or holds a NUL byte; -EMSGSIZE it does not fit
- * `size`; or -errno of open(2) or read(2). On failure `secret` is wiped. */
+ * `size`; -ENOTSUP it is not a regular file; or -errno of open(2) or read(2). On failure `secret` is wiped. */
 int config_read_secret(const char *path, char *secret, size_t size, struct reason *reason);
 
 #endif

@@ -2,9 +2,12 @@
 #include "config/config_reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/utf8.h"
 #include "config/config_fill.h"
@@ -313,12 +316,37 @@ int config_reader_begin(struct config_reader *reader, struct config *config)
     return 0;
 }
 
+/* Open a file to read it. A FIFO, on which nobody may ever write, or a device is none: -ENOTSUP. */
+static int open_regular(const char *path, FILE **file)
+{
+    /* Without O_NONBLOCK a FIFO would hold us up here already. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = 0;
+    struct stat status;
+
+    *file = NULL;
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status) < 0)
+        rc = -errno;
+    else if (S_ISDIR(status.st_mode))
+        rc = -EISDIR;
+    else if (!S_ISREG(status.st_mode))
+        rc = -ENOTSUP;
+    else if (!(*file = fdopen(fd, "r")))
+        rc = -errno;
+    if (!*file)
+        close(fd);
+    return rc;
+}
+
 int config_reader_file(struct config_reader *reader, const char *path)
 {
     struct config_lines_taker taker = {reader, take_section, take_setting};
-    FILE *file = fopen(path, "re");
-    int status = file ? config_faults_begin_file(&reader->faults, path, reader->origins.last_line) : -errno;
+    FILE *file;
+    int status = open_regular(path, &file);
 
+    if (status == 0)
+        status = config_faults_begin_file(&reader->faults, path, reader->origins.last_line);
     reader->before_sections = 1;
     reader->origin = NULL;
     if (status == 0)

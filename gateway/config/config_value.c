@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/group_lookup.h"
 #include "base/listen_address.h"
 #include "shm/platform.h"
 #include "shm/segment.h"
@@ -222,30 +222,18 @@ CONFIG_VALUE_PARSER(config_value_listen)
 
 CONFIG_VALUE_PARSER(config_value_group)
 {
-    struct group group, *found = NULL;
-    size_t size = 1024;
-    char *buffer = NULL;
-    int status;
+    long gid;
+    int rc = group_lookup(text, &gid);
 
     (void)rule;
-    /* A group with many members needs more room than anybody can tell beforehand; 16 MiB holds about a million. */
-    do {
-        size *= 2;
-        free(buffer);
-        buffer = malloc(size);
-        if (!buffer)
-            return -ENOMEM;
-        status = getgrnam_r(text, &group, buffer, size, &found);
-    } while ((status == ERANGE && size < 16 << 20) || status == EINTR);
-    free(buffer);
-    if (!found) {
-        /* Some group databases answer "not there" with these (getgrnam(3)). */
-        int absent = status == 0 || status == ENOENT || status == ESRCH || status == EBADF || status == EPERM;
-        reason_set(reason, 0, "%s%s", absent ? "this machine has no such group" : "could not look up the group: ",
-                   absent ? "" : strerror(status));
-        return status == ENOMEM ? -ENOMEM : -EINVAL;
-    }
-    return keep_string(text, field);
+    if (rc == 0)
+        return keep_string(text, field);
+    if (rc == -ENOMEM)
+        return rc;
+    if (rc == -ENOENT)
+        return reason_set(reason, -EINVAL, "this machine has no such group");
+    return reason_set(reason, -EINVAL, "could not look up the group: %s",
+                      rc == -ETIMEDOUT ? "the name service does not answer" : strerror(-rc));
 }
 
 CONFIG_VALUE_PARSER(config_value_mode)

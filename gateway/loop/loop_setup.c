@@ -2,12 +2,12 @@
 #include "loop/loop_internal.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/group_lookup.h"
 #include "mqtt/mqtt_transport.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
@@ -23,17 +23,8 @@ __attribute__((format(printf, 3, 0))) static void report_spool(void *context, in
 /* The group's number, -1 when none is asked for. config_load has checked that it exists; it may have gone since. */
 static int find_group(const char *name, long *gid)
 {
-    struct group *group;
-
     *gid = -1;
-    if (!name)
-        return 0;
-    errno = 0;
-    group = getgrnam(name);
-    if (!group)
-        return errno ? -errno : -ENOENT;
-    *gid = (long)group->gr_gid;
-    return 0;
+    return name ? group_lookup(name, gid) : 0;
 }
 
 static void warn(void *context, const char *text)

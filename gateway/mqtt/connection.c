@@ -16,6 +16,7 @@
 #define BASE_MS 200     /* first wait after a failed round; grows with jitter */
 #define CAP_MS 30000    /* longest wait: an operator who has mended the network does not wait longer than that */
 #define STABLE_MS 10000 /* a connection that held that long was a good one: the next wait is short again */
+#define LATE_MS 5000    /* what an attempt may take beyond connect_timeout, which the client library keeps */
 #define QOS2_WINDOW 20
 #define CONTROL_MESSAGES 2 /* of the window, kept for the status topic */
 
@@ -34,6 +35,7 @@ struct connection {
     size_t uri;          /* of the present attempt or connection */
     size_t last_uri;     /* of the last connection, when ever_up */
     uint64_t attempt_ms; /* when the next attempt is due */
+    uint64_t late_ms;    /* CONNECTING: when the attempt counts as failed, though nobody has said so */
     unsigned own_window, window;
     int ever_up, refused, closing;
     size_t caught_up;   /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
@@ -182,6 +184,16 @@ static void attempt_failed(struct connection *connection, uint64_t now_ms, const
     connection->attempt_ms = backoff_failed(&connection->backoff, now_ms);
 }
 
+/* The client library owes an answer and has not given it: it sits in a call to a name server, or has lost the attempt.
+ * Its object is not used again; an answer that still comes until then is taken. */
+static void give_up_attempt(struct connection *connection, uint64_t now_ms)
+{
+    mqtt_give_up(connection->mqtt);
+    attempt_failed(connection, now_ms,
+                   "no answer, not even that it failed: the name of the broker may not be looked up, as no name server "
+                   "answers");
+}
+
 void connection_step(struct connection *connection, uint64_t now_ms)
 {
     const char *password_file = connection->config->password_file;
@@ -189,10 +201,13 @@ void connection_step(struct connection *connection, uint64_t now_ms)
     struct reason reason;
     int rc = 0;
 
+    if (connection->state == CONNECTION_CONNECTING && now_ms >= connection->late_ms)
+        give_up_attempt(connection, now_ms);
     if (connection->state != CONNECTION_WAITING || now_ms < connection->attempt_ms || connection->refused)
         return;
     connection->uri = backoff_uri(&connection->backoff);
     connection->state = CONNECTION_CONNECTING;
+    connection->late_ms = now_ms + connection->config->connect_timeout_ms + LATE_MS;
     /* Half-done exchanges of QoS 2 mean nothing to another broker, or worse: the same identifiers of others. */
     if (connection->ever_up && connection->uri != connection->last_uri)
         mqtt_give_up(connection->mqtt);
@@ -208,6 +223,8 @@ void connection_step(struct connection *connection, uint64_t now_ms)
 
 uint64_t connection_deadline_ms(const struct connection *connection)
 {
+    if (connection->state == CONNECTION_CONNECTING)
+        return connection->late_ms;
     return connection->state == CONNECTION_WAITING && !connection->refused ? connection->attempt_ms : UINT64_MAX;
 }
 

@@ -26,6 +26,7 @@ struct openssl {
     int (*write)(struct ssl_st *ssl, const void *buffer, int size);
     int (*get_error)(const struct ssl_st *ssl, int result);
     int (*get_wfd)(const struct ssl_st *ssl);
+    void (*clear_error)(void);
 };
 
 static struct openssl openssl;
@@ -115,13 +116,14 @@ static void resolve_all(void)
     resolve(&openssl.write, sizeof(openssl.write), "SSL_write");
     resolve(&openssl.get_error, sizeof(openssl.get_error), "SSL_get_error");
     resolve(&openssl.get_wfd, sizeof(openssl.get_wfd), "SSL_get_wfd");
+    resolve(&openssl.clear_error, sizeof(openssl.clear_error), "ERR_clear_error");
 }
 
 __attribute__((visibility("default"))) int SSL_write(struct ssl_st *ssl, const void *buffer, int size)
 {
     int written, error;
 
-    /* Whoever calls SSL_write has OpenSSL loaded, so the three addresses are there. */
+    /* Whoever calls SSL_write has OpenSSL loaded, so the four addresses are there. */
     pthread_once(&openssl_once, resolve_all);
     guard_prepare(openssl.get_wfd(ssl));
     written = openssl.write(ssl, buffer, size);
@@ -131,5 +133,8 @@ __attribute__((visibility("default"))) int SSL_write(struct ssl_st *ssl, const v
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
         return written;
     cut(openssl.get_wfd(ssl));
+    /* The failure that is hidden here must not be found by whoever asks next: SSL_get_error looks into the thread's
+     * queue, and takes what is left in it for its own call's error (SSL_get_error(3)). */
+    openssl.clear_error();
     return size;
 }

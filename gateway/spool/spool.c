@@ -23,8 +23,9 @@
 #include "spool/spool_file.h"
 #include "spool/spool_internal.h"
 
-#define DONE_BATCH 512 /* delivered messages that are deleted at once: some 2 ms of work */
-#define TRIM_MS 1000   /* how often the ages are looked at */
+#define DONE_BATCH 512                /* delivered messages that are deleted at once: some 2 ms of work */
+#define TRIM_MS 1000                  /* how often the ages are looked at */
+#define STEP_NS UINT64_C(10000000000) /* by which the clock must have been set for the file to be told */
 
 __attribute__((format(printf, 3, 4))) static void spool_tell(const struct spool *spool, int fault, const char *format,
                                                              ...)
@@ -89,6 +90,26 @@ struct spool_stream *spool_stream_by_id(const struct spool *spool, int64_t id)
     return NULL;
 }
 
+int spool_is_of_this_boot(const struct spool *spool, const struct spool_stream *stream)
+{
+    return strcmp(stream->source.boot, spool->boot) == 0;
+}
+
+/* When this boot began, by the clock as it is now. Never 0. */
+static uint64_t epoch_of(uint64_t now_ns)
+{
+    uint64_t boot_ns = platform_boot_ns();
+
+    return now_ns > boot_ns ? now_ns - boot_ns : 1;
+}
+
+/* A stream without messages begins to tell their ages by boot time. */
+static void stream_begin_epoch(const struct spool *spool, struct spool_stream *stream)
+{
+    if (stream->ledger.held == 0 && spool_is_of_this_boot(spool, stream))
+        stream->epoch_ns = epoch_of(platform_time_ns());
+}
+
 /* Take a stream as the file has it. */
 static int load_stream(void *context, const struct spool_stream *from)
 {
@@ -106,6 +127,8 @@ static int load_stream(void *context, const struct spool_stream *from)
         }
     }
     stream->ledger = stream->batch = from->ledger;
+    stream->epoch_ns = from->epoch_ns;
+    stream_begin_epoch(spool, stream);
     stream->touched = 0;
     stream->in_file = 1;
     return 0;
@@ -303,6 +326,10 @@ int spool_open(struct spool **out, const struct spool_options *options, spool_re
     spool->context = context;
     spool->lock_fd = -1;
     spool->may_try = 1;
+    platform_boot_id(spool->boot);
+    /* What one does not know of two boots is not the same. */
+    if (strcmp(spool->boot, "unknown") == 0)
+        spool->boot[0] = '\0';
     spool->done = calloc(SPOOL_DONE_MAX, sizeof(spool->done[0]));
     if (!spool->done) {
         spool_close(spool);
@@ -375,6 +402,7 @@ struct spool_stream *spool_stream_for(struct spool *spool, const struct spool_so
     if (stream || !(stream = stream_new(source)))
         return stream;
     stream->id = spool->last_id + 1;
+    stream_begin_epoch(spool, stream);
     if (stream_add(spool, stream) == 0)
         return stream;
     stream_free(stream);
@@ -435,6 +463,26 @@ static void shrink(struct spool *spool)
         spool_measure(spool);
 }
 
+/* The clock has been set: the next boot is to tell the ages of what came in this one by it, whenever it came. */
+static void follow_clock(struct spool *spool, uint64_t now_ns)
+{
+    uint64_t epoch_ns = epoch_of(now_ns);
+
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        struct spool_stream *stream = spool->streams[i];
+        uint64_t known_ns = stream->epoch_ns;
+
+        if (known_ns == 0 || !spool_is_of_this_boot(spool, stream) ||
+            (epoch_ns > known_ns ? epoch_ns - known_ns : known_ns - epoch_ns) < STEP_NS)
+            continue;
+        stream->epoch_ns = epoch_ns;
+        if (stream->in_file) {
+            spool_touch(stream);
+            spool->touched = 1;
+        }
+    }
+}
+
 int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)
 {
     int worked = 0;
@@ -448,6 +496,7 @@ int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns)
     }
     if (spool->db && now_ms >= spool->trim_ms) {
         spool->trim_ms = now_ms + TRIM_MS;
+        follow_clock(spool, now_ns);
         if (spool_trim_due(spool, now_ns))
             spool->trim_wanted = 1;
         shrink(spool);

@@ -64,6 +64,9 @@ struct spool_source {
 struct spool_stream {
     int64_t id;
     struct spool_source source; /* owned by the spool */
+    /* When its boot began, as Unix time by the clock as it was last seen in that boot: spooled_ns of its messages is
+     * boot time, which nobody sets. 0: it is Unix time, as written by shmgate before this, or of an unknown boot. */
+    uint64_t epoch_ns;
     struct spool_ledger ledger; /* as committed */
     struct spool_ledger batch;  /* with the open batch */
     int touched;                /* 1: the next commit writes its row */
@@ -128,7 +131,8 @@ void spool_restore(struct spool *spool, struct spool_stream *stream, const struc
 /* Messages that were once taken from this source are not here (the file was lost): count them. */
 void spool_count_lost(struct spool *spool, struct spool_stream *stream, uint64_t count);
 
-/* Take one message into the batch; its sequence number is not below batch.next. The payload is copied.
+/* Take one message into the batch; its sequence number is not below batch.next. The payload is copied. `now_ns` is Unix
+ * time, for a stream that has no epoch.
  * -EINVAL the sequence number is out of order; other errors: the batch is lost, nothing of it was taken. */
 int spool_take(struct spool *spool, struct spool_stream *stream, const struct spool_message *message, uint64_t now_ns);
 
@@ -158,7 +162,11 @@ int spool_can_drain(const struct spool *spool);
 /* End the batch. Returns 0, also when there was none; -errno: all its changes are undone. */
 int spool_commit(struct spool *spool);
 
-/* Do what is due: end a batch that has waited long enough, try again after a failure, drop what is too old or too much.
+/* Ages. What came in this boot is as old as CLOCK_BOOTTIME says, whatever becomes of the clock. What came in an earlier
+ * one is as old as Unix time says, by the clock as it was at that boot's end, and no younger than this boot; a time
+ * from before 2020, or to come, or more than ten years ago is that of a wrong clock, and tells nothing.
+ *
+ * Do what is due: end a batch that has waited long enough, try again after a failure, drop what is too old or too much.
  * Returns whether a ledger may have changed. */
 int spool_step(struct spool *spool, uint64_t now_ms, uint64_t now_ns);
 

@@ -123,7 +123,8 @@ int spool_take(struct spool *spool, struct spool_stream *stream, const struct sp
         return -EINVAL;
     if ((rc = batch_begin(spool, 1)) < 0)
         return rc;
-    if ((rc = spool_rows_insert(&spool->rows, stream->id, message, now_ns)) != SQLITE_OK)
+    rc = spool_rows_insert(&spool->rows, stream->id, message, stream->epoch_ns > 0 ? platform_boot_ns() : now_ns);
+    if (rc != SQLITE_OK)
         return batch_failed(spool, rc);
     stream->batch.taken++;
     stream->batch.held++;

@@ -43,12 +43,13 @@ static const char schema[] =
     " topic TEXT NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, source INTEGER NOT NULL,"
     " next INTEGER NOT NULL," /* sequence number behind the last message that was taken */
     " taken INTEGER NOT NULL, held INTEGER NOT NULL, bytes INTEGER NOT NULL, delivered INTEGER NOT NULL,"
-    " over_size INTEGER NOT NULL, too_old INTEGER NOT NULL, refused INTEGER NOT NULL, lost INTEGER NOT NULL);"
+    " over_size INTEGER NOT NULL, too_old INTEGER NOT NULL, refused INTEGER NOT NULL, lost INTEGER NOT NULL,"
+    " epoch_ns INTEGER NOT NULL DEFAULT 0);" /* struct spool_stream */
     "CREATE TABLE message ("
     " id INTEGER PRIMARY KEY,"
     " stream INTEGER NOT NULL, sequence INTEGER NOT NULL,"
     " time_ns INTEGER NOT NULL,"    /* Unix time of the write into shared memory */
-    " spooled_ns INTEGER NOT NULL," /* Unix time when it came here */
+    " spooled_ns INTEGER NOT NULL," /* when it came here: since the stream's epoch_ns, or Unix time */
     " payload BLOB NOT NULL);"
     "CREATE UNIQUE INDEX message_place ON message (stream, sequence);"
     "PRAGMA application_id = " TEXT(SPOOL_FILE_APPLICATION) ";"
@@ -167,6 +168,17 @@ static int file_run(sqlite3 *db, const char *sql, struct reason *reason)
     return reason_set(reason, spool_file_errno(db, rc), "%s", sqlite3_errmsg(db));
 }
 
+/* A column that a file of before has not got yet. Programs of before pass it over, so the file's version stays. */
+static int add_epoch(sqlite3 *db, struct reason *reason)
+{
+    sqlite3_int64 there = 0;
+    int rc = file_integer(db, "SELECT count(*) FROM pragma_table_info('stream') WHERE name = 'epoch_ns'", &there);
+
+    if (rc != SQLITE_OK)
+        return reason_set(reason, spool_file_errno(db, rc), "%s", sqlite3_errmsg(db));
+    return there ? 0 : file_run(db, "ALTER TABLE stream ADD COLUMN epoch_ns INTEGER NOT NULL DEFAULT 0", reason);
+}
+
 static int open_flags(sqlite3 **db, const char *path, int flags, struct reason *reason)
 {
     int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
@@ -204,6 +216,8 @@ int spool_file_open(sqlite3 **db, const char *path, struct reason *reason)
         rc = file_run(*db, settings, reason);
     if (rc == 0 && fresh)
         rc = file_run(*db, schema, reason);
+    if (rc == 0 && !fresh)
+        rc = add_epoch(*db, reason);
     if (rc == 0) {
         /* The journal stays, empty, when the file is closed in order: a file without one is then a copy to which it is
          * missing. See spool_file_lacks_journal. */

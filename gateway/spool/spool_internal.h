@@ -2,6 +2,7 @@
 #ifndef SHMGATE_SPOOL_INTERNAL_H
 #define SHMGATE_SPOOL_INTERNAL_H
 
+#include "shm/platform.h"
 #include "shm/reason.h"
 #include "spool/spool.h"
 #include "spool/spool_rows.h"
@@ -31,6 +32,7 @@ struct spool {
     sqlite3 *db; /* NULL: not open */
     struct spool_rows rows;
     int lock_fd;
+    char boot[PLATFORM_BOOT_ID_SIZE]; /* this one */
     enum spool_state state;
     int taking;       /* 1: the open transaction takes messages */
     int batch_wanted; /* 1: a batch that took messages has failed, and none has succeeded since */
@@ -66,6 +68,9 @@ void spool_set_state(struct spool *spool, int rc, const char *reason);
 
 /* Look how much the file and its journal take now. Returns an SQLite result. */
 int spool_measure(struct spool *spool);
+
+/* Whether the stream's messages came in this boot of the machine, as far as that is known. */
+int spool_is_of_this_boot(const struct spool *spool, const struct spool_stream *stream);
 
 /* The stream's counts have changed: the next commit writes its row. */
 void spool_touch(struct spool_stream *stream);

@@ -9,8 +9,8 @@
 
 static const char stream_put[] =
     "INSERT OR REPLACE INTO stream (id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, held,"
-    " bytes, delivered, over_size, too_old, refused, lost)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    " bytes, delivered, over_size, too_old, refused, lost, epoch_ns)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
 static const char *const texts[ROWS_STATEMENTS] = {
     [ROWS_BEGIN] = "BEGIN IMMEDIATE",
@@ -104,7 +104,8 @@ static int read_stream(sqlite3_stmt *statement, struct spool_stream *stream)
                           &stream->ledger.dropped[SPOOL_DROP_SIZE],
                           &stream->ledger.dropped[SPOOL_DROP_AGE],
                           &stream->ledger.dropped[SPOOL_DROP_REFUSED],
-                          &stream->ledger.dropped[SPOOL_DROP_LOST]};
+                          &stream->ledger.dropped[SPOOL_DROP_LOST],
+                          &stream->epoch_ns};
     sqlite3_int64 lane = sqlite3_column_int64(statement, 3), qos = sqlite3_column_int64(statement, 6);
 
     memset(stream, 0, sizeof(*stream));
@@ -139,7 +140,7 @@ int spool_rows_streams(struct spool_rows *rows, int (*take)(void *context, const
     int rc = sqlite3_prepare_v2(rows->db,
                                 "SELECT id, channel, generation, lane, boot, topic, qos, retain, source, next, taken, "
                                 "held, bytes, delivered, over_size,"
-                                " too_old, refused, lost FROM stream ORDER BY id",
+                                " too_old, refused, lost, epoch_ns FROM stream ORDER BY id",
                                 -1, &statement, NULL);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -271,7 +272,8 @@ int spool_rows_put_stream(struct spool_rows *rows, const struct spool_stream *st
                                ledger->dropped[SPOOL_DROP_SIZE],
                                ledger->dropped[SPOOL_DROP_AGE],
                                ledger->dropped[SPOOL_DROP_REFUSED],
-                               ledger->dropped[SPOOL_DROP_LOST]};
+                               ledger->dropped[SPOOL_DROP_LOST],
+                               stream->epoch_ns};
     sqlite3_stmt *statement = rows->statements[ROWS_STREAM_PUT];
 
     sqlite3_bind_int64(statement, 1, stream->id);

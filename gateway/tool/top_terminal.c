@@ -123,7 +123,9 @@ static unsigned long long now_ns(void)
 
 int top_terminal_key(unsigned long long deadline_ns)
 {
-    for (;;) {
+    /* Signals come in during ppoll only: there is one also when it is late already, or where drawing takes as long as
+     * the interval (a slow line, a busy machine) neither a new size nor the end would ever be seen. */
+    for (int looked = 0;; looked = 1) {
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
         unsigned long long now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
         struct timespec wait = {.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
@@ -133,7 +135,7 @@ int top_terminal_key(unsigned long long deadline_ns)
             return TOP_TERMINAL_END;
         if (key != ERR)
             return key;
-        if (left == 0)
+        if (left == 0 && looked)
             return TOP_TERMINAL_TIMEOUT;
         rc = ppoll(&input, 1, &wait, &outside);
         if (rc < 0 && errno != EINTR)

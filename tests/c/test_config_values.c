@@ -1,6 +1,7 @@
 /* test_config_values.c: each key takes what it should and refuses the rest, alone and beside other keys. */
 #include <sys/stat.h>
 
+#include "base/tls_files.h"
 #include "config_file.h"
 
 /* A file with only what is required has the defaults everywhere else. */
@@ -294,17 +295,28 @@ static void test_files_and_pairs(void)
     CHECK_EQUAL(load_setting(MQTT "username=u\n", "password_file", path, CHANNEL), 0);
 }
 
-/* A named pipe as a certificate is refused at once: nobody waits for its other end. */
+/* A named pipe as a certificate, a password or gateway.ini itself is refused at once: nobody waits for its other end.
+ */
 static void test_pipe_as_file_does_not_hang(void)
 {
-    char pipe_path[64];
+    char pipe_path[64], secret[64];
+    const struct tls_files files = {.ca_file = pipe_path};
+    const char *setting;
+    struct reason reason;
 
     CHECK_EQUAL(load(MQTT CHANNEL), 0);
     snprintf(pipe_path, sizeof(pipe_path), "%s.pipe", path);
     CHECK_EQUAL(mkfifo(pipe_path, 0600), 0);
     (void)load_setting("[mqtt]\nuri=mqtts://h\n", "ca_file", pipe_path, CHANNEL);
-    unlink(pipe_path);
     CHECK(strstr(faults, "it is not a regular file"));
+    CHECK_EQUAL(config_read_secret(pipe_path, secret, sizeof(secret), &reason), -ENOTSUP);
+    CHECK(strstr(reason.text, "it is not a regular file"));
+    CHECK_EQUAL(tls_files_check(&files, &setting, &reason), -EINVAL);
+    CHECK(strstr(reason.text, "it is not a regular file"));
+    faults[0] = '\0';
+    CHECK_EQUAL(config_load(&config, pipe_path, keep_fault, NULL), -ENOTSUP);
+    CHECK(strstr(faults, "it is not a regular file"));
+    unlink(pipe_path);
 }
 
 /* Topics obey MQTT for the channel's direction, leave the broker's and the gateway's own alone, and form no loop. */

@@ -230,34 +230,6 @@ static void test_channel_limit_spares_other_channels(void)
     CHECK_EQUAL(lane(11)->ledger.dropped[SPOOL_DROP_SIZE], 150);
 }
 
-/* What has lain longer than max_age is dropped; a message from before the clock was set is not taken for an old one. */
-static void test_age_limit(void)
-{
-    uint64_t now = UINT64_C(1800000000000000000);
-    struct spool_message message = {.payload = "x", .size = 1};
-
-    CHECK_EQUAL(begin(), 0);
-    options.max_age_ms = 60000;
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_take(spool, lane(0), &message, 1000), 0);
-    message.sequence = 1;
-    CHECK_EQUAL(spool_take(spool, lane(1), &message, now), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-    spool_step(spool, 5000, now + UINT64_C(59000000000));
-    CHECK_EQUAL(spool_held(spool), 2);
-    CHECK_EQUAL(lane(0)->ledger.held, 1);
-    CHECK_EQUAL(begin(), 0);
-    options.max_age_ms = 60000;
-    message.sequence = 0;
-    CHECK_EQUAL(open_spool(), 0);
-    CHECK_EQUAL(spool_take(spool, lane(1), &message, platform_time_ns() - UINT64_C(61000000000)), 0);
-    message.sequence = 1;
-    CHECK_EQUAL(spool_take(spool, lane(1), &message, platform_time_ns()), 0);
-    CHECK_EQUAL(spool_commit(spool), 0);
-    CHECK_EQUAL(lane(1)->ledger.dropped[SPOOL_DROP_AGE], 1);
-    CHECK_EQUAL(lane(1)->ledger.held, 1);
-}
-
 /* A full disk costs nothing but the batch: its messages are still the ring's, and go to disk when there is room again.
  * Said once each way. */
 static void test_full_disk_undoes_the_batch(void)
@@ -401,7 +373,6 @@ static const struct check_test tests[] = {
     TEST(test_disorder_is_refused),
     TEST(test_size_limit_drops_the_oldest),
     TEST(test_channel_limit_spares_other_channels),
-    TEST(test_age_limit),
     TEST(test_full_disk_undoes_the_batch),
     TEST(test_done_is_remembered_while_the_disk_is_full),
     TEST(test_begin_anew_keeps_what_is_held),

@@ -140,6 +140,8 @@ static void test_newest_message(void)
     CHECK_EQUAL(shared_memory_channel_newest(shm, CHANNEL_OUT, buffer, sizeof(buffer), &message), 0);
     CHECK(message.size == 6 && memcmp(buffer, "newe", 4) == 0 && message.sequence == 19 && message.time_ns > 0);
     CHECK(strcmp(message.topic, "t/out") == 0 && message.topic_size == 5);
+    CHECK_EQUAL(shared_memory_channel_newest(shm, CHANNEL_OUT, NULL, 0, &message), 0);
+    CHECK(message.size == 6);
     CHECK_EQUAL(fixture_arrive(&fixture_segment, "go"), 0);
     CHECK_EQUAL(shared_memory_channel_newest(shm, CHANNEL_IN, buffer, sizeof(buffer), &message), 0);
     CHECK(message.size == 2 && memcmp(buffer, "go", 2) == 0 && strcmp(message.topic, "t/a") == 0);

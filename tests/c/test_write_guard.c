@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -107,11 +109,31 @@ static void test_other_descriptors_are_left_alone(void)
     close(ends[1]);
 }
 
+/* What OpenSSL noted of a failure that was hidden is gone: the next call's result is not judged by it. */
+static void test_hidden_failure_leaves_no_error_behind(void)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = context ? SSL_new(context) : NULL;
+    int ends[2];
+
+    CHECK(ssl);
+    CHECK_EQUAL(connect_pair(ends), 0);
+    SSL_set_fd(ssl, ends[0]);
+    /* Neither client nor server yet: SSL_write fails, and says so in the queue. */
+    CHECK_EQUAL(SSL_write(ssl, text, 1), 1);
+    CHECK_EQUAL(ERR_peek_error(), 0);
+    CHECK_EQUAL(write_guard_take_failure(), 1);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close_pair(ends);
+}
+
 static const struct check_test tests[] = {
     {"test_first_write_prepares_the_socket", test_first_write_prepares_the_socket},
     {"test_reused_descriptor_is_prepared_again", test_reused_descriptor_is_prepared_again},
     {"test_failed_write_is_hidden_and_noted", test_failed_write_is_hidden_and_noted},
     {"test_other_descriptors_are_left_alone", test_other_descriptors_are_left_alone},
+    {"test_hidden_failure_leaves_no_error_behind", test_hidden_failure_leaves_no_error_behind},
 };
 
 CHECK_MAIN(tests)
