@@ -58,6 +58,7 @@ struct segment_options {
     /* Told of what was set aside or passed over, a line each. NULL: nobody wants to know. */
     void (*report)(void *context, const char *text);
     void *context;
+    unsigned *set_aside; /* grows by one for each segment that was set aside; NULL: nobody counts */
 };
 
 /* How segment_serve came by its segment. */

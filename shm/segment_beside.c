@@ -142,6 +142,8 @@ int segment_drop_asides(const char *name)
 
 void segment_report_aside(const struct segment_options *options, const char *name, const char *aside, const char *why)
 {
+    if (options->set_aside)
+        (*options->set_aside)++;
     segment_report(options, "segment set aside: name=%s: %s; what it held is in /dev/shm%s and is not published", name,
                    why, aside);
 }

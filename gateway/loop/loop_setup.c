@@ -69,12 +69,15 @@ static int open_segment(struct loop *loop)
     static const char *const origins[] = {
         [SEGMENT_CREATED] = "created", [SEGMENT_ADOPTED] = "adopted", [SEGMENT_REPLACED] = "replaced"};
     struct segment_options options;
+    unsigned set_aside = 0;
     struct reason reason;
     int rc = make_options(loop, &options);
 
     if (rc < 0)
         return rc;
+    options.set_aside = &set_aside;
     rc = segment_serve(&loop->segment, &loop->olds, &options, &reason);
+    metrics_count_set_aside(loop->metrics, set_aside);
     if (rc < 0) {
         log_write(LOG_LEVEL_ERROR, "could not serve segment: %s", reason.text);
         return rc;

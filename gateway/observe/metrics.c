@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,14 +31,15 @@ struct server {
     int fd, stop;     /* the socket; an eventfd that ends the thread */
     int running;
     pthread_t thread;
-    uint64_t start_ns;
-    uint64_t pause_ms; /* until when nothing is accepted */
+    const struct metrics *metrics; /* whose it is */
+    uint64_t pause_ms;             /* until when nothing is accepted */
     struct metrics_http clients[METRICS_CLIENTS];
 };
 
 struct metrics {
     struct server *server; /* NULL: nothing listens */
     uint64_t start_ns;
+    atomic_uint set_aside; /* segments */
 };
 
 /* ---- The thread ---- */
@@ -51,8 +53,10 @@ static uint64_t now_ms(void)
 static int make_body(void *context, char **body, size_t *size)
 {
     const struct server *server = context;
-    const struct metrics_facts facts = {
-        .segment = server->segment, .version = SHMGATE_VERSION, .start_ns = server->start_ns};
+    const struct metrics_facts facts = {.segment = server->segment,
+                                        .version = SHMGATE_VERSION,
+                                        .start_ns = server->metrics->start_ns,
+                                        .set_aside = atomic_load(&server->metrics->set_aside)};
     struct segment segment;
     int rc = segment_attach(&segment, server->segment, NULL);
 
@@ -255,7 +259,7 @@ static int server_open(struct server **out, const struct metrics *metrics, const
     if (!server)
         goto cleanup;
     server->fd = -1;
-    server->start_ns = metrics->start_ns;
+    server->metrics = metrics;
     server->text = strdup(address);
     server->segment = strdup(segment);
     if ((server->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) {
@@ -315,6 +319,11 @@ int metrics_serve(struct metrics *metrics, const char *address, const char *segm
     metrics->server = server;
     server_close(before);
     return 0;
+}
+
+void metrics_count_set_aside(struct metrics *metrics, unsigned count)
+{
+    atomic_fetch_add(&metrics->set_aside, count);
 }
 
 void metrics_destroy(struct metrics *metrics)

@@ -33,6 +33,9 @@ int metrics_create(struct metrics **out);
  * pthread_create(3). */
 int metrics_serve(struct metrics *metrics, const char *address, const char *segment, struct reason *reason);
 
+/* Count `count` more segments that were set aside, since the process's start. Any thread. */
+void metrics_count_set_aside(struct metrics *metrics, unsigned count);
+
 /* End it; a Unix socket's file goes. NULL is allowed. */
 void metrics_destroy(struct metrics *metrics);
 

@@ -145,6 +145,9 @@ static void put_gateway(FILE *out, const struct segment *segment, const struct m
     put_header(out, "process_start_time_seconds", "gauge", "Unix time at which the gateway was started.");
     fprintf(out, "process_start_time_seconds %llu.%03llu\n", (unsigned long long)(start_ms / 1000),
             (unsigned long long)(start_ms % 1000));
+    put_header(out, "shmgate_segments_set_aside_total", "counter",
+               "Damaged segments that were set aside since the gateway was started.");
+    fprintf(out, "shmgate_segments_set_aside_total %u\n", facts->set_aside);
     put_header(out, "shmgate_link_up", "gauge", "Whether the gateway is connected to a broker.");
     fprintf(out, "shmgate_link_up %d\n", ring_link(segment->header) ? 1 : 0);
     put_header(out, "shmgate_spool_bytes", "gauge", "What the spool's messages take on disk.");

@@ -11,6 +11,7 @@ struct metrics_facts {
     const char *segment; /* its name */
     const char *version; /* of the gateway */
     uint64_t start_ns;   /* Unix time at which the process began */
+    unsigned set_aside;  /* damaged segments that were set aside since then */
 };
 
 /* Write all families into *text, which is then the caller's to free; *size is its length without the NUL. Whatever the

@@ -3,7 +3,8 @@
 #include "fixture.h"
 #include "observe/metrics_text.h"
 
-static const struct metrics_facts facts = {.segment = "/s\"\\\n\xff", .version = "1", .start_ns = 1700000000123456789};
+static const struct metrics_facts facts = {
+    .segment = "/s\"\\\n\xff", .version = "1", .start_ns = 1700000000123456789, .set_aside = 7};
 
 /* A label's value can neither end before its end nor begin a line, whatever a hostile segment calls its channels; what
  * is not UTF-8 is replaced. */
@@ -22,6 +23,7 @@ static void test_labels_are_escaped(void)
         text,
         "\nshmgate_messages_written_total{channel=\"a\\\"} 1\\nforged\\\\\xef\xbf\xbd\",direction=\"publish\"} 0\n"));
     CHECK(strstr(text, "\nprocess_start_time_seconds 1700000000.123\n"));
+    CHECK(strstr(text, "\nshmgate_segments_set_aside_total 7\n"));
     for (line = text; *line; line = strchr(line, '\n') + 1)
         CHECK(strncmp(line, "# ", 2) == 0 || strncmp(line, "shmgate_", 8) == 0 || strncmp(line, "process_", 8) == 0);
     free(text);

@@ -144,10 +144,13 @@ def test_forged_retirement_is_set_right(new_gateway, broker):
             wait_until(lambda: header[128:132] == (1).to_bytes(4, "little"))
 
 
-def test_damaged_table_is_got_over(new_gateway, broker):
+def test_damaged_table_is_got_over(new_gateway, broker, socket_path):
     """One wrong byte in the tables stops neither a reload with another geometry nor a later start: what is damaged is
-    set aside, and a writer that was attached goes on."""
-    gateway = new_gateway(publish_channel(slots=64), broker=broker).start()
+    set aside, which is said and counted once, and a writer that was attached goes on."""
+    gateway = new_gateway(publish_channel(slots=64), broker=broker)
+    gateway.metrics = {"listen": f"unix:{socket_path}"}
+    gateway.write_config()
+    gateway.start()
     with subprocess.Popen([str(gateway.build.shmgate), "write", "out", "-l", "-S", gateway.segment],
                           stdin=subprocess.PIPE) as attached:
         assert attached.stdin
@@ -161,6 +164,9 @@ def test_damaged_table_is_got_over(new_gateway, broker):
         gateway.write_config()
         gateway.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "segment set aside" in gateway.log())
+        scraped = subprocess.run(["curl", "-s", "--unix-socket", socket_path, "http://localhost/metrics"],
+                                 capture_output=True, timeout=LIMIT)
+        assert b"\nshmgate_segments_set_aside_total 1\n" in scraped.stdout, scraped
         attached.stdin.write(b"after\n")
         attached.stdin.close()
         assert attached.wait(LIMIT) == 0
