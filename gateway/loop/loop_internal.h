@@ -42,7 +42,8 @@ struct loop {
     struct metrics *metrics; /* the caller's */
     char *stats;
     size_t stats_size;
-    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, retired_ms, outage_ms, latency_ms, latency_window_ms;
+    uint64_t now_ms, stats_ms, watchdog_ms, watchdog_interval_ms, retired_ms, outage_ms, latency_ms, latency_window_ms,
+        tails_ms;
     int answered;                 /* 1: answers have come since the last patient rest */
     int latency_stale;            /* 1: messages have moved since the latencies were shown */
     enum spool_state spool_state; /* when last looked at */

@@ -19,6 +19,7 @@
 
 #define RETIRED_CHECK_MS 200 /* how often to look whether the writers have left a replaced segment */
 #define LATENCY_SHOW_MS 1000
+#define TAILS_CHECK_MS 1000     /* when there is a turn anyway: nobody is woken for it */
 #define LATENCY_WINDOW_MS 60000 /* latencies are those of the present window, or of the last one that had messages */
 
 __attribute__((format(printf, 2, 0))) static void report_loss(void *context, const char *format, va_list arguments)
@@ -153,6 +154,10 @@ static void do_timers(struct loop *loop)
 {
     show_latency(loop);
     check_retired(loop);
+    if (loop->now_ms >= loop->tails_ms) {
+        loop->tails_ms = loop->now_ms + TAILS_CHECK_MS;
+        publish_check_tails(loop->publish);
+    }
     replay_progress_show(&loop->replay_progress, loop->spool, is_up(loop), loop->now_ms);
     if (loop->config->stats_interval_ms > 0 && is_up(loop) && loop->now_ms >= loop->stats_ms) {
         loop->stats_ms = loop->now_ms + loop->config->stats_interval_ms;

@@ -264,6 +264,16 @@ unsigned publish_flush_ledgers(struct publish *publish)
     return dropped;
 }
 
+void publish_check_tails(struct publish *publish)
+{
+    for (uint32_t i = 0; i < publish->segment->layout.lane_count; i++) {
+        struct lane *lane = &publish->present.lanes[i];
+
+        if (publish_has_lane(publish->segment, i) && ring_tail(&lane->ring) != lane->ledger.tail)
+            lane_mark_dirty(lane);
+    }
+}
+
 int publish_has_retired(const struct publish *publish)
 {
     return publish->retired != NULL;

@@ -61,6 +61,10 @@ void publish_show_latency(struct publish *publish, int clear);
 /* Write the changed ledgers into the segments. Returns a bit mask of the drop reasons that grew since the last call. */
 unsigned publish_flush_ledgers(struct publish *publish);
 
+/* Look for tails that another program has overwritten, and mark their lanes: with overflow = reject a writer would find
+ * its ring full for ever. Bounded: one look a lane. */
+void publish_check_tails(struct publish *publish);
+
 /* Whether replaced segments are still being drained: 1 or 0. */
 int publish_has_retired(const struct publish *publish);
 

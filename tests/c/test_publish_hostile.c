@@ -156,6 +156,28 @@ static void test_wild_head_in_a_replaced_segment(void)
     publish_destroy(publish);
 }
 
+/* A tail that was overwritten makes a ring look full to its writer: the gateway puts it right. */
+static void test_wild_tail_is_put_right(void)
+{
+    struct publish *publish;
+    struct layout_lane *lane;
+
+    begin_spool(PUBLISH_SPOOL_OFF);
+    publish = begin();
+    CHECK(publish);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQUAL(shared_memory_write("strict", "y", 1), 0);
+    turn(publish);
+    CHECK_EQUAL(shared_memory_write("strict", "y", 1), 0);
+    turn(publish);
+    lane = segment_ring(&fixture_segment, LANE_STRICT).lane;
+    lane->tail = WILD;
+    publish_check_tails(publish);
+    publish_flush_ledgers(publish);
+    CHECK_EQUAL(lane->tail, 5);
+    publish_destroy(publish);
+}
+
 /* A ledger that says 2^63 messages went to the spool does not reach the file: what others have in it stays. */
 static void test_wild_ledger_does_not_reach_the_spool(void)
 {
@@ -240,6 +262,7 @@ static const struct check_test tests[] = {
     {"test_wild_head_without_a_spool", test_wild_head_without_a_spool},
     {"test_wild_head_with_a_spool", test_wild_head_with_a_spool},
     {"test_wild_head_in_a_replaced_segment", test_wild_head_in_a_replaced_segment},
+    {"test_wild_tail_is_put_right", test_wild_tail_is_put_right},
     {"test_wild_ledger_does_not_reach_the_spool", test_wild_ledger_does_not_reach_the_spool},
     {"test_wild_topic_in_a_replaced_segment", test_wild_topic_in_a_replaced_segment},
     {"test_wild_head_beside_a_batch", test_wild_head_beside_a_batch},
