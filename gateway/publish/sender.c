@@ -11,29 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "publish/origin.h"
-#include "shm/platform.h"
+#include "publish/sender_internal.h"
 
 /* Messages a source may send before the next one has its turn: long enough to keep a lane's slots in the cache, short
  * enough that one busy writer delays another by a fraction of the window. */
 #define BURST 16
 #define RETRY_MS 20 /* when the transport takes no more for reasons of its own */
-
-struct sender {
-    struct transport *transport;
-    struct inflight inflight;
-    struct source *ready_first, *ready_last; /* a queue */
-    unsigned ready_count;
-    struct source *held; /* a list: those whose samples wait for others */
-    uint64_t held_ms;    /* the earliest of their times, or earlier; UINT64_MAX: none is held */
-    uint64_t retry_ms;   /* nothing is sent before */
-    unsigned replay_in_flight, live_first_in_flight; /* messages of the transport */
-    int some_unacknowledged;                         /* 1: a source publishes with QoS 0 */
-    struct frame frame;                              /* the next message; room for the largest max_payload */
-    uint64_t *times;                                 /* Unix times of the writes of the samples in it */
-    uint32_t times_size;                             /* as many as the largest batch_max */
-    char boot[PLATFORM_BOOT_ID_SIZE];                /* of the machine */
-};
 
 int sender_create(struct sender **out)
 {
@@ -92,15 +75,6 @@ void *sender_scratch(struct sender *sender, size_t *size)
 
 /* ---- Which sources there are ---- */
 
-static void count_in_flight(struct sender *sender, struct source *source, int change)
-{
-    source->in_flight += (unsigned)change;
-    if (source->share != SOURCE_LIVE)
-        sender->replay_in_flight += (unsigned)change;
-    if (source->share == SOURCE_REPLAY_LIVE_FIRST)
-        sender->live_first_in_flight += (unsigned)change;
-}
-
 void sender_add(struct sender *sender, struct source *source)
 {
     inflight_chain_init(&source->chain, source, source->channel->qos);
@@ -130,7 +104,7 @@ static void unqueue_ready(struct sender *sender, const struct source *source)
 void sender_forget(struct sender *sender, struct source *source)
 {
     inflight_forget(&sender->inflight, &source->chain);
-    count_in_flight(sender, source, -(int)source->in_flight);
+    sender_count_in_flight(sender, source, -(int)source->in_flight);
     unqueue_ready(sender, source);
     for (struct source **at = &sender->held; *at; at = &(*at)->held_next) {
         if (*at == source) {
@@ -191,11 +165,6 @@ void sender_unblock(struct sender *sender, struct source_group *group)
 }
 
 /* ---- Samples that wait for others ---- */
-
-static uint32_t batch_max(const struct source *source)
-{
-    return source->channel->batch_max > 1 ? source->channel->batch_max : 1;
-}
 
 /* Whether the `waiting` samples that the source has wait for more. Only new ones do: what is replayed has waited. */
 static int hold_source(struct sender *sender, struct source *source, uint64_t waiting, uint64_t now_ms)
@@ -268,119 +237,6 @@ static int has_room(const struct sender *sender, const struct source *source)
     return source->share == SOURCE_LIVE || !sender_replay_is_full(sender);
 }
 
-/* ---- One message ---- */
-
-/* Read message `sequence` of the source, or the one that follows, into the frame. Returns 1; 0 it does not go with
- * those before it; -errno. */
-static int read_sample(struct sender *sender, struct source *source, uint64_t sequence, struct source_message *message)
-{
-    struct frame *frame = &sender->frame;
-    size_t room;
-    void *to = frame_room(frame, &room);
-    int rc = to ? source->type->read(source, sequence, to, room, message) : -ENOBUFS;
-
-    if (rc == -ENOBUFS && to && frame->count == 0) {
-        if (frame_reserve(frame, message->size) < 0)
-            return -ENOMEM;
-        to = frame_room(frame, &room);
-        rc = to ? source->type->read(source, sequence, to, room, message) : -ENOBUFS;
-    }
-    if (rc < 0)
-        return rc == -ENOBUFS && frame->count > 0 ? 0 : rc;
-    /* The frame says the number of its first sample, and counts on from there. */
-    if (frame->count == 0 && message->sequence != sequence)
-        frame_begin(frame, frame->format, message->sequence);
-    else if (message->sequence != sequence)
-        return 0;
-    sender->times[frame->count] = message->time_ns;
-    return frame_add(frame, message->size, message->time_ns);
-}
-
-/* Read up to `most` messages, from source->next on and below `end`, into the frame. Returns 0, and *first is the first
- * of them; or why there is none. */
-static int gather_samples(struct sender *sender, struct source *source, uint64_t end, uint32_t most,
-                          struct source_message *first)
-{
-    struct frame *frame = &sender->frame;
-    struct source_message message;
-    uint64_t sequence = source->next;
-    int rc = 1;
-
-    frame_begin(frame, batch_max(source) > 1 ? source->channel->batch_format : FRAME_NONE, sequence);
-    while (rc > 0 && frame->count < most && (frame->count == 0 || sequence < end)) {
-        rc = read_sample(sender, source, sequence, &message);
-        if (rc > 0 && frame->count == 1)
-            *first = message;
-        if (rc > 0)
-            sequence = message.sequence + 1;
-    }
-    frame_end(frame);
-    return frame->count > 0 ? 0 : rc < 0 ? rc : -EAGAIN;
-}
-
-/* Hand the frame to the transport. */
-static int publish_frame(struct sender *sender, const struct source *source, const struct source_message *first,
-                         uint64_t token)
-{
-    struct transport_message message = {.topic = source->topic,
-                                        .payload = sender->frame.bytes,
-                                        .size = sender->frame.size,
-                                        .qos = source->channel->qos,
-                                        .retain = source->channel->retain,
-                                        .alias = 1};
-    struct origin origin;
-
-    if (!source->topic)
-        return -EINVAL;
-    if (source->channel->source) {
-        origin_describe(&origin, source, first, sender->boot);
-        message.properties = origin.properties;
-        message.property_count = ORIGIN_PROPERTIES;
-    }
-    return sender->transport->type->publish(sender->transport, &message, token);
-}
-
-static void count_latency(struct sender *sender, struct source *source)
-{
-    uint64_t now_ns;
-
-    if (!source->latency)
-        return;
-    now_ns = platform_time_ns();
-    for (uint32_t i = 0; i < sender->frame.count; i++)
-        latency_add(&source->latency->to_send, (int64_t)(now_ns - sender->times[i]), 1);
-}
-
-/* Send the source's next message, with up to `most` samples below `end`; half as many when that is more than the
- * transport can take at once, and so on. Returns 1 sent, or stepped over; 0 nothing to send now; -EAGAIN the transport
- * takes no more. */
-static int send_message(struct sender *sender, struct source *source, uint64_t end, uint32_t most)
-{
-    struct source_message first = {0};
-    uint64_t token;
-    int rc;
-
-    for (;; most = sender->frame.count / 2) {
-        rc = gather_samples(sender, source, end, most, &first);
-        if (rc < 0)
-            return source->type->skip(source, rc);
-        token = inflight_add(&sender->inflight, &source->chain, first.sequence, sender->frame.count,
-                             source->latency ? platform_monotonic_ns() : 0);
-        rc = publish_frame(sender, source, &first, token);
-        if (rc == 0)
-            break;
-        inflight_cancel(&sender->inflight, &source->chain);
-        if (rc == -EAGAIN)
-            return rc;
-        if (rc != -EMSGSIZE || sender->frame.count <= 1)
-            return source->type->refuse(source, first.sequence);
-    }
-    count_latency(sender, source);
-    count_in_flight(sender, source, 1);
-    source->next = first.sequence + sender->frame.count;
-    return 1;
-}
-
 /* ---- The sources in turns ---- */
 
 /* Send up to a burst from one source. *steps grows by those made. Returns 1: it may have more, and wants another turn;
@@ -404,7 +260,7 @@ static int visit_source(struct sender *sender, struct source *source, uint64_t n
             return 0;
         if (burst == BURST || !has_room(sender, source))
             return 1;
-        rc = send_message(sender, source, end, batch_max(source));
+        rc = sender_send_message(sender, source, end, sender_batch_max(source));
         if (rc < 0)
             return rc;
         source->held_ms = 0;
@@ -458,11 +314,11 @@ static void take_answers(struct sender *sender, struct source *source)
 
     while ((answer = inflight_take(&sender->inflight, &source->chain, &sequence, &count)) != INFLIGHT_WAITING) {
         if (answer == INFLIGHT_FAILED) {
-            count_in_flight(sender, source, -(int)source->in_flight);
+            sender_count_in_flight(sender, source, -(int)source->in_flight);
             source->type->rewind(source, sequence);
             break;
         }
-        count_in_flight(sender, source, -1);
+        sender_count_in_flight(sender, source, -1);
         source->type->answered(source, sequence, count, answer);
     }
     if (source->type->answers_taken)
