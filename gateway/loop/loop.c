@@ -10,6 +10,7 @@
 
 #include "config/config_diff.h"
 #include "loop/loop_internal.h"
+#include "mqtt/mqtt_transport.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
@@ -51,6 +52,11 @@ void loop_log_warnings(const struct config *config)
 {
     for (size_t i = 0; i < config->warning_count; i++)
         log_write(LOG_LEVEL_WARNING, "%s", config->warnings[i]);
+}
+
+int loop_is_left_behind(void)
+{
+    return mqtt_transport_is_left_behind();
 }
 
 static int is_wanted(void)
