@@ -16,9 +16,9 @@
 #include "shm/platform.h"
 
 /* An orderly stop takes five seconds at the most: */
-#define STOP_MS 3000 /* for the other side's answers; what has none stays in the ring */
-#define SAVE_MS 1000 /* for moving messages to the disk */
-#define DISCONNECT_MS 500
+#define STOP_MS 2500 /* for the other side's answers; what has none stays in the ring */
+#define SAVE_MS 800  /* for moving messages to the disk */
+#define DISCONNECT_MS 300
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
 static atomic_int stop_wanted, reload_wanted, names_changed;
