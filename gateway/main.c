@@ -193,6 +193,9 @@ static int serve(const char *path)
                   strerror(-rc));
     code = serve_config(path);
     log_stop();
+    /* What exit(3) takes down is still in use there. */
+    if (loop_is_left_behind())
+        _exit(code);
     return code;
 }
 

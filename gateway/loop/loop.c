@@ -10,14 +10,15 @@
 
 #include "config/config_diff.h"
 #include "loop/loop_internal.h"
+#include "mqtt/mqtt_transport.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
 
 /* An orderly stop takes five seconds at the most: */
-#define STOP_MS 3000 /* for the other side's answers; what has none stays in the ring */
-#define SAVE_MS 1000 /* for moving messages to the disk */
-#define DISCONNECT_MS 500
+#define STOP_MS 2500 /* for the other side's answers; what has none stays in the ring */
+#define SAVE_MS 800  /* for moving messages to the disk */
+#define DISCONNECT_MS 300
 
 static _Atomic(struct segment *) ringing; /* whose doorbell a signal handler rings */
 static atomic_int stop_wanted, reload_wanted, names_changed;
@@ -51,6 +52,11 @@ void loop_log_warnings(const struct config *config)
 {
     for (size_t i = 0; i < config->warning_count; i++)
         log_write(LOG_LEVEL_WARNING, "%s", config->warnings[i]);
+}
+
+int loop_is_left_behind(void)
+{
+    return mqtt_transport_is_left_behind();
 }
 
 static int is_wanted(void)

@@ -19,6 +19,9 @@ enum loop_end {
  * is borrowed; what it serves follows the configuration, and goes on afterwards. Logs. */
 enum loop_end loop_run(struct config *config, struct config *next, struct metrics *metrics);
 
+/* Whether a transport has left a thread behind that waits for a name server: then the process ends by _exit(2). */
+int loop_is_left_behind(void);
+
 /* Tell the loop of a signal: SIGTERM, SIGINT or SIGHUP. Safe in a signal handler, also while no loop runs. */
 void loop_signal(int signal_number);
 

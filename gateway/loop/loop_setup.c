@@ -269,6 +269,10 @@ void loop_close(struct loop *loop, int failed)
     struct reason reason;
 
     replay_progress_end(&loop->replay_progress);
+    /* A change of the configuration that came to nothing may have left arrivals waiting, and with them the transport.
+     */
+    if (loop->subscribe)
+        subscribe_let_go(loop->subscribe);
     /* Its threads end first: afterwards nobody else knows the loop. */
     if (loop->transport)
         loop->transport->type->destroy(loop->transport);

@@ -6,7 +6,16 @@
  *   4. send, as far as the window and the transport allow
  *   5. write the ledgers: slots become free, counters become visible
  *   6. do what is due: publish the statistics, feed the watchdog
- * Each step is bounded, whatever the segment says.
+ * Each step is bounded, whatever the segment says, and so is each wait of the loop's thread but the last:
+ *
+ *   the doorbell          until the next deadline (loop_rest.c)
+ *   the log               20 ms in a burst, 1 s at the end; 0.2 s when it is stuck (log_writer.h)
+ *   the service manager   not at all: what it does not take is given up (notify.h)
+ *   the metrics' thread   for the answer that it builds, when [metrics] or the segment changes (metrics.h)
+ *   Paho's lock           while a connection is up: nobody holds it long; otherwise a thread waits, and the end for
+ * that 1.2 s (mqtt_client.c) the group's name      2 s, at a start and a reload (group_lookup.h) files regular ones
+ * only: no FIFO is waited for (config_reader.c, config.c, tls_files.c) another SQLite user   20 ms (spool_file.c) the
+ * disk              as long as it takes for one sync: a disk that hangs, hangs the spool's channels and the rest
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -72,7 +72,8 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, struct re
         return reason_set(reason, -EBUSY, "there is an MQTT client already");
     mqtt = calloc(1, sizeof(*mqtt));
     if (!mqtt) {
-        mqtt_answers_open(NULL);
+        mqtt_answers_close();
+        mqtt_answers_gone();
         return reason_set(reason, -ENOMEM, "out of memory");
     }
     mqtt->options = *options;
@@ -87,13 +88,23 @@ int mqtt_create(struct mqtt **out, const struct mqtt_options *options, struct re
 
 void mqtt_destroy(struct mqtt *mqtt)
 {
-    struct mqtt_options *options;
-
     if (!mqtt)
         return;
+    mqtt_answers_close();
+    mqtt_client_end(mqtt);
+}
+
+int mqtt_is_left_behind(void)
+{
+    return mqtt_answers_left() > 0;
+}
+
+void mqtt_free(struct mqtt *mqtt)
+{
+    struct mqtt_options *options;
+
     if (mqtt->client)
         MQTTAsync_destroy(&mqtt->client);
-    mqtt_answers_open(NULL);
     topic_alias_destroy(mqtt->aliases);
     options = &mqtt->options;
     free((char *)options->client_id);
@@ -230,10 +241,24 @@ static int begin_attempt(struct mqtt *mqtt, const char *password, MQTTAsync_conn
     return MQTTAsync_connect(mqtt->client, connect);
 }
 
-int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struct reason *reason)
+int mqtt_attempt(struct mqtt *mqtt, struct reason *reason)
 {
     MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
+    int rc = prepare_client(mqtt, mqtt->next_tls, reason);
+
+    if (rc < 0)
+        return rc;
+    know_broker(mqtt, mqtt->next_address);
+    if (fill_session(mqtt, &connect, &properties) < 0)
+        return reason_set(reason, -ENOMEM, "out of memory");
+    rc = begin_attempt(mqtt, mqtt->password, &connect);
+    MQTTProperties_free(&properties);
+    return rc == MQTTASYNC_SUCCESS ? 0 : reason_set(reason, -EIO, "connect: %s", MQTTAsync_strerror(rc));
+}
+
+int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struct reason *reason)
+{
     const struct mqtt_options *options = &mqtt->options;
     const struct tls_files files = {options->ca_file, options->cert_file, options->key_file};
     char address[MQTT_CLIENT_ADDRESS_SIZE];
@@ -244,15 +269,7 @@ int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struc
         return tls;
     if (tls && (rc = tls_files_check(&files, &setting, reason)) < 0)
         return rc;
-    if ((rc = prepare_client(mqtt, tls, reason)) < 0)
-        return rc;
-    know_broker(mqtt, address);
-    topic_alias_reset(mqtt->aliases);
-    if (fill_session(mqtt, &connect, &properties) < 0)
-        return reason_set(reason, -ENOMEM, "out of memory");
-    rc = begin_attempt(mqtt, password, &connect);
-    MQTTProperties_free(&properties);
-    return rc == MQTTASYNC_SUCCESS ? 0 : reason_set(reason, -EIO, "connect: %s", MQTTAsync_strerror(rc));
+    return mqtt_client_begin(mqtt, &(struct mqtt_next){address, password, tls}, reason);
 }
 
 int mqtt_subscribe(struct mqtt *mqtt, const struct mqtt_subscription *subscription, uint64_t token)

@@ -46,14 +46,19 @@ struct mqtt_options {
 /* Prepare. On success *out must be given to mqtt_destroy. -EBUSY there is one already; -ENOMEM. */
 int mqtt_create(struct mqtt **out, const struct mqtt_options *options, struct reason *reason);
 
-/* Close without a word (the broker publishes the will) and free. Messages in flight are answered with EVENT_FAILED.
- */
+/* Close without a word (the broker publishes the will) and free. No event comes any more, nor any message. Waits little
+ * more than a second for Paho, whose lock a name server that does not answer may hold: then a thread is left behind
+ * that waits in our place, and as long as it does no attempt to connect is made. */
 void mqtt_destroy(struct mqtt *mqtt);
+
+/* Whether such a thread is there: 1 or 0. The process must then end by _exit(2): what exit(3) takes down is in use. */
+int mqtt_is_left_behind(void);
 
 /* Begin one attempt to connect to `uri`, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Certificates are read anew each
  * time; `password` (NULL: none) is copied. Returns 0, and then exactly one CONNECTED or CONNECT_FAILED comes; or -errno
  * with the reason. When the broker cannot do what was asked of it (a retained will, the keep-alive) the failure is
- * `adapted`, and the next attempt at the same URI asks for less. Never waits for the network. */
+ * `adapted`, and the next attempt at the same URI asks for less. Never waits: a thread does, where Paho does.
+ * -EBUSY: for the attempt before. */
 int mqtt_connect(struct mqtt *mqtt, const char *uri, const char *password, struct reason *reason);
 
 /* What a subscription asks for of the messages that the broker has kept (MQTT 5, 3.8.3.1; with 3.1.1 they always come).

@@ -3,6 +3,7 @@
  * All callbacks run with Paho's one lock held: they only copy what they are told.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +13,18 @@
 #include "mqtt/write_guard.h"
 #include "shm/platform.h"
 
+/* Held by a callback while it tells what it was told, so that nobody is told any more once they are closed. */
+static pthread_mutex_t answers_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct event_queue *answers; /* where the answers to publishes go: their context has room for the token only */
+static unsigned left;               /* clients that are closed and not gone: while there are any, nobody is told */
 
 static void put(const struct event *event)
 {
+    pthread_mutex_lock(&answers_lock);
     /* It cannot be full: see event_queue.h. Were it, the message would be sent again after a restart. */
-    event_queue_put(answers, event);
+    if (answers && left == 0)
+        event_queue_put(answers, event);
+    pthread_mutex_unlock(&answers_lock);
 }
 
 static uint64_t token_of(const void *context)
@@ -259,7 +266,10 @@ static int on_message(void *context, char *topic, int topic_length, MQTTAsync_me
         take_identifiers(&copy, &message->properties);
         take_age(&copy, &message->properties);
     }
-    mqtt->options.on_message(mqtt->options.context, &copy);
+    pthread_mutex_lock(&answers_lock);
+    if (answers && left == 0)
+        mqtt->options.on_message(mqtt->options.context, &copy);
+    pthread_mutex_unlock(&answers_lock);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
     return 1;
@@ -279,10 +289,48 @@ static int on_tls_error(const char *text, size_t size, void *context)
 
 int mqtt_answers_open(struct event_queue *queue)
 {
-    if (queue && answers)
-        return -EBUSY;
-    answers = queue;
-    return 0;
+    int rc = 0;
+
+    pthread_mutex_lock(&answers_lock);
+    if (answers)
+        rc = -EBUSY;
+    else
+        answers = queue;
+    pthread_mutex_unlock(&answers_lock);
+    return rc;
+}
+
+void mqtt_answers_close(void)
+{
+    pthread_mutex_lock(&answers_lock);
+    answers = NULL;
+    left++;
+    pthread_mutex_unlock(&answers_lock);
+}
+
+void mqtt_answers_gone(void)
+{
+    pthread_mutex_lock(&answers_lock);
+    left--;
+    pthread_mutex_unlock(&answers_lock);
+}
+
+unsigned mqtt_answers_left(void)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&answers_lock);
+    count = left;
+    pthread_mutex_unlock(&answers_lock);
+    return count;
+}
+
+void mqtt_answers_failed(const char *text)
+{
+    struct event event = {.kind = EVENT_CONNECT_FAILED};
+
+    snprintf(event.text, sizeof(event.text), "%s", text);
+    put(&event);
 }
 
 int mqtt_answers_watch(struct mqtt *mqtt, MQTTAsync client)

@@ -7,6 +7,7 @@
 
 #include "mqtt/connection.h"
 #include "mqtt/event_queue.h"
+#include "mqtt/mqtt.h"
 #include "shm/layout.h"
 
 #define EVENTS 32 /* taken from the queue in one step */
@@ -182,4 +183,9 @@ int mqtt_transport_create(struct transport **out, const struct mqtt_transport_op
     }
     *out = &mqtt->transport;
     return 0;
+}
+
+int mqtt_transport_is_left_behind(void)
+{
+    return mqtt_is_left_behind();
 }

@@ -21,4 +21,7 @@ struct mqtt_transport_options {
  * the reason. One a process. */
 int mqtt_transport_create(struct transport **out, const struct mqtt_transport_options *options, struct reason *reason);
 
+/* Whether the end of one has left a thread behind; see mqtt_is_left_behind. */
+int mqtt_transport_is_left_behind(void);
+
 #endif

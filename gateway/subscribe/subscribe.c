@@ -76,6 +76,14 @@ void subscribe_suspend(struct subscribe *subscribe)
     subscribe->segment = NULL;
 }
 
+void subscribe_let_go(struct subscribe *subscribe)
+{
+    if (!subscribe->suspended)
+        return;
+    subscribe->suspended = 0;
+    pthread_mutex_unlock(&subscribe->lock);
+}
+
 /* Take up one channel. */
 static void start_entry(struct entry *entry, const struct segment *segment, uint32_t index,
                         const struct subscribe_channel *channel)

@@ -40,6 +40,9 @@ int subscribe_serve(struct subscribe *subscribe, struct segment *segment, const 
  * milliseconds. For the loop's thread, as subscribe_serve. */
 void subscribe_suspend(struct subscribe *subscribe);
 
+/* After subscribe_suspend: arrivals wait no longer, and go nowhere, uncounted. Nothing otherwise. */
+void subscribe_let_go(struct subscribe *subscribe);
+
 /* Route one message to the channels it is meant for, and wake their readers: those whose filter takes its topic and,
  * when the broker says for which subscriptions it sends it, that are among these. (A broker may send a message once for
  * each subscription that matches; without this every channel would get every copy.) Called from one thread at a time;
