@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import publish_channel
+from harness import publish_channel, wait_until
 from refusing_broker import RefusingBroker
 
 
@@ -39,3 +39,21 @@ def test_reason_for_a_goodbye_is_told(new_gateway, refusing_broker, code, words)
     gateway.wait_for_log("connection lost")
     line = lines(gateway, "connection lost")[0]
     assert words in line and '"come\\x0aback"' in line, line
+
+
+def test_each_reason_of_an_outage_is_told_once(new_gateway, refusing_broker):
+    """The broker is busy, then knows our password no more, then is busy again: two lines, and the status has the present
+    one."""
+    broker = refusing_broker()
+    gateway = new_gateway(publish_channel(), mqtt={"uri": broker.uri}).start()
+    broker.answers.connect = 0x89
+    broker.cut()
+    gateway.wait_for_log("the broker is busy")
+    broker.answers.connect = 0x86
+    gateway.wait_for_log("check username and password_file")
+    broker.answers.connect = 0x89
+    wait_until(lambda: "the broker is busy" in (gateway.notifications() or [""])[-1])
+    broker.answers.connect = 0
+    gateway.wait_for_link()
+    told = lines(gateway, "could not connect")
+    assert len(told) == 2 and "busy" in told[0] and "password_file" in told[1], told
