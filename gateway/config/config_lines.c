@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "config/config_shown.h"
 
 #define KEY_MAX 64 /* bytes; the longest key there is has fewer than 20 */
-#define SHOWN 80   /* bytes of the file shown in a message */
 
 /* inih gives 200 bytes at first whatever its build; "KEY=@" and its end must fit. */
 _Static_assert(KEY_MAX + 8 < 200, "a key fits inih's line");
@@ -29,12 +29,6 @@ struct reader {
 };
 
 static const char blank[] = " \t\r\v\f";
-
-static const char *shown(char buffer[SHOWN], const char *text)
-{
-    utf8_escape(buffer, SHOWN, text, strlen(text));
-    return buffer;
-}
 
 /* Make room for one byte more and a NUL. */
 static int grow(struct reader *reader)
@@ -123,18 +117,19 @@ static void take_section(struct reader *reader, char *line, char *out)
 {
     char *end = strchr(line, ']');
     const char *name;
-    char text[SHOWN];
+    char text[CONFIG_SHOWN_SIZE];
 
     strcpy(out, "\n");
     if (!end) {
-        config_faults_add(reader->faults, reader->number, "%s: the closing ] is missing", shown(text, line));
+        config_faults_add(reader->faults, reader->number, "%s: the closing ] is missing",
+                          config_shown_line(text, line));
         reader->taker->section(reader->taker->context, reader->number, NULL);
         return;
     }
     *end = '\0';
     if (*trim(end + 1)) {
         config_faults_add(reader->faults, reader->number, "text after [%s]: a comment needs a line of its own",
-                          shown(text, line + 1));
+                          config_shown_line(text, line + 1));
         /* The section is clear nevertheless; its keys are checked as such. */
     }
     name = trim(line + 1);
@@ -156,7 +151,7 @@ static int has_comment(const char *value)
 /* The value of `key`, or NULL when it is a fault, which is then reported. */
 static const char *take_value(struct reader *reader, const char *key, char *value)
 {
-    char text[SHOWN];
+    char text[CONFIG_SHOWN_SIZE];
 
     if (!*value) {
         config_faults_add(reader->faults, reader->number, "%s has no value: give one, or remove the line", key);
@@ -167,7 +162,7 @@ static const char *take_value(struct reader *reader, const char *key, char *valu
     if (has_comment(value)) {
         config_faults_add(reader->faults, reader->number,
                           "%s %s: a comment needs a line of its own (a value cannot contain ; or # after white space)",
-                          key, shown(text, value));
+                          key, config_shown_value(text, key, value));
         return NULL;
     }
     return value;
@@ -177,12 +172,12 @@ static const char *take_value(struct reader *reader, const char *key, char *valu
 static void take_setting(struct reader *reader, char *line, char *out)
 {
     char *equals = strchr(line, '=');
-    char text[SHOWN], *key;
+    char text[CONFIG_SHOWN_SIZE], *key;
 
     strcpy(out, "\n");
     if (!equals) {
         config_faults_add(reader->faults, reader->number, "%s: expected KEY = VALUE, [SECTION] or a comment",
-                          shown(text, line));
+                          config_shown_line(text, line));
         return;
     }
     *equals = '\0';
@@ -194,7 +189,8 @@ static void take_setting(struct reader *reader, char *line, char *out)
     if (strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(key) ||
         strlen(key) > KEY_MAX) {
         config_faults_add(reader->faults, reader->number,
-                          "\"%s\" is not a key: expected KEY = VALUE, in letters, digits, _ and -", shown(text, key));
+                          "\"%s\" is not a key: expected KEY = VALUE, in letters, digits, _ and -",
+                          config_shown_line(text, key));
         return;
     }
     reader->value = take_value(reader, key, trim(equals + 1));

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "config/config_fill.h"
 #include "config/config_lines.h"
+#include "config/config_shown.h"
 
 #define HINT_SIZE 512                        /* bytes of what may have been meant */
 #define SHOWN 80                             /* bytes of a value shown in a message */
@@ -228,7 +229,7 @@ static void take_value(struct config_reader *reader, unsigned line, int index, c
 {
     const struct config_key *key = config_schema_key((size_t)index);
     struct reason reason;
-    char shown[SHOWN], *filled = NULL;
+    char shown[CONFIG_SHOWN_SIZE], *filled = NULL;
     int status = config_fill_value(value, &filled, &reason);
 
     if (status == 0)
@@ -236,13 +237,12 @@ static void take_value(struct config_reader *reader, unsigned line, int index, c
     if (status == -ENOMEM) {
         reader->error = -ENOMEM;
     } else if (status < 0) {
-        utf8_escape(shown, sizeof(shown), filled ? filled : value, strlen(filled ? filled : value));
-        config_faults_add(&reader->faults, line, "%s %s: %s%s", key->name, shown, reason.text,
+        config_faults_add(&reader->faults, line, "%s %s: %s%s", key->name,
+                          config_shown_value(shown, key->name, filled ? filled : value), reason.text,
                           is_quoted(value) ? " (without the quotes)" : "");
     } else if (is_quoted(value)) {
-        utf8_escape(shown, sizeof(shown), value, strlen(value));
         config_faults_warn(&reader->faults, line, "%s %s: the quotes are taken as part of the value: leave them out",
-                           key->name, shown);
+                           key->name, config_shown_value(shown, key->name, value));
     }
     if (status == 0 && reader->section == CONFIG_SECTION_DEFAULTS) {
         free(reader->default_texts[index]);

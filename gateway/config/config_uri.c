@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "config/config.h"
+#include "config/config_shown.h"
 #include "config/config_value.h"
 
-#define SHOWN 80     /* bytes of a URI shown in a message */
 #define HOST_MAX 253 /* characters of a host name (RFC 1035, 2.3.4, without the root's dot) */
 
 struct uri_list {
@@ -79,8 +78,6 @@ static const char *check_uri(const char *uri)
         host = uri + 8;
     else
         return "expected mqtt://HOST[:PORT], or mqtts:// for TLS";
-    if (strchr(host, '@'))
-        return "user and password have keys of their own: username and password_file";
     if (strpbrk(host, "/?"))
         return "nothing can follow the port, not even a slash";
     if (*host == '[') {
@@ -107,7 +104,7 @@ static void free_list(char **uris, size_t count)
 /* Check and append the URI of `size` bytes at `text`. */
 static int add_uri(struct uri_list *list, const char *text, size_t size, int several, struct reason *reason)
 {
-    char *uri, **uris, shown[SHOWN];
+    char *uri, **uris, shown[CONFIG_SHOWN_SIZE];
     const char *fault;
 
     while (size > 0 && strchr(" \t", text[0]))
@@ -125,10 +122,10 @@ static int add_uri(struct uri_list *list, const char *text, size_t size, int sev
     fault = size > 0 ? check_uri(uri) : "nothing stands between two commas, or after the last";
     if (!fault)
         return 0;
-    utf8_escape(shown, sizeof(shown), uri, size);
     /* The caller shows the whole value before the reason; of several URIs it matters which one is meant. */
-    return reason_set(reason, -EINVAL, "%s%s%s", several && size > 0 ? shown : "", several && size > 0 ? ": " : "",
-                      fault);
+    if (several && size > 0)
+        return reason_set(reason, -EINVAL, "%s: %s", config_shown_value(shown, "uri", uri), fault);
+    return reason_set(reason, -EINVAL, "%s", fault);
 }
 
 CONFIG_VALUE_PARSER(config_value_uris)
@@ -138,6 +135,9 @@ CONFIG_VALUE_PARSER(config_value_uris)
     int status;
 
     (void)rule;
+    /* Before anything else, as the password may hold commas, too. */
+    if (strchr(text, '@'))
+        return reason_set(reason, -EINVAL, "user and password have keys of their own: username and password_file");
     for (const char *at = text;; at++) {
         size_t size = strcspn(at, ",");
         status = add_uri(&list, at, size, strchr(text, ',') != NULL, reason);

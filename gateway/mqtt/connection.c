@@ -9,6 +9,7 @@
 #include "base/backoff.h"
 #include "base/route.h"
 #include "mqtt/mqtt.h"
+#include "mqtt/outage.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
@@ -38,9 +39,9 @@ struct connection {
     uint64_t late_ms;    /* CONNECTING: when the attempt counts as failed, though nobody has said so */
     unsigned own_window, window;
     int ever_up, refused, closing;
-    size_t caught_up;   /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
-    int qos2;           /* 1: a channel publishes with QoS 2 */
-    int failure_logged; /* 1: this outage has been reported */
+    size_t caught_up;     /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
+    int qos2;             /* 1: a channel publishes with QoS 2 */
+    struct outage outage; /* what the log has of it */
     struct mqtt_limits said; /* the broker's limits that the log has told of */
     int stats_refused;       /* 1: the log has told that they are larger than the broker takes */
     char *status_topic, *stats_topic;
@@ -168,17 +169,21 @@ static void show_status(const char *state, const char *uri, const char *text)
     notify_status(status);
 }
 
-/* Say once an outage why there is no connection; every attempt's reason would flood the log. */
-static void log_failure(struct connection *connection, const char *uri, const char *text)
+/* Say why there is no connection, each reason once an outage; every attempt's would flood the log. */
+static void log_failure(struct connection *connection, const char *uri, int code, const char *text)
 {
-    if (!connection->failure_logged)
-        log_write(LOG_LEVEL_WARNING, "could not connect: uri=%s: %s; trying again until it works", uri, text);
-    connection->failure_logged = 1;
+    static const char *const ends[] = {[OUTAGE_FIRST] = "; trying again until it works",
+                                       [OUTAGE_OTHER] = "",
+                                       [OUTAGE_LAST] = "; further reasons are not told in this outage"};
+    enum outage_news news = outage_add(&connection->outage, connection->uri, code, text);
+
+    if (news != OUTAGE_KNOWN)
+        log_write(LOG_LEVEL_WARNING, "could not connect: uri=%s: %s%s", uri, text, ends[news]);
 }
 
-static void attempt_failed(struct connection *connection, uint64_t now_ms, const char *text)
+static void attempt_failed(struct connection *connection, uint64_t now_ms, int code, const char *text)
 {
-    log_failure(connection, connection->config->uris[connection->uri], text);
+    log_failure(connection, connection->config->uris[connection->uri], code, text);
     show_status("not connected to", connection->config->uris[connection->uri], text);
     connection->state = CONNECTION_WAITING;
     connection->attempt_ms = backoff_failed(&connection->backoff, now_ms);
@@ -189,7 +194,7 @@ static void attempt_failed(struct connection *connection, uint64_t now_ms, const
 static void give_up_attempt(struct connection *connection, uint64_t now_ms)
 {
     mqtt_give_up(connection->mqtt);
-    attempt_failed(connection, now_ms,
+    attempt_failed(connection, now_ms, -ETIMEDOUT,
                    "no answer, not even that it failed: the name of the broker may not be looked up, as no name server "
                    "answers");
 }
@@ -218,7 +223,7 @@ void connection_step(struct connection *connection, uint64_t now_ms)
                           &reason);
     explicit_bzero(password, sizeof(password));
     if (rc < 0)
-        attempt_failed(connection, now_ms, reason.text);
+        attempt_failed(connection, now_ms, rc, reason.text);
 }
 
 uint64_t connection_deadline_ms(const struct connection *connection)
@@ -341,7 +346,7 @@ static void connected(struct connection *connection, const struct event *event, 
     connection->state = CONNECTION_UP;
     connection->ever_up = 1;
     connection->last_uri = connection->uri;
-    connection->failure_logged = 0;
+    connection->outage = (struct outage){0};
     backoff_connected(&connection->backoff, now_ms);
     if (most > 0 && most < granted)
         granted = most;
@@ -374,7 +379,7 @@ static void connect_failed(struct connection *connection, const struct event *ev
         connection->attempt_ms = now_ms;
         return;
     }
-    attempt_failed(connection, now_ms, event->text);
+    attempt_failed(connection, now_ms, event->reason, event->text);
 }
 
 static void subscribe_refused(const struct connection *connection, const struct event *event)

@@ -12,7 +12,7 @@
 
 #include "mqtt/mqtt_limits.h"
 
-#define EVENT_TEXT_SIZE 200
+#define EVENT_TEXT_SIZE 320
 
 enum event_kind {
     EVENT_CONNECTED,

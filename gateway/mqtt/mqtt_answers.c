@@ -8,10 +8,14 @@
 #include <string.h>
 
 #include "base/expiry.h"
+#include "base/utf8.h"
+#include "mqtt/mqtt_codes.h"
 #include "mqtt/mqtt_internal.h"
 #include "mqtt/mqtt_text.h"
 #include "mqtt/write_guard.h"
 #include "shm/platform.h"
+
+#define BROKER_WORDS_SIZE 100 /* bytes shown of a text that the broker sends */
 
 /* Held by a callback while it tells what it was told, so that nobody is told any more once they are closed. */
 static pthread_mutex_t answers_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,7 +76,7 @@ static void on_send_failure5(void *context, MQTTAsync_failureData5 *data)
     int reason = !data ? 0 : data->code < 0 ? data->code : (int)data->reasonCode;
 
     if (mqtt_text_publish_refused(reason))
-        answer(EVENT_REFUSED, context, reason, mqtt_text_reason(reason));
+        answer(EVENT_REFUSED, context, reason, mqtt_codes_text(MQTT_PACKET_PUBACK, reason));
     else
         answer(EVENT_FAILED, context, reason, "");
 }
@@ -98,7 +102,8 @@ static void on_subscribe_failure(void *context, MQTTAsync_failureData *data)
 static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
 {
     if (data && (int)data->reasonCode >= 0x80)
-        answer(EVENT_SUBSCRIBE_REFUSED, context, (int)data->reasonCode, mqtt_text_reason((int)data->reasonCode));
+        answer(EVENT_SUBSCRIBE_REFUSED, context, (int)data->reasonCode,
+               mqtt_codes_text(MQTT_PACKET_SUBACK, (int)data->reasonCode));
 }
 
 static void report_connected(struct mqtt *mqtt, int session_present)
@@ -166,18 +171,39 @@ static void on_connect_success5(void *context, MQTTAsync_successData5 *data)
     report_adapted(mqtt, "the broker wants a shorter keep-alive");
 }
 
-static void report_connect_failed(struct mqtt *mqtt, int code, const char *message)
+/* Add what a broker of MQTT 5 says beside the code: its reason, and where else to go (MQTT 5, 3.2.2.3.9, 3.2.2.3.16).
+ */
+static void add_broker_words(struct event *event, MQTTProperties *properties)
+{
+    static const enum MQTTPropertyCodes codes[] = {MQTTPROPERTY_CODE_REASON_STRING, MQTTPROPERTY_CODE_SERVER_REFERENCE};
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        MQTTProperty *property = MQTTProperties_getProperty(properties, codes[i]);
+        size_t used = strlen(event->text);
+        char shown[BROKER_WORDS_SIZE];
+
+        if (!property || property->value.data.len <= 0)
+            continue;
+        utf8_escape(shown, sizeof(shown), property->value.data.data, (size_t)property->value.data.len);
+        snprintf(event->text + used, sizeof(event->text) - used, "%s\"%s\"", i == 0 ? ": it says " : ", use server ",
+                 shown);
+    }
+}
+
+static void report_connect_failed(struct mqtt *mqtt, int code, const char *message, MQTTProperties *properties)
 {
     struct event event = {.kind = EVENT_CONNECT_FAILED, .reason = code};
     const struct mqtt_text_failure failure = {mqtt->options.version, code, message, mqtt->tls_reason};
 
     event.permanent = mqtt_text_connect(event.text, sizeof(event.text), &failure);
+    if (properties && code > 0)
+        add_broker_words(&event, properties);
     put(&event);
 }
 
 static void on_connect_failure(void *context, MQTTAsync_failureData *data)
 {
-    report_connect_failed(context, data ? data->code : 0, data ? data->message : NULL);
+    report_connect_failed(context, data ? data->code : 0, data ? data->message : NULL, NULL);
 }
 
 static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -192,7 +218,7 @@ static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
         mqtt->will_qos = 0;
         report_adapted(mqtt, "the broker takes QoS 0 only, so does our will");
     } else {
-        report_connect_failed(mqtt, code, data ? data->message : NULL);
+        report_connect_failed(mqtt, code, data ? data->message : NULL, data ? &data->properties : NULL);
     }
 }
 
@@ -212,10 +238,11 @@ static void on_disconnected(void *context, MQTTProperties *properties, enum MQTT
     struct event event = {.kind = EVENT_LOST, .reason = (int)reason};
     struct mqtt *mqtt = context;
 
-    (void)properties;
     if (reason == MQTTREASONCODE_TOPIC_ALIAS_INVALID)
         atomic_store(&mqtt->aliases_refused, 1);
-    snprintf(event.text, sizeof(event.text), "the broker closed it: %s", mqtt_text_reason((int)reason));
+    snprintf(event.text, sizeof(event.text), "the broker closed it: %s",
+             mqtt_codes_text(MQTT_PACKET_DISCONNECT, (int)reason));
+    add_broker_words(&event, properties);
     put(&event);
 }
 

@@ -14,9 +14,6 @@ struct mqtt_text_failure {
 /* Explain it in one line. Returns 1 when trying again with the same configuration cannot help, else 0. */
 int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *failure);
 
-/* The name of an MQTT 5 reason code. */
-const char *mqtt_text_reason(int code);
-
 /* Whether a PUBACK's or PUBREC's reason code means that this message will never be taken: 1; or is none, or passes: 0.
  */
 int mqtt_text_publish_refused(int code);

@@ -110,7 +110,11 @@ def split_uri(uri: str) -> tuple[str, int, bool]:
     """Host, port and whether TLS is wanted, of mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. Raises ValueError."""
     parts = urlsplit(uri)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"uri {uri}: expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+        # What stands before an @ may be a password.
+        scheme, _, rest = uri.rpartition("@")[0].partition("://")
+        shown = uri if "@" not in uri else f"{scheme}://***@" if rest else "***@"
+        shown += uri.rpartition("@")[2] if "@" in uri else ""
+        raise ValueError(f"uri {shown}: expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
     return parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "mqtts"
 
 

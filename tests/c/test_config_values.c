@@ -141,6 +141,48 @@ static void test_uris(void)
     CHECK_EQUAL(load_setting("[mqtt]\n", "uri", name, CHANNEL), -EINVAL);
 }
 
+/* A password that stands where none belongs is in no fault: not in that of the value, nor of the list's part, nor of
+ * the line. */
+static void test_passwords_are_not_shown(void)
+{
+    static const char *const texts[] = {
+        "uri = mqtt://me:Geheim77@h:1",
+        "uri = mqtts://me:Geheim77@h",
+        "uri = tcp://me:Geheim77@h",
+        "uri = me:Geheim77@h",
+        "uri = mqtt://a, mqtt://me:Geheim77@h",
+        "uri = mqtt://me:Geheim77@h, mqtt://b",
+        "uri = mqtt://me:x,Geheim77@h",
+        "uri = mqtt://me:x@Geheim77@h",
+        "uri = mqtt://me:x/Geheim77?@h",
+        "uri = mqtt://me:x #Geheim77@h",
+        "uri = \"mqtt://me:Geheim77@h\"",
+        "uri = mqtt://h?password=Geheim77",
+        "uri = ${env:SHMGATE_TEST_URI}",
+        "uri: mqtt://me:Geheim77@h",
+        "uri mqtt://me:Geheim77=@h",
+        "uri = mqtt://h\nusername = me\npassword = Geheim77",
+        "uri = mqtt://h\nusername = me\npassword: Geheim77",
+        "uri = mqtt://h\nusername = me\npassword Geheim77",
+        "uri = mqtt://h\nusername = me\npassword Geheim77=",
+        "uri = mqtt://h\nusername = me\npassword_file = Geheim77",
+        "uri = mqtt://h\nusername = me\npassword_file = 'Geheim77'",
+        "uri = mqtt://h\nusername = me\npassword_file = Geheim77 ; mine",
+    };
+    char text[200];
+
+    setenv("SHMGATE_TEST_URI", "mqtt://me:Geheim77@h", 1);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        snprintf(text, sizeof(text), "[mqtt]\n%s\n" CHANNEL, texts[i]);
+        CHECK_EQUAL(load(text), -EINVAL);
+        CHECK(!strstr(faults, "Geheim77"));
+    }
+    CHECK_EQUAL(load_setting("[mqtt]\n", "uri", "mqtt://me:Geheim77@h:1", CHANNEL), -EINVAL);
+    CHECK(told("2: uri mqtt://***@h:1: user and password have keys of their own: username and password_file"));
+    CHECK_EQUAL(load_setting(MQTT CHANNEL "[shm]\n", "group", "no@such-group", ""), -EINVAL);
+    CHECK(told_begin("7: group no@such-group: "));
+}
+
 /* Durations: units, whole seconds where MQTT counts them, limits, and no number too large to be noticed. */
 static void test_durations(void)
 {
@@ -464,6 +506,7 @@ static const struct check_test tests[] = {
     TEST(test_defaults),
     TEST(test_every_value_arrives),
     TEST(test_uris),
+    TEST(test_passwords_are_not_shown),
     TEST(test_durations),
     TEST(test_sizes_and_counts),
     TEST(test_choices),
