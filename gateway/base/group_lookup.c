@@ -115,11 +115,10 @@ int group_lookup(const char *name, long *gid)
         return rc;
     }
     rc = start_detached(question);
-    if (rc < 0) {
-        let_go(question);
-    } else if ((rc = await_answer(question)) == 0) {
+    if (rc < 0)
+        atomic_store(&question->owners, 1); /* there is no thread */
+    else if ((rc = await_answer(question)) == 0)
         *gid = question->gid;
-    }
     let_go(question);
     return rc;
 }
