@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/tls_files.h"
+#include "mqtt/connect_watch.h"
 #include "mqtt/mqtt_internal.h"
 #include "mqtt/topic_alias.h"
 #include "mqtt/write_guard.h"
@@ -252,6 +253,7 @@ int mqtt_attempt(struct mqtt *mqtt, struct reason *reason)
     know_broker(mqtt, mqtt->next_address);
     if (fill_session(mqtt, &connect, &properties) < 0)
         return reason_set(reason, -ENOMEM, "out of memory");
+    connect_watch_begin();
     rc = begin_attempt(mqtt, mqtt->password, &connect);
     MQTTProperties_free(&properties);
     return rc == MQTTASYNC_SUCCESS ? 0 : reason_set(reason, -EIO, "connect: %s", MQTTAsync_strerror(rc));

@@ -6,9 +6,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/expiry.h"
 #include "base/utf8.h"
+#include "mqtt/connect_watch.h"
 #include "mqtt/mqtt_codes.h"
 #include "mqtt/mqtt_internal.h"
 #include "mqtt/mqtt_text.h"
@@ -109,8 +111,10 @@ static void on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
 static void report_connected(struct mqtt *mqtt, int session_present)
 {
     struct event event = {.kind = EVENT_CONNECTED, .session_present = session_present, .limits = mqtt->limits};
+    struct connect_record record;
 
     mqtt->connected_once = 1;
+    connect_watch_end(&record);
     write_guard_new_connection(mqtt->keepalive_s * 1000);
     put(&event);
 }
@@ -190,11 +194,14 @@ static void add_broker_words(struct event *event, MQTTProperties *properties)
     }
 }
 
-static void report_connect_failed(struct mqtt *mqtt, int code, const char *message, MQTTProperties *properties)
+static void report_connect_failed(struct mqtt *mqtt, int code, MQTTProperties *properties)
 {
     struct event event = {.kind = EVENT_CONNECT_FAILED, .reason = code};
-    const struct mqtt_text_failure failure = {mqtt->options.version, code, message, mqtt->tls_reason};
+    struct connect_record record;
+    const struct mqtt_text_failure failure = {
+        mqtt->options.version, code, {&record, mqtt->tls_reason, mqtt->options.cert_file != NULL, time(NULL)}};
 
+    connect_watch_end(&record);
     event.permanent = mqtt_text_connect(event.text, sizeof(event.text), &failure);
     if (properties && code > 0)
         add_broker_words(&event, properties);
@@ -203,7 +210,7 @@ static void report_connect_failed(struct mqtt *mqtt, int code, const char *messa
 
 static void on_connect_failure(void *context, MQTTAsync_failureData *data)
 {
-    report_connect_failed(context, data ? data->code : 0, data ? data->message : NULL, NULL);
+    report_connect_failed(context, data ? data->code : 0, NULL);
 }
 
 static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -218,7 +225,7 @@ static void on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
         mqtt->will_qos = 0;
         report_adapted(mqtt, "the broker takes QoS 0 only, so does our will");
     } else {
-        report_connect_failed(mqtt, code, data ? data->message : NULL, data ? &data->properties : NULL);
+        report_connect_failed(mqtt, code, data ? &data->properties : NULL);
     }
 }
 

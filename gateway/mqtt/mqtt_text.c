@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mqtt/connect_text.h"
 #include "mqtt/mqtt_codes.h"
 
 int mqtt_text_publish_refused(int code)
@@ -34,7 +35,6 @@ void mqtt_text_tls(char *text, size_t size, const char *line, size_t line_size)
 
 int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *failure)
 {
-    const char *message = failure->message, *tls_reason = failure->tls_reason;
     int code = failure->code;
     const struct mqtt_code *known = failure->version >= 5 ? mqtt_codes_find(MQTT_PACKET_CONNACK, code)
                                                           : mqtt_codes_find_311(code);
@@ -43,14 +43,9 @@ int mqtt_text_connect(char *text, size_t size, const struct mqtt_text_failure *f
         snprintf(text, size, "%s", known->text);
         return known->permanent;
     }
-    if (tls_reason && tls_reason[0])
-        snprintf(text, size,
-                 "TLS: %s: check ca_file, cert_file, key_file and the host name in the broker's certificate",
-                 tls_reason);
-    else if (code > 0)
+    if (code > 0)
         snprintf(text, size, "the broker refused the connection with code %d", code);
     else
-        snprintf(text, size, "no broker answers there%s%s: is it running, are host and port right?",
-                 message && message[0] ? ": " : "", message && message[0] ? message : "");
+        connect_text_explain(text, size, &failure->connect);
     return 0;
 }

@@ -4,11 +4,13 @@
 
 #include <stddef.h>
 
+#include "mqtt/connect_text.h"
+
 /* A failed attempt to connect. */
 struct mqtt_text_failure {
-    int version;                      /* 4 (3.1.1) or 5 */
-    int code;                         /* the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1), or Paho's, below 0 */
-    const char *message, *tls_reason; /* what Paho and OpenSSL said; NULL or empty: nothing */
+    int version;                    /* 4 (3.1.1) or 5 */
+    int code;                       /* the CONNACK's (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1), or Paho's, below 0 */
+    struct connect_failure connect; /* how it ended, when the broker has given no code */
 };
 
 /* Explain it in one line. Returns 1 when trying again with the same configuration cannot help, else 0. */

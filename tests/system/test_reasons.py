@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import publish_channel, wait_until
+from certificates import Certificates
+from harness import free_port, publish_channel, wait_until
 from refusing_broker import RefusingBroker
 
 
@@ -57,3 +58,65 @@ def test_each_reason_of_an_outage_is_told_once(new_gateway, refusing_broker):
     gateway.wait_for_link()
     told = lines(gateway, "could not connect")
     assert len(told) == 2 and "busy" in told[0] and "password_file" in told[1], told
+
+
+def told_reason(gateway) -> str:
+    gateway.launch()
+    gateway.wait_for_log("could not connect")
+    return lines(gateway, "could not connect")[0].partition("uri=")[2].partition(": ")[2]
+
+
+def test_names_of_the_certificate_are_told(new_gateway, new_broker, tmp_path):
+    """A certificate for another host: the names it is for."""
+    certificates = Certificates(tmp_path / "certificates", names="DNS:elsewhere.example,IP:192.0.2.7")
+    broker = new_broker(*certificates.broker_lines(client_certificate=False), tls=True)
+    mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": certificates.ca}
+    reason = told_reason(new_gateway(publish_channel(), mqtt=mqtt))
+    assert "not a name in the broker's certificate" in reason and "elsewhere.example" in reason, reason
+    assert "192.0.2.7" in reason, reason
+
+
+def test_unknown_authority_is_told(new_gateway, new_broker, tmp_path):
+    """A certificate that another authority has signed than that of ca_file."""
+    certificates, others = Certificates(tmp_path / "certificates"), Certificates(tmp_path / "others")
+    broker = new_broker(*certificates.broker_lines(client_certificate=False), tls=True)
+    mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": others.ca}
+    reason = told_reason(new_gateway(publish_channel(), mqtt=mqtt))
+    assert "unknown authority" in reason and "ca_file" in reason, reason
+
+
+def test_certificate_of_ours_that_is_missing_is_told(new_gateway, new_broker, tmp_path):
+    """A broker that wants a certificate of its clients, and cert_file is not set."""
+    certificates = Certificates(tmp_path / "certificates")
+    broker = new_broker(*certificates.broker_lines(), tls=True)
+    mqtt = {"uri": f"mqtts://127.0.0.1:{broker.port}", "ca_file": certificates.ca}
+    reason = told_reason(new_gateway(publish_channel(), mqtt=mqtt))
+    assert "set cert_file and key_file" in reason, reason
+
+
+def test_port_with_tls_is_told(new_gateway, new_broker, tmp_path):
+    """mqtt:// to a port with TLS."""
+    certificates = Certificates(tmp_path / "certificates")
+    secured = new_broker(*certificates.broker_lines(client_certificate=False), tls=True)
+    reason = told_reason(new_gateway(publish_channel(), mqtt={"uri": f"mqtt://127.0.0.1:{secured.port}"}))
+    assert "mqtts://" in reason, reason
+
+
+def test_port_without_tls_is_told(new_gateway, broker):
+    """mqtts:// to a port without TLS."""
+    reason = told_reason(new_gateway(publish_channel(), mqtt={"uri": f"mqtts://127.0.0.1:{broker.port}"}))
+    assert "mqtt://" in reason and "TLS" in reason, reason
+
+
+def test_failures_of_tcp_are_told_apart(new_gateway, refusing_broker):
+    """Nobody listens; somebody does and is silent; the name is not known."""
+    closed = f"mqtt://127.0.0.1:{free_port()}"
+    silent = refusing_broker(connect=None)
+    gateway = new_gateway(
+        publish_channel(), mqtt={"uri": f"{closed}, {silent.uri}, mqtt://no-such-host.invalid", "connect_timeout": "2s"}
+    ).launch()
+    gateway.wait_for_log("uri=mqtt://no-such-host.invalid:")
+    told = {line.partition("uri=")[2].partition(": ")[0]: line for line in lines(gateway, "could not connect")}
+    assert "connection refused" in told[closed]
+    assert "connected, and then no answer" in told[silent.uri]
+    assert "the name" in told["mqtt://no-such-host.invalid"]
