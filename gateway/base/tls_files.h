@@ -17,4 +17,8 @@ struct tls_files {
  * is about ("ca_file", ...) in *setting, and -ENOMEM with NULL there. Reads the disk. */
 int tls_files_check(const struct tls_files *files, const char **setting, struct reason *reason);
 
+/* Whether the authority's and our certificate, which tls_files_check has found good, are valid today. What is not may
+ * be in a while, when a clock is set. Returns 0; -EINVAL with the reason and the setting. Reads the disk. */
+int tls_files_check_dates(const struct tls_files *files, const char **setting, struct reason *reason);
+
 #endif

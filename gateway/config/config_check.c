@@ -76,8 +76,13 @@ static void check_tls_files(const struct config *config, const struct config_ori
     const char *setting;
     struct reason reason;
 
-    if (has_tls(config) && tls_files_check(&files, &setting, &reason) < 0)
+    if (!has_tls(config))
+        return;
+    if (tls_files_check(&files, &setting, &reason) < 0)
         config_faults_add(faults, setting ? mqtt_line(origins, setting) : 0, "%s", reason.text);
+    /* No fault: what is written meanwhile must be kept, and a machine's clock may be set only after the start. */
+    else if (tls_files_check_dates(&files, &setting, &reason) < 0)
+        config_faults_warn(faults, mqtt_line(origins, setting), "%s", reason.text);
 }
 
 /* A secret that everybody on the machine can read is none. */

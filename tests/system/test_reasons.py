@@ -1,6 +1,8 @@
 """Why there is no connection is told, each different reason once, in words that lead to the cause."""
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from certificates import Certificates
@@ -120,3 +122,33 @@ def test_failures_of_tcp_are_told_apart(new_gateway, refusing_broker):
     assert "connection refused" in told[closed]
     assert "connected, and then no answer" in told[silent.uri]
     assert "the name" in told["mqtt://no-such-host.invalid"]
+
+
+def check(gateway) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(gateway.build.shmgated), "--config", str(gateway.config), "--check"],
+                          capture_output=True, text=True)
+
+
+def test_check_finds_faults_of_certificates(new_gateway, tmp_path):
+    """Without a network: a key of another certificate, a key with a passphrase; an expired certificate is a warning."""
+    certificates, others = Certificates(tmp_path / "certificates"), Certificates(tmp_path / "others")
+    mqtt = {"uri": "mqtts://127.0.0.1", "ca_file": certificates.ca, "cert_file": certificates.client,
+            "key_file": others.client_key}
+    gateway = new_gateway(publish_channel(), mqtt=mqtt)
+    done = check(gateway)
+    assert done.returncode == 1 and "does not match cert_file" in done.stdout, done
+    locked = tmp_path / "locked.key"
+    openssl = ["openssl", "pkey", "-in", str(certificates.client_key), "-aes256", "-passout", "pass:x", "-out"]
+    subprocess.run([*openssl, str(locked)], check=True)
+    locked.chmod(0o600)
+    gateway.mqtt["key_file"] = locked
+    gateway.write_config()
+    done = check(gateway)
+    assert done.returncode == 1 and "passphrase" in done.stdout, done
+    expired = tmp_path / "expired.pem"
+    subprocess.run(["openssl", "x509", "-in", str(certificates.client), "-signkey", str(certificates.client_key),
+                    "-days", "0", "-out", str(expired)], check=True, capture_output=True)
+    gateway.mqtt.update(cert_file=expired, key_file=certificates.client_key)
+    gateway.write_config()
+    done = check(gateway)
+    assert done.returncode == 0 and "it has expired: it was valid until 20" in done.stdout + done.stderr, done
