@@ -10,6 +10,7 @@
 #include "base/route.h"
 #include "mqtt/mqtt.h"
 #include "mqtt/outage.h"
+#include "mqtt/takeover.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 #include "shm/platform.h"
@@ -42,6 +43,8 @@ struct connection {
     size_t caught_up;     /* number, from 1, of the URI whose broker has sent this process what it had kept; 0: none */
     int qos2;             /* 1: a channel publishes with QoS 2 */
     struct outage outage; /* what the log has of it */
+    struct takeover takeover;
+    uint64_t connected_ms;   /* since when the present connection holds */
     struct mqtt_limits said; /* the broker's limits that the log has told of */
     int stats_refused;       /* 1: the log has told that they are larger than the broker takes */
     char *status_topic, *stats_topic;
@@ -347,6 +350,7 @@ static void connected(struct connection *connection, const struct event *event, 
     connection->ever_up = 1;
     connection->last_uri = connection->uri;
     connection->outage = (struct outage){0};
+    connection->connected_ms = now_ms;
     backoff_connected(&connection->backoff, now_ms);
     if (most > 0 && most < granted)
         granted = most;
@@ -398,6 +402,35 @@ int connection_is_control(uint64_t token)
     return token == TOKEN_STATUS || token == TOKEN_OFFLINE || token == TOKEN_STATS;
 }
 
+/* Two gateways of a cloned image look like a network that comes and goes. */
+static void log_takeover(struct connection *connection, const struct event *event, uint64_t now_ms)
+{
+    uint64_t held_ms = now_ms - connection->connected_ms;
+    enum takeover_news news = takeover_lost(&connection->takeover, event->reason, held_ms, now_ms);
+
+    if (news != TAKEOVER_NO)
+        log_write(LOG_LEVEL_WARNING,
+                  "another client %s the same client_id, and each takes the connection from the other: client_id=%s: "
+                  "give every client an id of its own%s",
+                  news == TAKEOVER_CERTAIN ? "has" : "may have", connection->config->client_id,
+                  news == TAKEOVER_CERTAIN ? "" : "; or else the broker's log says why it closes so soon");
+}
+
+static void lost(struct connection *connection, const struct event *event, uint64_t now_ms)
+{
+    if (connection->state != CONNECTION_UP)
+        return;
+    show_status("connection lost:", connection->config->uris[connection->uri], event->text);
+    log_write(LOG_LEVEL_WARNING, "connection lost: uri=%s: %s", connection->config->uris[connection->uri], event->text);
+    connection->state = CONNECTION_WAITING;
+    connection->closing = 0;
+    connection->attempt_ms = backoff_lost(&connection->backoff, now_ms);
+    /* Half-done exchanges of QoS 2 go on where they were; for them Paho's memory is kept. */
+    if (!connection->qos2)
+        mqtt_give_up(connection->mqtt);
+    log_takeover(connection, event, now_ms);
+}
+
 void connection_event(struct connection *connection, const struct event *event, uint64_t now_ms)
 {
     switch (event->kind) {
@@ -408,17 +441,7 @@ void connection_event(struct connection *connection, const struct event *event, 
         connect_failed(connection, event, now_ms);
         break;
     case EVENT_LOST:
-        if (connection->state != CONNECTION_UP)
-            break;
-        show_status("connection lost:", connection->config->uris[connection->uri], event->text);
-        log_write(LOG_LEVEL_WARNING, "connection lost: uri=%s: %s", connection->config->uris[connection->uri],
-                  event->text);
-        connection->state = CONNECTION_WAITING;
-        connection->closing = 0;
-        connection->attempt_ms = backoff_lost(&connection->backoff, now_ms);
-        /* Half-done exchanges of QoS 2 go on where they were; for them Paho's memory is kept. */
-        if (!connection->qos2)
-            mqtt_give_up(connection->mqtt);
+        lost(connection, event, now_ms);
         break;
     case EVENT_SUBSCRIBE_REFUSED:
         subscribe_refused(connection, event);

@@ -152,3 +152,19 @@ def test_check_finds_faults_of_certificates(new_gateway, tmp_path):
     gateway.write_config()
     done = check(gateway)
     assert done.returncode == 0 and "it has expired: it was valid until 20" in done.stdout + done.stderr, done
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_second_client_with_our_id_is_told(new_gateway, broker, subscribe, version):
+    """Two gateways with one client_id: after a few losses the log of each says what to do, once."""
+    first = new_gateway(publish_channel(), broker=broker, mqtt={"version": version}).start()
+    thief = broker.client("mosquitto_sub", "-i", first.client_id, "-t", "x", "-W", "20")
+
+    def steal() -> bool:
+        first.wait_for_link()
+        subprocess.run([*thief, "-E"], check=False, capture_output=True)
+        return "the same client_id" in first.log()
+
+    wait_until(steal)
+    told = lines(first, "the same client_id")
+    assert len(told) == 1 and first.client_id in told[0] and "id of its own" in told[0], told
