@@ -47,6 +47,8 @@ struct connection {
     uint64_t connected_ms;   /* since when the present connection holds */
     struct mqtt_limits said; /* the broker's limits that the log has told of */
     int stats_refused;       /* 1: the log has told that they are larger than the broker takes */
+    int status_refused;      /* 1: the log has told that the broker refuses the status */
+    unsigned char granted_told[LAYOUT_CHANNELS_MAX]; /* by channel: 1 + the lower QoS that the log has told of */
     char *status_topic, *stats_topic;
 };
 
@@ -286,6 +288,8 @@ static int has_filter(const struct config *config, const char *filter)
 void connection_take(struct connection *connection, const struct config *before, const struct config *next)
 {
     connection->config = next;
+    /* Channels may have other numbers. */
+    memset(connection->granted_told, 0, sizeof(connection->granted_told));
     if (connection->state != CONNECTION_UP)
         return;
     for (size_t i = 0; i < before->channel_count; i++)
@@ -397,6 +401,41 @@ static void subscribe_refused(const struct connection *connection, const struct 
               event->text);
 }
 
+/* With a lower QoS than was asked for, messages can be lost against the configuration. */
+static void subscribed(struct connection *connection, const struct event *event)
+{
+    const struct config_channel *channel;
+    unsigned char told;
+
+    if (event->token >= connection->config->channel_count)
+        return;
+    channel = &connection->config->channels[event->token];
+    told = event->reason < (int)asked_qos(connection->config, channel) ? (unsigned char)(event->reason + 1) : 0;
+    if (told > 0 && told != connection->granted_told[event->token])
+        log_write(LOG_LEVEL_WARNING,
+                  "the broker grants a lower QoS than was asked for: channel=%s filter=%s: qos=%d instead of %u: "
+                  "messages can %s",
+                  channel->name, channel->topic, event->reason, asked_qos(connection->config, channel),
+                  event->reason == 0 ? "be lost" : "come twice");
+    connection->granted_told[event->token] = told;
+}
+
+/* The answer to a message of our own. */
+static void control_answered(struct connection *connection, const struct event *event)
+{
+    if (event->token == TOKEN_OFFLINE)
+        connection->closing = 0;
+    if (event->token != TOKEN_STATUS || event->kind == EVENT_FAILED)
+        return;
+    /* "online" is published behind the subscriptions: what these brought has come before its answer. */
+    connection->caught_up = connection->uri + 1;
+    if (event->kind == EVENT_REFUSED && !connection->status_refused)
+        log_write(LOG_LEVEL_WARNING,
+                  "the broker refuses the status, and so perhaps the will and the statistics: topic=%s: %s",
+                  connection->status_topic, event->text);
+    connection->status_refused = event->kind == EVENT_REFUSED;
+}
+
 int connection_is_control(uint64_t token)
 {
     return token == TOKEN_STATUS || token == TOKEN_OFFLINE || token == TOKEN_STATS;
@@ -449,11 +488,10 @@ void connection_event(struct connection *connection, const struct event *event, 
     case EVENT_DELIVERED:
     case EVENT_FAILED:
     case EVENT_REFUSED:
-        if (event->token == TOKEN_OFFLINE)
-            connection->closing = 0;
-        /* "online" is published behind the subscriptions: what these brought has come before its answer. */
-        if (event->token == TOKEN_STATUS && event->kind == EVENT_DELIVERED)
-            connection->caught_up = connection->uri + 1;
+        control_answered(connection, event);
+        break;
+    case EVENT_SUBSCRIBED:
+        subscribed(connection, event);
         break;
     default:
         break;

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from certificates import Certificates
-from harness import free_port, publish_channel, wait_until
+from harness import free_port, publish_channel, subscribe_channel, wait_until
 from refusing_broker import RefusingBroker
 
 
@@ -168,3 +168,32 @@ def test_second_client_with_our_id_is_told(new_gateway, broker, subscribe, versi
     wait_until(steal)
     told = lines(first, "the same client_id")
     assert len(told) == 1 and first.client_id in told[0] and "id of its own" in told[0], told
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_lower_qos_is_told(new_gateway, refusing_broker, version):
+    """The broker grants QoS 0 where 1 was asked for: said once, with the channel, over reconnections."""
+    broker = refusing_broker(version, subscribe=0)
+    mqtt = {"uri": broker.uri, "version": "5" if version == 5 else "3.1.1"}
+    gateway = new_gateway(subscribe_channel("orders", qos=1), subscribe_channel("state", qos=0), mqtt=mqtt).start()
+    gateway.wait_for_log("grants a lower QoS")
+    broker.cut()
+    wait_until(lambda: broker.subscribed.count("test/orders") == 2)
+    gateway.wait_for_link()
+    told = lines(gateway, "grants a lower QoS")
+    assert len(told) == 1 and "channel=orders" in told[0] and "qos=0 instead of 1" in told[0], told
+
+
+def test_refused_status_is_told(new_gateway, refusing_broker):
+    """The access rules have no place for the status: said once, over reconnections, and messages flow."""
+    broker = refusing_broker()
+    gateway = new_gateway(publish_channel(), mqtt={"uri": broker.uri})
+    broker.answers.publish[f"shmgate/{gateway.client_id}/status"] = 0x87
+    gateway.start()
+    gateway.wait_for_log("refuses the status")
+    broker.cut()
+    wait_until(lambda: len(lines(gateway, " connected: ")) == 2)
+    gateway.write("out", b"x")
+    gateway.wait_for_delivery("out", 1)
+    told = lines(gateway, "refuses the status")
+    assert len(told) == 1 and "not authorised to publish" in told[0], told
