@@ -155,3 +155,27 @@ uint32_t route_filter_identifier(const char *filter)
         hash = (hash ^ (unsigned char)*filter) * 16777619u;
     return hash % 268435455u + 1;
 }
+
+int route_filters_overlap(const char *one, const char *other)
+{
+    one += route_filter_prefix(one, strlen(one));
+    other += route_filter_prefix(other, strlen(other));
+    /* A wildcard at the beginning takes no topic that begins with $ (MQTT 5, 4.7.2). */
+    if ((*one == '$' && strchr("+#", *other)) || (*other == '$' && strchr("+#", *one)))
+        return 0;
+    for (;;) {
+        size_t one_size = strcspn(one, "/"), other_size = strcspn(other, "/");
+
+        if (*one == '#' || *other == '#')
+            return 1;
+        if (*one != '+' && *other != '+' && (one_size != other_size || memcmp(one, other, one_size) != 0))
+            return 0;
+        one += one_size;
+        other += other_size;
+        if (!*one || !*other)
+            /* "a/#" takes "a", too. */
+            return (!*one && !*other) || strcmp(one, "/#") == 0 || strcmp(other, "/#") == 0;
+        one++;
+        other++;
+    }
+}

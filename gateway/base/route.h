@@ -25,6 +25,10 @@ int route_filter_valid(const char *filter, size_t size, struct reason *reason);
  * topic that begins with $; the $share/GROUP/ prefix is left out of the comparison. */
 int route_match(const char *filter, size_t filter_size, const char *topic, size_t topic_size);
 
+/* Whether there can be a topic that both valid filters take: 1 or 0. A $share/GROUP/ prefix is left out. Needs time
+ * linear in their sizes. */
+int route_filters_overlap(const char *one, const char *other);
+
 /* Whether a valid filter contains a wildcard: 1 or 0. */
 int route_filter_has_wildcard(const char *filter, size_t size);
 

@@ -234,6 +234,33 @@ static void check_loops(const struct config *config, const struct config_origins
     }
 }
 
+/* Of a topic that a shared filter and another one take, the broker sends a copy for each. Only the identifiers of MQTT
+ * 5 tell which copy is for whom. */
+static void check_shared(const struct config *config, const struct config_origins *origins,
+                         struct config_faults *faults)
+{
+    for (size_t i = 0; config->mqtt_version < 5 && i < config->channel_count; i++) {
+        const struct config_channel *shared = &config->channels[i];
+
+        if (shared->direction != LAYOUT_SUBSCRIBE || !shared->topic ||
+            route_filter_prefix(shared->topic, strlen(shared->topic)) == 0)
+            continue;
+        for (size_t j = 0; j < config->channel_count; j++) {
+            const struct config_channel *other = &config->channels[j];
+
+            if (i == j || other->direction != LAYOUT_SUBSCRIBE || !other->topic ||
+                strcmp(other->topic, shared->topic) == 0 || !route_filters_overlap(shared->topic, other->topic))
+                continue;
+            config_faults_warn(faults, line_of(&origins->channels[i], CONFIG_SECTION_CHANNEL, "topic"),
+                               "topic %.80s: a shared subscription, whose topics [channel %s] takes, too: with MQTT "
+                               "3.1.1 nothing tells their messages apart, and both channels get each of them: set "
+                               "version = 5 in [mqtt], or let the filters have no topic in common",
+                               shared->topic, other->name);
+            break;
+        }
+    }
+}
+
 /* Fill in the names in the topics. One that cannot be is reported, and taken away. */
 static int fill_topics(struct config *config, const struct config_origins *origins, struct config_faults *faults)
 {
@@ -275,6 +302,7 @@ int config_check(struct config *config, const struct config_origins *origins, st
     for (size_t i = 0; i < config->channel_count; i++)
         check_channel(config, &config->channels[i], &origins->channels[i], faults);
     check_loops(config, origins, faults);
+    check_shared(config, origins, faults);
     if (config->channel_count == 0 && !origins->broken_sections)
         config_faults_add(faults, origins->last_line,
                           "there is no [channel NAME] section: a gateway needs at least one");

@@ -265,7 +265,28 @@ static void test_hostile_bytes(void)
     }
 }
 
+/* Two filters overlap when some topic is taken by both. */
+static void test_filters_overlap(void)
+{
+    static const struct {
+        const char *one, *other;
+        int overlap;
+    } cases[] = {
+        {"a/b", "a/b", 1},   {"a/b", "a/c", 0},    {"a/+", "a/b", 1},          {"a/+", "+/b", 1},
+        {"a/#", "a", 1},     {"a/#", "b/#", 0},    {"#", "x/y/z", 1},          {"a/+/c", "a/b/d", 0},
+        {"a/+", "a/b/c", 0}, {"+", "a/b", 0},      {"$share/g/a/+", "a/#", 1}, {"$share/g/a", "$share/h/a", 1},
+        {"#", "$SYS/x", 0},  {"+/x", "$SYS/x", 0}, {"a//b", "a/+/b", 1},       {"a/b/#", "a/+", 1},
+        {"ab", "a", 0},      {"a/", "a", 0},       {"a/", "a/+", 1},           {"+/+", "a/#", 1},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK_EQUAL(route_filters_overlap(cases[i].one, cases[i].other), cases[i].overlap);
+        CHECK_EQUAL(route_filters_overlap(cases[i].other, cases[i].one), cases[i].overlap);
+    }
+}
+
 static const struct check_test tests[] = {
+    {"test_filters_overlap", test_filters_overlap},
     {"test_topic_accepts_what_mqtt_allows", test_topic_accepts_what_mqtt_allows},
     {"test_topic_refuses_wildcards", test_topic_refuses_wildcards},
     {"test_text_must_be_clean_utf8", test_text_must_be_clean_utf8},

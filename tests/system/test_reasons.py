@@ -197,3 +197,19 @@ def test_refused_status_is_told(new_gateway, refusing_broker):
     gateway.wait_for_delivery("out", 1)
     told = lines(gateway, "refuses the status")
     assert len(told) == 1 and "not authorised to publish" in told[0], told
+
+
+def test_shared_filter_beside_a_plain_one_is_warned_of(new_gateway):
+    """Where nothing tells their messages apart, with MQTT 3.1.1, --check warns; with MQTT 5 and without overlap it does
+    not."""
+    shared = subscribe_channel("jobs", topic="$share/g/job/+")
+    gateway = new_gateway(shared, subscribe_channel("all", topic="job/#"), mqtt={"uri": "mqtt://h", "version": "3.1.1"})
+    done = check(gateway)
+    assert done.returncode == 0 and "a shared subscription" in done.stdout + done.stderr, done
+    gateway.mqtt["version"] = "5"
+    gateway.write_config()
+    assert "a shared subscription" not in check(gateway).stdout
+    gateway.mqtt["version"] = "3.1.1"
+    gateway.channels = [shared, subscribe_channel("others", topic="task/#")]
+    gateway.write_config()
+    assert "a shared subscription" not in check(gateway).stdout
