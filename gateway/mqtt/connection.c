@@ -15,10 +15,12 @@
 #include "observe/notify.h"
 #include "shm/platform.h"
 
-#define BASE_MS 200     /* first wait after a failed round; grows with jitter */
-#define CAP_MS 30000    /* longest wait: an operator who has mended the network does not wait longer than that */
-#define STABLE_MS 10000 /* a connection that held that long was a good one: the next wait is short again */
-#define LATE_MS 5000    /* what an attempt may take beyond connect_timeout, which the client library keeps */
+#define BASE_MS 200        /* first wait after a failed round; grows with jitter */
+#define CAP_MS 30000       /* longest wait: an operator who has mended the network does not wait longer than that */
+#define STABLE_MS 10000    /* a connection that held that long was a good one: the next wait is short again */
+#define LATE_MS 5000       /* what an attempt may take beyond connect_timeout, which the client library keeps */
+#define ASK_AGAIN_MS 20000 /* first wait before a refused subscription is asked for again; it doubles */
+#define ASK_AGAIN_CAP_MS 600000 /* the longest */
 #define QOS2_WINDOW 20
 #define CONTROL_MESSAGES 2 /* of the window, kept for the status topic */
 
@@ -49,6 +51,9 @@ struct connection {
     int stats_refused;       /* 1: the log has told that they are larger than the broker takes */
     int status_refused;      /* 1: the log has told that the broker refuses the status */
     unsigned char granted_told[LAYOUT_CHANNELS_MAX]; /* by channel: 1 + the lower QoS that the log has told of */
+    unsigned char refused_told[LAYOUT_CHANNELS_MAX]; /* by channel: 1: its subscription is refused; the log has it */
+    uint64_t ask_ms;      /* when those are asked for again; UINT64_MAX: there are none in this connection */
+    uint64_t ask_wait_ms; /* the wait after that */
     char *status_topic, *stats_topic;
 };
 
@@ -204,6 +209,48 @@ static void give_up_attempt(struct connection *connection, uint64_t now_ms)
                    "answers");
 }
 
+/* What a channel wants of the messages that the broker has kept. A mere reconnection shall not repeat commands: where
+ * the session has lived on, what was published meanwhile waits in it. That is not so with QoS 0, for which the present
+ * values are asked for anew. */
+static enum mqtt_retained retained_for(const struct connection *connection, const struct config_channel *channel,
+                                       int session_present)
+{
+    if (channel->ignore_retained)
+        return MQTT_RETAINED_OMIT;
+    return session_present && connection->caught_up == connection->uri + 1 && channel->qos > 0
+               ? MQTT_RETAINED_SEND_IF_NEW
+               : MQTT_RETAINED_SEND;
+}
+
+static void subscribe_all(struct connection *connection, int session_present, int refused_only)
+{
+    for (size_t i = 0; i < connection->config->channel_count; i++) {
+        const struct config_channel *channel = &connection->config->channels[i];
+        struct mqtt_subscription subscription;
+        int rc;
+
+        if (channel->direction != LAYOUT_SUBSCRIBE || (refused_only && !connection->refused_told[i]))
+            continue;
+        subscription = (struct mqtt_subscription){.filter = channel->topic,
+                                                  .qos = asked_qos(connection->config, channel),
+                                                  .retained = retained_for(connection, channel, session_present),
+                                                  .identifier = route_filter_identifier(channel->topic)};
+        rc = mqtt_subscribe(connection->mqtt, &subscription, i);
+        if (rc < 0)
+            log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
+                      strerror(-rc));
+    }
+}
+
+/* Somebody may have changed the broker's access rules. */
+static void ask_again(struct connection *connection, uint64_t now_ms)
+{
+    if (connection->state != CONNECTION_UP || now_ms < connection->ask_ms)
+        return;
+    connection->ask_ms = UINT64_MAX;
+    subscribe_all(connection, 1, 1);
+}
+
 void connection_step(struct connection *connection, uint64_t now_ms)
 {
     const char *password_file = connection->config->password_file;
@@ -211,6 +258,7 @@ void connection_step(struct connection *connection, uint64_t now_ms)
     struct reason reason;
     int rc = 0;
 
+    ask_again(connection, now_ms);
     if (connection->state == CONNECTION_CONNECTING && now_ms >= connection->late_ms)
         give_up_attempt(connection, now_ms);
     if (connection->state != CONNECTION_WAITING || now_ms < connection->attempt_ms || connection->refused)
@@ -235,40 +283,9 @@ uint64_t connection_deadline_ms(const struct connection *connection)
 {
     if (connection->state == CONNECTION_CONNECTING)
         return connection->late_ms;
+    if (connection->state == CONNECTION_UP)
+        return connection->ask_ms;
     return connection->state == CONNECTION_WAITING && !connection->refused ? connection->attempt_ms : UINT64_MAX;
-}
-
-/* What a channel wants of the messages that the broker has kept. A mere reconnection shall not repeat commands: where
- * the session has lived on, what was published meanwhile waits in it. That is not so with QoS 0, for which the present
- * values are asked for anew. */
-static enum mqtt_retained retained_for(const struct connection *connection, const struct config_channel *channel,
-                                       int session_present)
-{
-    if (channel->ignore_retained)
-        return MQTT_RETAINED_OMIT;
-    return session_present && connection->caught_up == connection->uri + 1 && channel->qos > 0
-               ? MQTT_RETAINED_SEND_IF_NEW
-               : MQTT_RETAINED_SEND;
-}
-
-static void subscribe_all(struct connection *connection, int session_present)
-{
-    for (size_t i = 0; i < connection->config->channel_count; i++) {
-        const struct config_channel *channel = &connection->config->channels[i];
-        struct mqtt_subscription subscription;
-        int rc;
-
-        if (channel->direction != LAYOUT_SUBSCRIBE)
-            continue;
-        subscription = (struct mqtt_subscription){.filter = channel->topic,
-                                                  .qos = asked_qos(connection->config, channel),
-                                                  .retained = retained_for(connection, channel, session_present),
-                                                  .identifier = route_filter_identifier(channel->topic)};
-        rc = mqtt_subscribe(connection->mqtt, &subscription, i);
-        if (rc < 0)
-            log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
-                      strerror(-rc));
-    }
 }
 
 int connection_can_take(const struct connection *connection, const struct config *next)
@@ -290,12 +307,14 @@ void connection_take(struct connection *connection, const struct config *before,
     connection->config = next;
     /* Channels may have other numbers. */
     memset(connection->granted_told, 0, sizeof(connection->granted_told));
+    memset(connection->refused_told, 0, sizeof(connection->refused_told));
     if (connection->state != CONNECTION_UP)
         return;
     for (size_t i = 0; i < before->channel_count; i++)
         if (before->channels[i].direction == LAYOUT_SUBSCRIBE && !has_filter(next, before->channels[i].topic))
             mqtt_unsubscribe(connection->mqtt, before->channels[i].topic);
-    subscribe_all(connection, 1);
+    connection->ask_ms = UINT64_MAX;
+    subscribe_all(connection, 1, 0);
 }
 
 static int publish_status(struct connection *connection, const char *status, uint64_t token)
@@ -364,7 +383,9 @@ static void connected(struct connection *connection, const struct event *event, 
               connection->config->uris[connection->uri], connection->config->client_id,
               event->session_present ? "resumed" : "new", connection->window);
     log_limits(connection, &event->limits);
-    subscribe_all(connection, event->session_present);
+    connection->ask_ms = UINT64_MAX;
+    connection->ask_wait_ms = ASK_AGAIN_MS;
+    subscribe_all(connection, event->session_present, 0);
     rc = publish_status(connection, "online", TOKEN_STATUS);
     if (rc < 0)
         log_write(LOG_LEVEL_WARNING, "could not publish status: topic=%s: %s", connection->status_topic, strerror(-rc));
@@ -390,15 +411,22 @@ static void connect_failed(struct connection *connection, const struct event *ev
     attempt_failed(connection, now_ms, event->reason, event->text);
 }
 
-static void subscribe_refused(const struct connection *connection, const struct event *event)
+static void subscribe_refused(struct connection *connection, const struct event *event, uint64_t now_ms)
 {
     const struct config_channel *channel;
 
     if (event->token >= connection->config->channel_count)
         return;
     channel = &connection->config->channels[event->token];
-    log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
-              event->text);
+    if (!connection->refused_told[event->token])
+        log_write(LOG_LEVEL_ERROR, "could not subscribe: channel=%s filter=%s: %s", channel->name, channel->topic,
+                  event->text);
+    connection->refused_told[event->token] = 1;
+    if (connection->ask_ms != UINT64_MAX)
+        return;
+    connection->ask_ms = now_ms + connection->ask_wait_ms;
+    if ((connection->ask_wait_ms *= 2) > ASK_AGAIN_CAP_MS)
+        connection->ask_wait_ms = ASK_AGAIN_CAP_MS;
 }
 
 /* With a lower QoS than was asked for, messages can be lost against the configuration. */
@@ -418,6 +446,9 @@ static void subscribed(struct connection *connection, const struct event *event)
                   channel->name, channel->topic, event->reason, asked_qos(connection->config, channel),
                   event->reason == 0 ? "be lost" : "come twice");
     connection->granted_told[event->token] = told;
+    if (connection->refused_told[event->token])
+        log_write(LOG_LEVEL_INFO, "subscribed, no longer refused: channel=%s filter=%s", channel->name, channel->topic);
+    connection->refused_told[event->token] = 0;
 }
 
 /* The answer to a message of our own. */
@@ -483,7 +514,7 @@ void connection_event(struct connection *connection, const struct event *event, 
         lost(connection, event, now_ms);
         break;
     case EVENT_SUBSCRIBE_REFUSED:
-        subscribe_refused(connection, event);
+        subscribe_refused(connection, event, now_ms);
         break;
     case EVENT_DELIVERED:
     case EVENT_FAILED:

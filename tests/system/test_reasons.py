@@ -213,3 +213,15 @@ def test_shared_filter_beside_a_plain_one_is_warned_of(new_gateway):
     gateway.channels = [shared, subscribe_channel("others", topic="task/#")]
     gateway.write_config()
     assert "a shared subscription" not in check(gateway).stdout
+
+
+def test_refused_subscription_is_asked_for_again(new_gateway, refusing_broker):
+    """Within a minute, in the same connection: when the access rules have been changed, it is granted, and said."""
+    broker = refusing_broker(subscribe=0x87)
+    gateway = new_gateway(subscribe_channel(), mqtt={"uri": broker.uri}).start()
+    gateway.wait_for_log("could not subscribe")
+    broker.answers.subscribe = 1
+    wait_until(lambda: "no longer refused" in gateway.log(), limit=60)
+    broker.publish("test/in", b"go")
+    assert gateway.read("in", fields="%p") == ["go"]
+    assert len(lines(gateway, "could not subscribe")) == 1 and len(lines(gateway, " connected: ")) == 1
