@@ -1,11 +1,15 @@
 /* main.c: the sweep: every operation of the library, killed or stopped at every instruction.
  *
- *   sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]
+ *   sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap|again] [--point N]
  *
  * Each operation is first looked through once, to learn how many instructions it has, which of them are the library's
  * own, and after which of them the segment has changed or the system was called. A full sweep then acts at every
  * instruction. A sample acts around every change and every call, at every 7th other instruction of the library and
  * every 23rd of libc, beginning at a place that follows from the seed. Each point is a process of its own.
+ *
+ * A gateway that changes segments ("handover") has a long way: a full sweep acts at every instruction of the library,
+ * around every change and call, and at every 23rd of libc; a sample right before and right after each of those, and at
+ * every 499th other instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,12 +28,13 @@
 #include "scene.h"
 
 #define INSTRUCTIONS_MAX 200000
+#define AGAIN_STEP 7919   /* spreads the places where the second process is killed */
 #define VIOLATIONS_MAX 10 /* of one sweep: then it is ended */
 
 /* The run script puts the library's code into a section of its own. */
 extern const char __start_shmgate_text[] __attribute__((weak)), __stop_shmgate_text[] __attribute__((weak));
 
-enum mark { MARK_OWN = 1, MARK_CHANGE = 2 };
+enum mark { MARK_OWN = 1, MARK_CHANGE = 2, MARK_CLOSE = 4 /* right before or right after a change or a call */ };
 
 /* What was learnt of one instruction: `place` was passed `pass` times before. */
 struct instruction {
@@ -38,7 +43,7 @@ struct instruction {
     uint32_t marks;
 };
 
-static const char *const mode_names[SCENE_MODES] = {"kill", "stop", "rival", "swap"};
+static const char *const mode_names[SCENE_MODES] = {"kill", "stop", "rival", "swap", "again"};
 static struct scene scene;
 static struct {
     int full, mode;
@@ -81,10 +86,13 @@ static double seconds(void)
 static void window_open(void)
 {
     struct stat status;
-    int fd = shm_open(scene.world.name, O_RDONLY | O_CLOEXEC, 0);
     void *view;
+    int fd = -1;
 
     scene.window = NULL;
+    /* Whatever is mapped takes up room. */
+    if (stepped_operations[scene.operation].handover != HANDOVER_NO_ROOM)
+        fd = shm_open(scene.world.name, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return;
     if (fstat(fd, &status) == 0 &&
@@ -98,7 +106,7 @@ static void window_open(void)
 static void mark_around(struct instruction *trace, unsigned long at)
 {
     for (unsigned long i = at > 0 ? at - 1 : 0; i <= at + 1; i++)
-        trace[i].marks |= MARK_CHANGE;
+        trace[i].marks |= i <= at ? MARK_CHANGE | MARK_CLOSE : MARK_CHANGE;
 }
 
 static int is_own(uint64_t place)
@@ -145,7 +153,7 @@ static unsigned long look_through(unsigned operation, struct instruction *trace)
         trace[count].place = place;
         trace[count].marks |= is_own(place) ? MARK_OWN : 0;
         if (tracer_at_system_call(&scene.tracer, place)) {
-            mark_around(trace, count);
+            trace[count > 0 ? count - 1 : 0].marks |= MARK_CHANGE;
             mark_around(trace, count + 1);
         }
         state = tracer_step(&scene.tracer, 1);
@@ -167,10 +175,26 @@ static unsigned long look_through(unsigned operation, struct instruction *trace)
 
 /* ---- Sweeping ---- */
 
-static int wanted(const struct instruction *trace, unsigned long at)
+/* Whether to act at an instruction of a gateway that changes segments, a long way on which the library's instructions
+ * are few and what others see are changes and calls. Of libc's, a full sweep has a part. */
+static int wanted_handover(const struct instruction *trace, unsigned long at, enum scene_mode mode)
+{
+    if (mode == SCENE_AGAIN)
+        return trace[at].marks & MARK_CLOSE && (options.full || (at + options.seed) % 5 == 0);
+    if (trace[at].marks & (options.full ? MARK_OWN | MARK_CHANGE : MARK_CLOSE))
+        return 1;
+    /* In the middle of a repeated string instruction it is the same everywhere. */
+    if (at > 0 && trace[at].place == trace[at - 1].place && trace[at].place == trace[at + 1].place)
+        return 0;
+    return (at + options.seed) % (options.full ? 23 : 499) == 0;
+}
+
+static int wanted(const struct instruction *trace, unsigned long at, unsigned operation, enum scene_mode mode)
 {
     if (options.point >= 0)
         return at == (unsigned long)options.point;
+    if (stepped_operations[operation].role == ROLE_HANDOVER)
+        return wanted_handover(trace, at, mode);
     if (options.full || trace[at].marks & MARK_CHANGE)
         return 1;
     return (at + options.seed) % (trace[at].marks & MARK_OWN ? 7 : 23) == 0;
@@ -212,6 +236,15 @@ static enum tracer_state reach(const struct instruction *trace, unsigned long at
     return tracer_step(&scene.tracer, at - best);
 }
 
+/* Kill the stepped process, and bring another one that does the same some way. */
+static enum tracer_state start_again(unsigned operation, const struct instruction *trace, unsigned long at)
+{
+    tracer_kill(&scene.tracer);
+    if (tracer_start(&scene.tracer, operation, scene.world.name, world_identity()) < 0)
+        return TRACER_EXITED;
+    return reach(trace, at);
+}
+
 /* One point. */
 static int try_point(unsigned operation, enum scene_mode mode, const struct instruction *trace, unsigned long count,
                      unsigned long at, uint64_t *place)
@@ -230,6 +263,8 @@ static int try_point(unsigned operation, enum scene_mode mode, const struct inst
             return 0;
         state = tracer_step(&scene.tracer, at);
     }
+    if (mode == SCENE_AGAIN && state != TRACER_EXITED)
+        state = start_again(operation, trace, at * AGAIN_STEP % count);
     if (state == TRACER_EXITED)
         return 0;
     *place = tracer_place(&scene.tracer);
@@ -247,7 +282,7 @@ static int sweep(unsigned operation, enum scene_mode mode, const struct instruct
 
     snprintf(what, sizeof(what), "%s, %s", stepped_operations[operation].name, mode_names[mode]);
     for (unsigned long at = 0; at <= count && violations < VIOLATIONS_MAX; at++) {
-        if (!wanted(trace, at))
+        if (!wanted(trace, at, operation, mode))
             continue;
         present.violations = 0;
         tried += (unsigned)try_point(operation, mode, trace, count, at, &place);
@@ -324,15 +359,14 @@ static void make_private(void)
             return;
     }
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-        mount("sweep", "/dev/shm", "tmpfs", 0, "size=64m,mode=1777") == 0)
+        mount("sweep", "/dev/shm", "tmpfs", 0, "size=4m,mode=1777") == 0)
         world_private = 1;
 }
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]\n");
+    fprintf(stderr, "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode "
+                    "kill|stop|rival|swap|again] [--point N]\n");
     return 2;
 }
 
