@@ -21,27 +21,13 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "trace.h"
 
-#define INSTRUCTIONS_MAX 200000
 #define AGAIN_STEP 7919   /* spreads the places where the second process is killed */
 #define VIOLATIONS_MAX 10 /* of one sweep: then it is ended */
-
-/* The run script puts the library's code into a section of its own. */
-extern const char __start_shmgate_text[] __attribute__((weak)), __stop_shmgate_text[] __attribute__((weak));
-
-enum mark { MARK_OWN = 1, MARK_CHANGE = 2, MARK_CLOSE = 4 /* right before or right after a change or a call */ };
-
-/* What was learnt of one instruction: `place` was passed `pass` times before. */
-struct instruction {
-    uint64_t place;
-    uint32_t pass;
-    uint32_t marks;
-};
 
 static const char *const mode_names[SCENE_MODES] = {"kill", "stop", "rival", "swap", "again"};
 static struct scene scene;
@@ -79,98 +65,6 @@ static double seconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-/* ---- Looking an operation through ---- */
-
-static void window_open(void)
-{
-    struct stat status;
-    void *view;
-    int fd = -1;
-
-    scene.window = NULL;
-    /* Whatever is mapped takes up room. */
-    if (stepped_operations[scene.operation].handover != HANDOVER_NO_ROOM)
-        fd = shm_open(scene.world.name, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (fstat(fd, &status) == 0 &&
-        (view = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0)) != MAP_FAILED) {
-        scene.window = view;
-        scene.window_size = (uint64_t)status.st_size;
-    }
-    close(fd);
-}
-
-static void mark_around(struct instruction *trace, unsigned long at)
-{
-    for (unsigned long i = at > 0 ? at - 1 : 0; i <= at + 1; i++)
-        trace[i].marks |= i <= at ? MARK_CHANGE | MARK_CLOSE : MARK_CHANGE;
-}
-
-static int is_own(uint64_t place)
-{
-    return place >= (uintptr_t)__start_shmgate_text && place < (uintptr_t)__stop_shmgate_text;
-}
-
-/* Count the passes of every place: a table of places by open addressing, twice as large as it can get full. */
-static void count_passes(struct instruction *trace, unsigned long count)
-{
-    size_t size = 1;
-    struct instruction *table;
-
-    while (size < 2 * count)
-        size *= 2;
-    table = calloc(size, sizeof(*table));
-    for (unsigned long i = 0; table && i < count; i++) {
-        size_t at = trace[i].place * UINT64_C(0x9e3779b97f4a7c15) >> 20 & (size - 1);
-
-        while (table[at].place != 0 && table[at].place != trace[i].place)
-            at = (at + 1) & (size - 1);
-        table[at].place = trace[i].place;
-        trace[i].pass = table[at].pass++;
-    }
-    free(table);
-}
-
-/* Fill the trace; returns the number of instructions, 0 after a violation. */
-static unsigned long look_through(unsigned operation, struct instruction *trace)
-{
-    unsigned long count = 0;
-    unsigned char *before = NULL;
-    enum tracer_state state = TRACER_STEPPED;
-
-    memset(trace, 0, INSTRUCTIONS_MAX * sizeof(*trace));
-    if (scene_begin(&scene, operation) < 0)
-        return 0;
-    window_open();
-    if (scene.window && (before = malloc(scene.window_size)) != NULL)
-        memcpy(before, scene.window, scene.window_size);
-    while (state == TRACER_STEPPED && count + 2 < INSTRUCTIONS_MAX) {
-        uint64_t place = tracer_place(&scene.tracer);
-
-        trace[count].place = place;
-        trace[count].marks |= is_own(place) ? MARK_OWN : 0;
-        if (tracer_at_system_call(&scene.tracer, place)) {
-            trace[count > 0 ? count - 1 : 0].marks |= MARK_CHANGE;
-            mark_around(trace, count + 1);
-        }
-        state = tracer_step(&scene.tracer, 1);
-        count++;
-        if (before && memcmp(before, scene.window, scene.window_size) != 0) {
-            memcpy(before, scene.window, scene.window_size);
-            mark_around(trace, count);
-        }
-    }
-    free(before);
-    count_passes(trace, count);
-    if (scene.window)
-        munmap(scene.window, scene.window_size);
-    scene.window = NULL;
-    if (state == TRACER_AT_END)
-        scene_act(&scene, SCENE_STOP);
-    return state == TRACER_AT_END ? count : 0;
 }
 
 /* ---- Sweeping ---- */
@@ -213,36 +107,13 @@ static void report_violation(const char *what, unsigned long at, uint64_t place)
         printf("    (addr2line is not there to name the place)\n");
 }
 
-/* Bring the stepped process to its instruction number `at` in the quickest way: by a trap at a place it passes seldom,
- * then by steps. */
-static enum tracer_state reach(const struct instruction *trace, unsigned long at)
-{
-    unsigned long best = 0, least = at;
-
-    for (unsigned long i = at; i > 0 && at - i < least; i--) {
-        unsigned long cost = at - i + 1 + 2 * (unsigned long)trace[i].pass;
-
-        if (trace[i].place != 0 && cost < least) {
-            least = cost;
-            best = i;
-        }
-    }
-    if (best > 0) {
-        enum tracer_state state = tracer_run(&scene.tracer, trace[best].place, trace[best].pass);
-
-        if (state != TRACER_STEPPED)
-            return state;
-    }
-    return tracer_step(&scene.tracer, at - best);
-}
-
 /* Kill the stepped process, and bring another one that does the same some way. */
 static enum tracer_state start_again(unsigned operation, const struct instruction *trace, unsigned long at)
 {
     tracer_kill(&scene.tracer);
     if (tracer_start(&scene.tracer, operation, scene.world.name, world_identity()) < 0)
         return TRACER_EXITED;
-    return reach(trace, at);
+    return trace_reach(&scene, trace, at);
 }
 
 /* One point. */
@@ -254,7 +125,7 @@ static int try_point(unsigned operation, enum scene_mode mode, const struct inst
     *place = 0;
     if (scene_begin(&scene, operation) < 0)
         return 0;
-    state = reach(trace, at);
+    state = trace_reach(&scene, trace, at);
     /* It took another way than when it was looked through (a clock that ticked, say) and came to the operation's end.
      */
     if (state == TRACER_AT_END && at < count) {
@@ -310,7 +181,7 @@ static void sweep_operation(unsigned operation, struct instruction *trace, int *
     unsigned long count, own = 0, changes = 0;
 
     present.violations = 0;
-    count = look_through(operation, trace);
+    count = trace_look_through(&scene, operation, trace);
     if (count == 0 || present.violations > 0) {
         printf("  violation: %s, untouched: %s\n", stepped_operations[operation].name, present.first);
         scene_clear(&scene);
@@ -412,7 +283,7 @@ static int be_stepped(char **argv)
 int main(int argc, char **argv)
 {
     static char name[64];
-    struct instruction *trace = malloc((INSTRUCTIONS_MAX + 4) * sizeof(*trace));
+    struct instruction *trace = malloc(TRACE_SIZE);
     int passed = 0, failed = 0;
     cpu_set_t one;
 
