@@ -21,6 +21,7 @@
  * 3 of lane 2. */
 #define OLD_MESSAGES UINT64_C(0x0f0330)
 #define PATH_SIZE 300
+#define LAST_WRITES 2             /* of each writer when the new gateway serves */
 #define FILLER "/dev/shm/.filler" /* where nobody else has it: in a /dev/shm of our own */
 #define ROOM 32768                /* bytes that are left beside it: less than a segment has */
 
@@ -332,6 +333,10 @@ static void expect_messages(struct handover *handover)
 
     for (uint32_t i = 0; i < gateway->olds.count; i++)
         handover_gather(handover, &gateway->olds.segments[i]);
+    /* Who writes was sent on: what was written since the gateway serves is not in any of these. */
+    for (int i = 0; i < 2; i++)
+        if (handover->writers[i].handle && handover->writers[i].found + LAST_WRITES > handover->writers[i].number)
+            violation("writer %u still writes into a segment that was replaced", handover->writers[i].self);
     handover_gather(handover, &gateway->segment);
     for (int i = 0; i < HANDOVER_WRITERS; i++)
         if (handover->writers[i].found != handover->writers[i].number)
@@ -385,7 +390,7 @@ void handover_expect(struct handover *handover)
         find_out(handover);
     if (!handover->shm)
         handover_attach(handover);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < LAST_WRITES; i++)
         handover_write(handover, 1);
     handover_read(handover);
     expect_messages(handover);
