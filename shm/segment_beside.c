@@ -140,6 +140,23 @@ int segment_drop_asides(const char *name)
     return dropped;
 }
 
+void segment_retire_asides(const char *name)
+{
+    struct search search;
+
+    find_names(&search, name, SEGMENT_ASIDE_SUFFIX);
+    for (size_t i = 0; i < search.count; i++) {
+        struct segment aside;
+        int rc = segment_take_over(&aside, search.found[i], NULL);
+
+        if (rc == 0 || rc == -EPROTO) {
+            segment_retire(&aside);
+            segment_close(&aside);
+        }
+    }
+    free(search.found);
+}
+
 void segment_report_aside(const struct segment_options *options, const char *name, const char *aside, const char *why)
 {
     if (options->set_aside)

@@ -63,6 +63,10 @@ void segment_report_aside(const struct segment_options *options, const char *nam
 /* Take away what was set aside. Returns whether there was anything. */
 int segment_drop_asides(const char *name);
 
+/* Send away whoever is still attached to what was set aside: a gateway killed after it had given that its name has not
+ * told them. */
+void segment_retire_asides(const char *name);
+
 /* Find what former gateways have left beside the segment, and put it into the list. `present` is what has the name:
  * what is younger and was never used is taken away; NULL: nothing has it. -ENOMEM. */
 int segment_find_leftovers(struct segment_list *olds, const struct segment *present,

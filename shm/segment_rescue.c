@@ -1,8 +1,8 @@
 /* segment_rescue.c: a served segment whose name, or whose semaphore's, somebody has taken away.
  *
  * An object that has lost its last name cannot be given one again (linkat(2)). So what is in it is copied, and the copy
- * put beside the name like a segment that was replaced: whoever serves the name next drains it. The programs that are
- * attached are sent to the segment that has the name then. */
+ * put beside the name like a segment that was replaced: whoever serves the name next drains it. One that has its name
+ * still is put there itself. The programs that are attached are sent to the segment that has the name then. */
 #include <errno.h>
 #include <string.h>
 
@@ -37,11 +37,19 @@ static int copy_beside(const struct segment *lost, const struct segment_options 
 
 int segment_rescue(struct segment *lost, const struct segment_options *options, struct reason *reason)
 {
+    char beside[SEGMENT_NAME_SIZE];
     int rc;
 
-    /* Without its semaphore nobody new can attach: then it is replaced as well. */
-    if (platform_object_is(lost->fd, options->name))
+    /* Without its semaphore nobody new can attach: then it is replaced as well. It keeps a name at every instant, so
+     * that a gateway that is killed here loses nothing. */
+    if (platform_object_is(lost->fd, options->name)) {
+        segment_beside_name(beside, options->name, SEGMENT_NEXT_SUFFIX);
+        if (platform_object_rename(options->name, beside) == 0) {
+            segment_retire(lost);
+            return 0;
+        }
         platform_object_remove(options->name);
+    }
     segment_retire(lost);
     platform_sleep_ms(SETTLE_MS);
     rc = copy_beside(lost, options);

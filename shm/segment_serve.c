@@ -303,6 +303,7 @@ int segment_serve(struct segment *out, struct segment_list *olds, const struct s
         return reason_set(reason, rc, "create semaphore %s: %s: remove /dev/shm/sem.%s if it belongs to another user",
                           options->name, platform_object_explain(rc), options->name + 1);
     }
+    segment_retire_asides(options->name);
     out->serving = 1;
     ring_set_gateway(out->header, platform_pid(), platform_time_ns());
     return origin;

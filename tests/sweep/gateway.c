@@ -9,8 +9,10 @@
 
 #include "message.h"
 #include "platform.h"
+#include "segment_internal.h"
 
-#define INWARD_SIZE 61 /* bytes of a message inwards */
+#define INWARD_SIZE 61     /* bytes of a message inwards */
+#define UNUSED_SERIAL 1000 /* above those of all that are used */
 
 static struct layout plan;
 static const char *const topics[CHANNELS] = {"sweep/newest", "sweep/strict", TOPIC};
@@ -20,7 +22,7 @@ uint32_t gateway_first_lane(enum sweep_channel channel)
     return (uint32_t)channel * WRITERS;
 }
 
-int gateway_plan(void)
+int gateway_reshape(unsigned slots)
 {
     static const char *const names[CHANNELS] = CHANNEL_NAMES;
     struct layout_request requests[CHANNELS];
@@ -34,17 +36,52 @@ int gateway_plan(void)
             .qos = 1,
             .max_payload = PAYLOAD,
             .topic_max = i == INWARD ? 16 : 0,
-            .slots = SLOTS,
+            .slots = slots,
             .writers = WRITERS,
         };
+    layout_free(&plan);
     return layout_plan(&plan, requests, CHANNELS, NULL);
+}
+
+int gateway_plan(void)
+{
+    return gateway_reshape(SLOTS);
+}
+
+static struct segment_options options_of(const char *name)
+{
+    return (struct segment_options){.name = name, .mode = 0660, .gid = -1, .plan = &plan, .topics = topics};
 }
 
 int gateway_serve(struct gateway *gateway, const char *name, struct reason *reason)
 {
-    struct segment_options options = {.name = name, .mode = 0660, .gid = -1, .plan = &plan, .topics = topics};
+    struct segment_options options = options_of(name);
 
     return segment_serve(&gateway->segment, &gateway->olds, &options, reason);
+}
+
+int gateway_serve_anew(struct gateway *gateway, const char *name)
+{
+    struct segment_options options = options_of(name);
+    int rc = segment_rescue(&gateway->segment, &options, NULL);
+
+    segment_list_close(&gateway->olds);
+    segment_close(&gateway->segment);
+    return rc < 0 ? rc : gateway_serve(gateway, name, NULL);
+}
+
+int gateway_leave_unused(const char *name)
+{
+    struct segment_options options = options_of(name);
+    struct segment segment;
+    int rc = segment_make(&segment, &options, platform_random(), UNUSED_SERIAL, NULL);
+
+    if (rc < 0)
+        return rc;
+    segment_beside_name(segment.name, name, SEGMENT_NEXT_SUFFIX);
+    rc = platform_object_publish(segment.fd, segment.name);
+    segment_close(&segment);
+    return rc;
 }
 
 void gateway_begin(struct gateway *gateway, uint32_t writer)

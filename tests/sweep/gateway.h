@@ -42,9 +42,19 @@ uint32_t gateway_first_lane(enum sweep_channel channel);
 /* Make the plan that all gateways of the sweep share. Returns 0 or -errno. */
 int gateway_plan(void);
 
-/* Become the gateway of the segment. The only place where the sweep calls segment_serve. Returns an enum segment_origin
+/* The same with another number of slots a ring, at any time. */
+int gateway_reshape(unsigned slots);
+
+/* Become the gateway of the segment. The sweep calls segment_serve nowhere else. Returns an enum segment_origin
  * or -errno; the reason is in `reason`. */
 int gateway_serve(struct gateway *gateway, const char *name, struct reason *reason);
+
+/* The served segment has lost a name: rescue it and become the gateway of the next one. As gateway_serve; no lane is
+ * taken up. */
+int gateway_serve_anew(struct gateway *gateway, const char *name);
+
+/* Leave a segment beside the name as a gateway does that is killed before it exchanges the names. */
+int gateway_leave_unused(const char *name);
 
 /* The rest of becoming it: take up every lane at its ledger. `writer` names it in the subscribe channel. */
 void gateway_begin(struct gateway *gateway, uint32_t writer);

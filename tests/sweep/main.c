@@ -1,11 +1,15 @@
 /* main.c: the sweep: every operation of the library, killed or stopped at every instruction.
  *
- *   sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]
+ *   sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap|again] [--point N]
  *
  * Each operation is first looked through once, to learn how many instructions it has, which of them are the library's
  * own, and after which of them the segment has changed or the system was called. A full sweep then acts at every
  * instruction. A sample acts around every change and every call, at every 7th other instruction of the library and
  * every 23rd of libc, beginning at a place that follows from the seed. Each point is a process of its own.
+ *
+ * A gateway that changes segments ("handover") has a long way: a full sweep acts at every instruction of the library,
+ * around every change and call, and at every 23rd of libc; a sample right before and right after each of those, and at
+ * every 499th other instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,28 +21,15 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "scene.h"
+#include "trace.h"
 
-#define INSTRUCTIONS_MAX 200000
+#define AGAIN_STEP 7919   /* spreads the places where the second process is killed */
 #define VIOLATIONS_MAX 10 /* of one sweep: then it is ended */
 
-/* The run script puts the library's code into a section of its own. */
-extern const char __start_shmgate_text[] __attribute__((weak)), __stop_shmgate_text[] __attribute__((weak));
-
-enum mark { MARK_OWN = 1, MARK_CHANGE = 2 };
-
-/* What was learnt of one instruction: `place` was passed `pass` times before. */
-struct instruction {
-    uint64_t place;
-    uint32_t pass;
-    uint32_t marks;
-};
-
-static const char *const mode_names[SCENE_MODES] = {"kill", "stop", "rival", "swap"};
+static const char *const mode_names[SCENE_MODES] = {"kill", "stop", "rival", "swap", "again"};
 static struct scene scene;
 static struct {
     int full, mode;
@@ -76,101 +67,28 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* ---- Looking an operation through ---- */
-
-static void window_open(void)
-{
-    struct stat status;
-    int fd = shm_open(scene.world.name, O_RDONLY | O_CLOEXEC, 0);
-    void *view;
-
-    scene.window = NULL;
-    if (fd < 0)
-        return;
-    if (fstat(fd, &status) == 0 &&
-        (view = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0)) != MAP_FAILED) {
-        scene.window = view;
-        scene.window_size = (uint64_t)status.st_size;
-    }
-    close(fd);
-}
-
-static void mark_around(struct instruction *trace, unsigned long at)
-{
-    for (unsigned long i = at > 0 ? at - 1 : 0; i <= at + 1; i++)
-        trace[i].marks |= MARK_CHANGE;
-}
-
-static int is_own(uint64_t place)
-{
-    return place >= (uintptr_t)__start_shmgate_text && place < (uintptr_t)__stop_shmgate_text;
-}
-
-/* Count the passes of every place: a table of places by open addressing, twice as large as it can get full. */
-static void count_passes(struct instruction *trace, unsigned long count)
-{
-    size_t size = 1;
-    struct instruction *table;
-
-    while (size < 2 * count)
-        size *= 2;
-    table = calloc(size, sizeof(*table));
-    for (unsigned long i = 0; table && i < count; i++) {
-        size_t at = trace[i].place * UINT64_C(0x9e3779b97f4a7c15) >> 20 & (size - 1);
-
-        while (table[at].place != 0 && table[at].place != trace[i].place)
-            at = (at + 1) & (size - 1);
-        table[at].place = trace[i].place;
-        trace[i].pass = table[at].pass++;
-    }
-    free(table);
-}
-
-/* Fill the trace; returns the number of instructions, 0 after a violation. */
-static unsigned long look_through(unsigned operation, struct instruction *trace)
-{
-    unsigned long count = 0;
-    unsigned char *before = NULL;
-    enum tracer_state state = TRACER_STEPPED;
-
-    memset(trace, 0, INSTRUCTIONS_MAX * sizeof(*trace));
-    if (scene_begin(&scene, operation) < 0)
-        return 0;
-    window_open();
-    if (scene.window && (before = malloc(scene.window_size)) != NULL)
-        memcpy(before, scene.window, scene.window_size);
-    while (state == TRACER_STEPPED && count + 2 < INSTRUCTIONS_MAX) {
-        uint64_t place = tracer_place(&scene.tracer);
-
-        trace[count].place = place;
-        trace[count].marks |= is_own(place) ? MARK_OWN : 0;
-        if (tracer_at_system_call(&scene.tracer, place)) {
-            mark_around(trace, count);
-            mark_around(trace, count + 1);
-        }
-        state = tracer_step(&scene.tracer, 1);
-        count++;
-        if (before && memcmp(before, scene.window, scene.window_size) != 0) {
-            memcpy(before, scene.window, scene.window_size);
-            mark_around(trace, count);
-        }
-    }
-    free(before);
-    count_passes(trace, count);
-    if (scene.window)
-        munmap(scene.window, scene.window_size);
-    scene.window = NULL;
-    if (state == TRACER_AT_END)
-        scene_act(&scene, SCENE_STOP);
-    return state == TRACER_AT_END ? count : 0;
-}
-
 /* ---- Sweeping ---- */
 
-static int wanted(const struct instruction *trace, unsigned long at)
+/* Whether to act at an instruction of a gateway that changes segments, a long way on which the library's instructions
+ * are few and what others see are changes and calls. Of libc's, a full sweep has a part. */
+static int wanted_handover(const struct instruction *trace, unsigned long at, enum scene_mode mode)
+{
+    if (mode == SCENE_AGAIN)
+        return trace[at].marks & MARK_CLOSE && (options.full || (at + options.seed) % 5 == 0);
+    if (trace[at].marks & (options.full ? MARK_OWN | MARK_CHANGE : MARK_CLOSE))
+        return 1;
+    /* In the middle of a repeated string instruction it is the same everywhere. */
+    if (at > 0 && trace[at].place == trace[at - 1].place && trace[at].place == trace[at + 1].place)
+        return 0;
+    return (at + options.seed) % (options.full ? 23 : 499) == 0;
+}
+
+static int wanted(const struct instruction *trace, unsigned long at, unsigned operation, enum scene_mode mode)
 {
     if (options.point >= 0)
         return at == (unsigned long)options.point;
+    if (stepped_operations[operation].role == ROLE_HANDOVER)
+        return wanted_handover(trace, at, mode);
     if (options.full || trace[at].marks & MARK_CHANGE)
         return 1;
     return (at + options.seed) % (trace[at].marks & MARK_OWN ? 7 : 23) == 0;
@@ -189,27 +107,13 @@ static void report_violation(const char *what, unsigned long at, uint64_t place)
         printf("    (addr2line is not there to name the place)\n");
 }
 
-/* Bring the stepped process to its instruction number `at` in the quickest way: by a trap at a place it passes seldom,
- * then by steps. */
-static enum tracer_state reach(const struct instruction *trace, unsigned long at)
+/* Kill the stepped process, and bring another one that does the same some way. */
+static enum tracer_state start_again(unsigned operation, const struct instruction *trace, unsigned long at)
 {
-    unsigned long best = 0, least = at;
-
-    for (unsigned long i = at; i > 0 && at - i < least; i--) {
-        unsigned long cost = at - i + 1 + 2 * (unsigned long)trace[i].pass;
-
-        if (trace[i].place != 0 && cost < least) {
-            least = cost;
-            best = i;
-        }
-    }
-    if (best > 0) {
-        enum tracer_state state = tracer_run(&scene.tracer, trace[best].place, trace[best].pass);
-
-        if (state != TRACER_STEPPED)
-            return state;
-    }
-    return tracer_step(&scene.tracer, at - best);
+    tracer_kill(&scene.tracer);
+    if (tracer_start(&scene.tracer, operation, scene.world.name, world_identity()) < 0)
+        return TRACER_EXITED;
+    return trace_reach(&scene, trace, at);
 }
 
 /* One point. */
@@ -221,7 +125,7 @@ static int try_point(unsigned operation, enum scene_mode mode, const struct inst
     *place = 0;
     if (scene_begin(&scene, operation) < 0)
         return 0;
-    state = reach(trace, at);
+    state = trace_reach(&scene, trace, at);
     /* It took another way than when it was looked through (a clock that ticked, say) and came to the operation's end.
      */
     if (state == TRACER_AT_END && at < count) {
@@ -230,6 +134,8 @@ static int try_point(unsigned operation, enum scene_mode mode, const struct inst
             return 0;
         state = tracer_step(&scene.tracer, at);
     }
+    if (mode == SCENE_AGAIN && state != TRACER_EXITED)
+        state = start_again(operation, trace, at * AGAIN_STEP % count);
     if (state == TRACER_EXITED)
         return 0;
     *place = tracer_place(&scene.tracer);
@@ -247,7 +153,7 @@ static int sweep(unsigned operation, enum scene_mode mode, const struct instruct
 
     snprintf(what, sizeof(what), "%s, %s", stepped_operations[operation].name, mode_names[mode]);
     for (unsigned long at = 0; at <= count && violations < VIOLATIONS_MAX; at++) {
-        if (!wanted(trace, at))
+        if (!wanted(trace, at, operation, mode))
             continue;
         present.violations = 0;
         tried += (unsigned)try_point(operation, mode, trace, count, at, &place);
@@ -275,7 +181,7 @@ static void sweep_operation(unsigned operation, struct instruction *trace, int *
     unsigned long count, own = 0, changes = 0;
 
     present.violations = 0;
-    count = look_through(operation, trace);
+    count = trace_look_through(&scene, operation, trace);
     if (count == 0 || present.violations > 0) {
         printf("  violation: %s, untouched: %s\n", stepped_operations[operation].name, present.first);
         scene_clear(&scene);
@@ -324,15 +230,14 @@ static void make_private(void)
             return;
     }
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-        mount("sweep", "/dev/shm", "tmpfs", 0, "size=64m,mode=1777") == 0)
+        mount("sweep", "/dev/shm", "tmpfs", 0, "size=4m,mode=1777") == 0)
         world_private = 1;
 }
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode kill|stop|rival|swap] [--point N]\n");
+    fprintf(stderr, "usage: sweep [--sample | --full] [--seed N] [--operation TEXT] [--mode "
+                    "kill|stop|rival|swap|again] [--point N]\n");
     return 2;
 }
 
@@ -378,7 +283,7 @@ static int be_stepped(char **argv)
 int main(int argc, char **argv)
 {
     static char name[64];
-    struct instruction *trace = malloc((INSTRUCTIONS_MAX + 4) * sizeof(*trace));
+    struct instruction *trace = malloc(TRACE_SIZE);
     int passed = 0, failed = 0;
     cpu_set_t one;
 

@@ -15,12 +15,16 @@ static enum stepped_role role_of(const struct scene *scene)
 int scene_has(unsigned operation, enum scene_mode mode)
 {
     enum stepped_role role = stepped_operations[operation].role;
+    enum handover_kind kind = (enum handover_kind)stepped_operations[operation].handover;
 
     switch (mode) {
     case SCENE_RIVAL:
-        return role >= ROLE_OPENER;
+        /* Two of them have no room. */
+        return role >= ROLE_OPENER && kind != HANDOVER_NO_ROOM;
     case SCENE_SWAP:
         return role == ROLE_REMOVER;
+    case SCENE_AGAIN:
+        return role == ROLE_HANDOVER && handover_can_repeat(kind);
     default:
         return 1;
     }
@@ -38,6 +42,15 @@ static void stand(struct scene *scene)
     scene->standing = 1;
 }
 
+static int begin_handover(struct scene *scene)
+{
+    enum handover_kind kind = (enum handover_kind)stepped_operations[scene->operation].handover;
+
+    if (handover_begin(&scene->handover, scene->world.name, kind) < 0)
+        return -1;
+    return tracer_start(&scene->tracer, scene->operation, scene->world.name, world_identity());
+}
+
 int scene_begin(struct scene *scene, unsigned operation)
 {
     struct world *world = &scene->world;
@@ -45,6 +58,8 @@ int scene_begin(struct scene *scene, unsigned operation)
 
     scene->operation = operation;
     role = role_of(scene);
+    if (role == ROLE_HANDOVER)
+        return begin_handover(scene);
     stand(scene);
     /* Without the others there is nothing to compare with; why they could not come has been reported. */
     if (role != ROLE_CREATOR && (!world->gateway.serving || !world->shm))
@@ -266,9 +281,20 @@ static void gateway_act(struct scene *scene, enum scene_mode mode)
     }
 }
 
+static void handover_act(struct scene *scene, enum scene_mode mode)
+{
+    if (mode == SCENE_KILL || mode == SCENE_AGAIN)
+        handover_kill(&scene->handover, &scene->tracer);
+    else
+        handover_stop(&scene->handover, &scene->tracer, mode == SCENE_RIVAL);
+    handover_expect(&scene->handover);
+}
+
 void scene_act(struct scene *scene, enum scene_mode mode)
 {
-    if (role_of(scene) < ROLE_GATEWAY)
+    if (role_of(scene) == ROLE_HANDOVER)
+        handover_act(scene, mode);
+    else if (role_of(scene) < ROLE_GATEWAY)
         client_act(scene, mode);
     else
         gateway_act(scene, mode);
@@ -290,6 +316,7 @@ void scene_clear(struct scene *scene)
     tracer_kill(&scene->tracer);
     world_detach(&scene->world);
     gateway_stop(&scene->world.gateway);
+    handover_clear(&scene->handover);
     shared_memory_remove(scene->world.name);
     scene->standing = 0;
     directory = opendir("/dev/shm");

@@ -3,6 +3,7 @@
 #ifndef SHMGATE_TESTS_SWEEP_SCENE_H
 #define SHMGATE_TESTS_SWEEP_SCENE_H
 
+#include "handover.h"
 #include "tracer.h"
 #include "world.h"
 
@@ -13,11 +14,13 @@ enum scene_mode {
                  */
     SCENE_RIVAL, /* the same, and another process wants what it is just taking: its lane, or the segment to serve */
     SCENE_SWAP,  /* the same, and the segment is removed and made anew meanwhile */
+    SCENE_AGAIN, /* SIGKILL, of the second process that does this: the caller has killed one before */
     SCENE_MODES
 };
 
 struct scene {
     struct world world;
+    struct handover handover;
     struct tracer tracer;
     unsigned operation;
     uint32_t stepped;      /* who the stepped process is as a writer */

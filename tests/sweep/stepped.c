@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handover.h"
 #include "message.h"
 #include "stepped_parts.h"
 
@@ -12,6 +13,7 @@ struct stepped_report *stepped_self;
 const char *stepped_segment;
 uint32_t stepped_writer;
 struct shared_memory *stepped_shm;
+int stepped_handover;
 
 static uint32_t number; /* of this process's last message */
 static struct shared_memory_writer *writer;
@@ -178,26 +180,50 @@ static int prepare_nothing(void)
 }
 
 const struct stepped_operation stepped_operations[] = {
-    {"write 64 bytes, drop-oldest", ROLE_NEWEST, prepare_newest, act_write_64, finish_write},
-    {"write 0 bytes, drop-oldest", ROLE_NEWEST, prepare_newest, act_write_0, finish_write},
-    {"write 61 bytes, drop-oldest", ROLE_NEWEST, prepare_newest_odd, act_write_odd, finish_write},
-    {"write 64 bytes, reject", ROLE_STRICT, prepare_strict, act_write_64, finish_write},
-    {"write 64 bytes, reject, full", ROLE_FULL, prepare_full, act_write_64, finish_full},
-    {"read", ROLE_READER, stepped_prepare_reader_newest, stepped_act_read, stepped_finish_read},
-    {"read, nothing there", ROLE_READER, stepped_prepare_reader_empty, stepped_act_read, stepped_finish_read_empty},
+    {"write 64 bytes, drop-oldest", ROLE_NEWEST, prepare_newest, act_write_64, finish_write, 0},
+    {"write 0 bytes, drop-oldest", ROLE_NEWEST, prepare_newest, act_write_0, finish_write, 0},
+    {"write 61 bytes, drop-oldest", ROLE_NEWEST, prepare_newest_odd, act_write_odd, finish_write, 0},
+    {"write 64 bytes, reject", ROLE_STRICT, prepare_strict, act_write_64, finish_write, 0},
+    {"write 64 bytes, reject, full", ROLE_FULL, prepare_full, act_write_64, finish_full, 0},
+    {"read", ROLE_READER, stepped_prepare_reader_newest, stepped_act_read, stepped_finish_read, 0},
+    {"read, nothing there", ROLE_READER, stepped_prepare_reader_empty, stepped_act_read, stepped_finish_read_empty, 0},
     {"read from a subscribe channel", ROLE_READER, stepped_prepare_reader_inward, stepped_act_read,
-     stepped_finish_read_inward},
-    {"peek and advance", ROLE_READER, stepped_prepare_reader_newest, stepped_act_peek, stepped_finish_peek},
-    {"latest", ROLE_READER, stepped_prepare_reader_newest, stepped_act_latest, stepped_finish_latest},
-    {"writer_open", ROLE_OPENER, stepped_attach, act_open, finish_open},
-    {"writer_close", ROLE_OPENER, prepare_newest, act_close, finish_close},
-    {"attach", ROLE_READER, prepare_nothing, stepped_attach, finish_attach},
-    {"detach", ROLE_READER, stepped_attach, act_detach, finish_detach},
-    {"ledger_store", ROLE_GATEWAY, stepped_prepare_gateway, stepped_act_ledger, stepped_finish_gateway},
-    {"write inwards", ROLE_GATEWAY, stepped_prepare_gateway, stepped_act_inward, stepped_finish_gateway},
-    {"segment_serve, adopt", ROLE_GATEWAY, prepare_nothing, stepped_act_serve, stepped_finish_serve},
-    {"segment_serve, create", ROLE_CREATOR, prepare_nothing, stepped_act_serve, stepped_finish_serve},
-    {"remove", ROLE_REMOVER, prepare_nothing, stepped_act_remove, stepped_finish_remove},
+     stepped_finish_read_inward, 0},
+    {"peek and advance", ROLE_READER, stepped_prepare_reader_newest, stepped_act_peek, stepped_finish_peek, 0},
+    {"latest", ROLE_READER, stepped_prepare_reader_newest, stepped_act_latest, stepped_finish_latest, 0},
+    {"writer_open", ROLE_OPENER, stepped_attach, act_open, finish_open, 0},
+    {"writer_close", ROLE_OPENER, prepare_newest, act_close, finish_close, 0},
+    {"attach", ROLE_READER, prepare_nothing, stepped_attach, finish_attach, 0},
+    {"detach", ROLE_READER, stepped_attach, act_detach, finish_detach, 0},
+    {"ledger_store", ROLE_GATEWAY, stepped_prepare_gateway, stepped_act_ledger, stepped_finish_gateway, 0},
+    {"write inwards", ROLE_GATEWAY, stepped_prepare_gateway, stepped_act_inward, stepped_finish_gateway, 0},
+    {"segment_serve, adopt", ROLE_GATEWAY, prepare_nothing, stepped_act_serve, stepped_finish_serve, 0},
+    {"segment_serve, create", ROLE_CREATOR, prepare_nothing, stepped_act_serve, stepped_finish_serve, 0},
+    {"remove", ROLE_REMOVER, prepare_nothing, stepped_act_remove, stepped_finish_remove, 0},
+    {"handover, replace", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover, stepped_finish_handover,
+     HANDOVER_REPLACE},
+    {"handover, replace, leftovers", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_REPLACE_LEFT},
+    {"handover, adopt, leftovers", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_ADOPT_LEFT},
+    {"handover, create, leftovers", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_CREATE_LEFT},
+    {"handover, set aside", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover, stepped_finish_handover,
+     HANDOVER_DAMAGED},
+    {"handover, set aside, no room", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_NO_ROOM},
+    {"handover, set a leftover aside", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_DAMAGED_LEFT},
+    {"handover, upgrade", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover, stepped_finish_handover,
+     HANDOVER_OLD},
+    {"handover, upgrade a leftover", ROLE_HANDOVER, stepped_prepare_handover, stepped_act_handover,
+     stepped_finish_handover, HANDOVER_OLD_LEFT},
+    {"handover, finish_old", ROLE_HANDOVER, stepped_prepare_finish_old, stepped_act_finish_old, stepped_finish_handover,
+     HANDOVER_FINISH},
+    {"handover, rescue, name removed", ROLE_HANDOVER, stepped_prepare_name_lost, stepped_act_lost,
+     stepped_finish_handover, HANDOVER_NAME_LOST},
+    {"handover, rescue, semaphore removed", ROLE_HANDOVER, stepped_prepare_bell_lost, stepped_act_lost,
+     stepped_finish_handover, HANDOVER_BELL_LOST},
 };
 const unsigned stepped_operation_count = sizeof(stepped_operations) / sizeof(stepped_operations[0]);
 
@@ -209,6 +235,7 @@ int stepped_main(unsigned operation, const char *segment, uint32_t writer_id, st
     stepped_self = report;
     stepped_segment = segment;
     stepped_writer = writer_id;
+    stepped_handover = chosen->handover;
     if (gateway_plan() < 0 || (rc = chosen->prepare()) < 0) {
         violation("the stepped process could not prepare: %s", shared_memory_error());
         return 1;

@@ -26,7 +26,8 @@ enum stepped_role {
     ROLE_OPENER,
     ROLE_GATEWAY,
     ROLE_CREATOR,
-    ROLE_REMOVER
+    ROLE_REMOVER,
+    ROLE_HANDOVER
 };
 
 struct stepped_operation {
@@ -35,6 +36,7 @@ struct stepped_operation {
     int (*prepare)(void);   /* before the first instruction that counts */
     int (*act)(void);       /* the instructions that count */
     void (*finish)(int rc); /* afterwards, when it was not killed */
+    int handover;           /* ROLE_HANDOVER: enum handover_kind */
 };
 
 extern const struct stepped_operation stepped_operations[];

@@ -9,6 +9,7 @@
 extern const char *stepped_segment;
 extern uint32_t stepped_writer;           /* who this process is as a writer */
 extern struct shared_memory *stepped_shm; /* its attachment */
+extern int stepped_handover;              /* enum handover_kind */
 
 /* A violation unless it holds; `rc` is what the call before returned. */
 void stepped_expect(int holds, const char *what, int rc);
@@ -27,6 +28,16 @@ void stepped_finish_read_empty(int rc);
 void stepped_finish_read_inward(int rc);
 void stepped_finish_peek(int rc);
 void stepped_finish_latest(int rc);
+
+/* stepped_handover.c */
+int stepped_prepare_handover(void);
+int stepped_prepare_finish_old(void);
+int stepped_prepare_name_lost(void);
+int stepped_prepare_bell_lost(void);
+int stepped_act_handover(void);
+int stepped_act_finish_old(void);
+int stepped_act_lost(void);
+void stepped_finish_handover(int rc);
 
 /* stepped_gateway.c */
 int stepped_act_serve(void);
