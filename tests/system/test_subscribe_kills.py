@@ -48,6 +48,7 @@ def test_no_command_is_lost_when_the_gateway_is_killed(new_gateway, broker, proc
     wait_until(
         lambda: len(read()) >= written,
         lambda: f"missing: {sorted(set(range(written)) - set(read()))[:100]}",
+        limit=4 * LIMIT,
         interval=0.5,
     )
     assert read() == list(range(written))
