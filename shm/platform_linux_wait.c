@@ -208,9 +208,9 @@ int platform_doorbell_remove(const char *name)
 int platform_doorbell_exists(const char *name)
 {
     char object[NAME_MAX + 1];
-    int fd, rc = doorbell_object(object, sizeof(object), name);
+    int fd;
 
-    if (rc < 0 || (rc = platform_object_open(object, &fd)) < 0)
+    if (doorbell_object(object, sizeof(object), name) < 0 || platform_object_open(object, &fd) < 0)
         return 0;
     platform_close(fd);
     return 1;

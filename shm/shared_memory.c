@@ -169,7 +169,8 @@ static int entry_await(const struct entry *entry, uint64_t deadline_ns)
     return entry->busy ? handle_fail_plain(-ETIMEDOUT, "another thread reads this channel all the time") : 0;
 }
 
-/* Find the channel's entry, and be the one who uses it. A deadline of 0 does not wait for another thread's call. */
+/* Find the channel's entry, and be the one who uses it; *found is NULL when it fails. A deadline of 0 does not wait for
+ * another thread's call. */
 static int entry_enter(struct entry **list, const char *channel, uint64_t deadline_ns, struct entry **found)
 {
     struct entry *entry = NULL;
@@ -182,7 +183,7 @@ static int entry_enter(struct entry **list, const char *channel, uint64_t deadli
         rc = handle_fail_plain(-EPERM, "attached before fork(): call shared_memory_init again in the child");
     else
         rc = handle_fail_plain(-ENOTCONN, "not attached: call shared_memory_init first");
-    if (rc == 0) {
+    if (rc == 0 && entry) {
         entry->users++;
         if (entry->busy)
             rc = deadline_ns == 0 ? handle_fail_plain(-EAGAIN, "another thread reads this channel just now")
@@ -193,7 +194,7 @@ static int entry_enter(struct entry **list, const char *channel, uint64_t deadli
             entry_drop(entry);
     }
     calls_unlock();
-    *found = entry;
+    *found = rc == 0 ? entry : NULL;
     return rc;
 }
 
@@ -237,7 +238,8 @@ ssize_t shared_memory_read(const char *channel, void *buffer, size_t size, int t
 
     if (timeout_ms > 0)
         deadline_ns = platform_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
-    if ((rc = entry_enter(&readers, channel, deadline_ns, &entry)) < 0)
+    rc = entry_enter(&readers, channel, deadline_ns, &entry);
+    if (!entry)
         return rc;
     if (timeout_ms > 0)
         timeout_ms = left_ms(deadline_ns);

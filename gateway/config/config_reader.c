@@ -328,11 +328,9 @@ static int open_regular(const char *path, FILE **file)
         return -errno;
     if (fstat(fd, &status) < 0)
         rc = -errno;
-    else if (S_ISDIR(status.st_mode))
-        rc = -EISDIR;
     else if (!S_ISREG(status.st_mode))
-        rc = -ENOTSUP;
-    else if (!(*file = fdopen(fd, "r")))
+        rc = S_ISDIR(status.st_mode) ? -EISDIR : -ENOTSUP;
+    if (rc == 0 && !(*file = fdopen(fd, "r")))
         rc = -errno;
     if (!*file)
         close(fd);
