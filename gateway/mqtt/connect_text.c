@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NO_TLS "does the port speak TLS? Without it uri begins with mqtt://"
-
 static void show_now(char out[CONNECT_DATE_SIZE], time_t now)
 {
     struct tm parts;
@@ -132,8 +130,10 @@ static void explain_tls(char *text, size_t size, const struct connect_failure *f
     else if (strstr(openssl, "certificate") || strstr(openssl, "key"))
         snprintf(text, size, "TLS: %s: check ca_file, cert_file and key_file", openssl);
     else
-        snprintf(text, size, "TLS: the connection ended in the handshake%s%s: " NO_TLS, openssl[0] ? ": " : "",
-                 openssl);
+        snprintf(text, size,
+                 "TLS: the connection ended in the handshake%s%s: does the port speak TLS? Without it uri begins with "
+                 "mqtt://",
+                 openssl[0] ? ": " : "", openssl);
 }
 
 void connect_text_explain(char *text, size_t size, const struct connect_failure *failure)
