@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/thread.h"
 
 #define BUFFER_MAX ((size_t)16 << 20) /* bytes: a group with about a million members */
 
@@ -67,22 +67,9 @@ static void *answer_question(void *context)
 
 static int start_detached(struct question *question)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
-    int rc;
+    const struct thread_options options = {.run = answer_question, .context = question};
 
-    if ((rc = pthread_attr_init(&attributes)) != 0)
-        return -rc;
-    /* Signals are the loop's. */
-    sigfillset(&all);
-    if ((rc = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED)) == 0 &&
-        (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
-        rc = pthread_create(&thread, &attributes, answer_question, question);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_attr_destroy(&attributes);
-    return -rc;
+    return thread_start(NULL, &options);
 }
 
 /* Wait for the answer, by looking: it is there at once but for a name server's, and a timed wait for a semaphore is by

@@ -6,13 +6,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 #define STACK_BYTES 65536
 
@@ -43,20 +44,12 @@ static void *loop_names_run(void *argument)
 
 static int start_thread(struct loop_names *names)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int rc = pthread_attr_init(&attributes);
+    const struct thread_options options = {
+        .run = loop_names_run, .context = names, .stack_bytes = STACK_BYTES, .name = "names"};
+    int rc = thread_start(&names->thread, &options);
 
-    if (rc != 0)
-        return -rc;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&names->thread, &attributes, loop_names_run, names);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     names->runs = rc == 0;
-    return -rc;
+    return rc;
 }
 
 int loop_names_create(struct loop_names **out, void (*changed)(void *context), void *context)

@@ -6,11 +6,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "mqtt/mqtt_internal.h"
 #include "mqtt/topic_alias.h"
 
@@ -20,22 +20,9 @@ static pthread_mutex_t client_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int start_waiter(void *(*run)(void *), struct mqtt *mqtt)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
-    int rc;
+    const struct thread_options options = {.run = run, .context = mqtt};
 
-    if ((rc = pthread_attr_init(&attributes)) != 0)
-        return -rc;
-    /* Signals are the loop's: its thread's wait has to end. */
-    sigfillset(&all);
-    if ((rc = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED)) == 0 &&
-        (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
-        rc = pthread_create(&thread, &attributes, run, mqtt);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_attr_destroy(&attributes);
-    return -rc;
+    return thread_start(NULL, &options);
 }
 
 static void forget_password(struct mqtt *mqtt)

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
+
 #define QUEUE_SIZE 65536 /* bytes: some four hundred lines, a burst as a faulty gateway.ini makes; a power of two */
 #define STACK_SIZE (64 * 1024) /* bytes; snprintf needs the most, a tenth of it */
 #define POLL_MS 1              /* between two looks of somebody who waits for the thread */
@@ -175,24 +177,9 @@ static void *writer_run(void *context)
 
 static int start_thread(void)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int rc;
+    const struct thread_options options = {.run = writer_run, .stack_bytes = STACK_SIZE, .name = "log"};
 
-    if ((rc = pthread_attr_init(&attributes)) != 0)
-        return -rc;
-    /* Signals are the loop's: its thread's wait has to end. */
-    sigfillset(&all);
-    if ((rc = pthread_attr_setstacksize(&attributes, STACK_SIZE)) == 0 &&
-        (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
-        rc = pthread_create(&writer.thread, &attributes, writer_run, NULL);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        /* For top -H and the like; without it the thread works as well. */
-        if (rc == 0)
-            pthread_setname_np(writer.thread, "log");
-    }
-    pthread_attr_destroy(&attributes);
-    return -rc;
+    return thread_start(&writer.thread, &options);
 }
 
 int log_writer_start(log_writer_notice notice)

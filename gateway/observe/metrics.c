@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/listen_address.h"
+#include "base/thread.h"
 #include "observe/metrics_http.h"
 #include "observe/metrics_text.h"
 #include "shm/platform.h"
@@ -203,25 +204,11 @@ static int is_there(const struct server *server)
 
 static int start_thread(struct server *server)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int rc;
+    const struct thread_options options = {.run = run, .context = server, .stack_bytes = STACK_SIZE, .name = "metrics"};
+    int rc = thread_start(&server->thread, &options);
 
-    if ((rc = pthread_attr_init(&attributes)) != 0)
-        return -rc;
-    /* Signals are the loop's: its thread's wait has to end. */
-    sigfillset(&all);
-    if ((rc = pthread_attr_setstacksize(&attributes, STACK_SIZE)) == 0 &&
-        (rc = pthread_sigmask(SIG_SETMASK, &all, &before)) == 0) {
-        rc = pthread_create(&server->thread, &attributes, run, server);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        /* For top -H and the like; without it the thread works as well. */
-        if (rc == 0)
-            pthread_setname_np(server->thread, "metrics");
-    }
-    pthread_attr_destroy(&attributes);
     server->running = rc == 0;
-    return -rc;
+    return rc;
 }
 
 static void stop_thread(struct server *server)
